@@ -1,0 +1,202 @@
+/** Belief: what an organization's state means at a moment (SPEC §8.2). Derived, never stored. */
+import { type Prefix, prefixContains } from './address.ts'
+import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
+import { isInRanges } from './issuer-certificate.ts'
+import type { DeviceId } from './keys.ts'
+import type { Manifest } from './manifest.ts'
+import type { MembershipCertificate } from './membership-certificate.ts'
+import type { OrganizationState } from './state.ts'
+import type { Seconds } from './time.ts'
+
+/** Why an envelope has no effect. All but `stale` may change with what else is known. */
+export type Refusal =
+  | 'stale'
+  | 'expired'
+  | 'not-yet-valid'
+  | 'wrong-organization'
+  | 'unknown-issuer'
+  | 'beyond-issuer'
+  | 'revoked'
+  | 'not-member'
+  | 'route-not-allowed'
+  | 'not-for-keeping'
+
+/** The manifest in force: the highest sequence signed by an issuer that the root vouches for now. */
+export function currentManifest(
+  state: OrganizationState,
+  now: Seconds,
+): EnvelopeOf<'manifest'> | undefined {
+  let best: EnvelopeOf<'manifest'> | undefined
+  for (const candidate of state.manifests.values()) {
+    if (!isVouchedFor(state, candidate.signer, now)) continue
+    const ahead = candidate.body.sequence - (best?.body.sequence ?? 0)
+    if (best === undefined || ahead > 0 || (ahead === 0 && candidate.id > best.id)) best = candidate
+  }
+  return best
+}
+
+/** Two manifests with one sequence: proof that an issuer is compromised. Empty, or all of them. */
+export function equivocation(state: OrganizationState, now: Seconds): readonly EnvelopeOf<'manifest'>[] {
+  const current = currentManifest(state, now)
+  const same = manifestsInForce(state, current?.body, now)
+  return same.length > 1 ? same : []
+}
+
+function manifestsInForce(
+  state: OrganizationState,
+  current: Manifest | undefined,
+  now: Seconds,
+): readonly EnvelopeOf<'manifest'>[] {
+  return [...state.manifests.values()].filter(
+    ({ body, signer }) => body.sequence === current?.sequence && isVouchedFor(state, signer, now),
+  )
+}
+
+function isVouchedFor(state: OrganizationState, issuer: string, now: Seconds): boolean {
+  const certificate = state.issuerCertificates.get(issuer)?.body
+  return certificate !== undefined && certificate.notBefore <= now && now < certificate.notAfter
+}
+
+/** May what this issuer signed count? The root vouches for it, and the manifest (if any) names it. */
+export function isIssuerTrusted(state: OrganizationState, issuer: string, now: Seconds): boolean {
+  if (!isVouchedFor(state, issuer, now)) return false
+  const manifest = currentManifest(state, now)?.body
+  return manifest === undefined || manifest.issuers.some((key) => issuerIdOf(key) === issuer)
+}
+
+/** Where two manifests share a sequence, a revocation in either counts. */
+export function isRevoked(state: OrganizationState, serial: string, now: Seconds): boolean {
+  const current = currentManifest(state, now)?.body
+  return manifestsInForce(state, current, now).some(({ body }) => body.revocations.has(serial))
+}
+
+/** What keeps an envelope that is in the state from being believed, or undefined. */
+export function standingOf(
+  state: OrganizationState,
+  envelope: Envelope,
+  now: Seconds,
+): Refusal | undefined {
+  switch (envelope.kind) {
+    case 'issuer-certificate':
+      return now < envelope.body.notAfter ? undefined : 'expired'
+    case 'manifest':
+      return manifestStanding(state, envelope, now)
+    case 'membership-certificate':
+      return certificateStanding(state, envelope, now)
+    case 'endpoint-update':
+      return deviceStanding(state, envelope.signer as DeviceId, now)
+    case 'route-advertisement':
+      return routeStanding(state, envelope, now)
+    case 'proof':
+      return 'not-for-keeping'
+  }
+}
+
+function manifestStanding(
+  state: OrganizationState,
+  envelope: EnvelopeOf<'manifest'>,
+  now: Seconds,
+): Refusal | undefined {
+  if (!isVouchedFor(state, envelope.signer, now)) return 'unknown-issuer'
+  const current = currentManifest(state, now)
+  // An equal sequence is evidence: it must spread.
+  return current !== undefined && current.body.sequence > envelope.body.sequence ? 'stale' : undefined
+}
+
+function certificateStanding(
+  state: OrganizationState,
+  envelope: EnvelopeOf<'membership-certificate'>,
+  now: Seconds,
+): Refusal | undefined {
+  const { body, signer } = envelope
+  if (now >= body.notAfter) return 'expired'
+  const issuer = state.issuerCertificates.get(signer)?.body
+  if (issuer === undefined || !isIssuerTrusted(state, signer, now)) return 'unknown-issuer'
+  if (body.notAfter - body.notBefore > issuer.longestMembership) return 'beyond-issuer'
+  if (!body.addresses.every((address) => isInRanges(issuer, address))) return 'beyond-issuer'
+  return isRevoked(state, body.serial, now) ? 'revoked' : undefined
+}
+
+/** Why a device is no member now, or undefined: it is one. */
+export function deviceStanding(
+  state: OrganizationState,
+  device: DeviceId,
+  now: Seconds,
+): Refusal | undefined {
+  const newest = newestCertificate(state, device, now)
+  return newest === undefined ? 'not-member' : certificateStanding(state, newest, now)
+}
+
+/** Of several issuers' certificates for a device the newest from a trusted issuer speaks. */
+function newestCertificate(
+  state: OrganizationState,
+  device: DeviceId,
+  now: Seconds,
+): EnvelopeOf<'membership-certificate'> | undefined {
+  let best: EnvelopeOf<'membership-certificate'> | undefined
+  for (const issuer of state.issuerCertificates.keys()) {
+    const candidate = state.memberships.get(`${issuer} ${device}`)
+    if (candidate === undefined || !isIssuerTrusted(state, issuer, now)) continue
+    if (best === undefined || isNewer(candidate, best)) best = candidate
+  }
+  return best
+}
+
+function isNewer(
+  a: EnvelopeOf<'membership-certificate'>,
+  b: EnvelopeOf<'membership-certificate'>,
+): boolean {
+  const ahead = a.body.manifestSequence - b.body.manifestSequence || a.body.notBefore - b.body.notBefore
+  return ahead === 0 ? a.id > b.id : ahead > 0
+}
+
+function routeStanding(
+  state: OrganizationState,
+  envelope: EnvelopeOf<'route-advertisement'>,
+  now: Seconds,
+): Refusal | undefined {
+  if (now >= envelope.body.notAfter) return 'expired'
+  const device = envelope.signer as DeviceId
+  const standing = deviceStanding(state, device, now)
+  if (standing !== undefined) return standing
+  const allowed = newestCertificate(state, device, now)?.body.prefixes ?? []
+  return allowed.some((prefix) => prefixContains(prefix, envelope.body.prefix))
+    ? undefined
+    : 'route-not-allowed'
+}
+
+/** A member as others act on it: believed certificate and the newest endpoint update, if any. */
+export interface Member {
+  readonly certificate: MembershipCertificate
+  readonly envelope: EnvelopeOf<'membership-certificate'>
+  readonly endpoints: EnvelopeOf<'endpoint-update'> | undefined
+}
+
+export function memberOf(state: OrganizationState, device: DeviceId, now: Seconds): Member | undefined {
+  const envelope = newestCertificate(state, device, now)
+  if (envelope === undefined || certificateStanding(state, envelope, now) !== undefined) return undefined
+  const endpoints = state.endpoints.get(device)
+  return {
+    certificate: envelope.body,
+    envelope,
+    endpoints: endpoints !== undefined && now < endpoints.body.notAfter ? endpoints : undefined,
+  }
+}
+
+/** All members by device, in the order of their ids. */
+export function membersOf(state: OrganizationState, now: Seconds): ReadonlyMap<DeviceId, Member> {
+  const devices = new Set([...state.memberships.values()].map(({ body }) => body.device))
+  const members = new Map<DeviceId, Member>()
+  for (const device of [...devices].toSorted()) {
+    const member = memberOf(state, device, now)
+    if (member !== undefined) members.set(device, member)
+  }
+  return members
+}
+
+/** One device's believed claim on a prefix. */
+export interface RouteClaim {
+  readonly device: DeviceId
+  readonly prefix: Prefix
+  readonly envelope: EnvelopeOf<'route-advertisement'>
+}

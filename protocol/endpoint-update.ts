@@ -1,0 +1,97 @@
+/** Endpoint update: where a device says it may be reached (SPEC §6.1). */
+import { addressBytes, addressFromBytes, type Endpoint } from './address.ts'
+import { type Claims, integer, list, moment, text, texts } from './claims.ts'
+import type { CborMap, CborValue } from './codec.ts'
+import { MalformedError } from './errors.ts'
+import { CANDIDATES, ENDPOINT_UPDATE_LIFETIME, MULTIADDRS, TEXT_CHARACTERS } from './limits.ts'
+import type { Seconds } from './time.ts'
+
+/** RFC 8445 §5.1.1; `port-mapped` by PCP, NAT-PMP or UPnP. Order is the wire's, never reused. */
+export const CANDIDATE_KINDS = ['host', 'server-reflexive', 'port-mapped'] as const
+export type CandidateKind = (typeof CANDIDATE_KINDS)[number]
+
+export interface Candidate extends Endpoint {
+  readonly kind: CandidateKind
+}
+
+/** RFC 4787 §4.1, as far as the device knows. Order is the wire's, never reused. */
+export const NAT_MAPPINGS = [
+  'unknown',
+  'none',
+  'endpoint-independent',
+  'address-dependent',
+  'address-and-port-dependent',
+] as const
+export type NatMapping = (typeof NAT_MAPPINGS)[number]
+
+export interface EndpointUpdate {
+  /** Grows with every update of this device; the newest wins. Milliseconds since the epoch or more. */
+  readonly sequence: number
+  readonly issuedAt: Seconds
+  readonly notAfter: Seconds
+  /** For WireGuard. */
+  readonly candidates: readonly Candidate[]
+  /** For the mesh, as multiaddrs. */
+  readonly multiaddrs: readonly string[]
+  readonly natMapping: NatMapping
+  /** What the device runs, for people: `nexd 0.1.0, linux`. */
+  readonly system: string
+}
+
+const NOT_AFTER = { key: 4, name: 'notAfter' }
+const ISSUED_AT = { key: 6, name: 'issuedAt' }
+const SEQUENCE = { key: -65537, name: 'sequence' }
+const CANDIDATE = { key: -65538, name: 'candidates' }
+const MULTIADDR = { key: -65539, name: 'multiaddrs' }
+const MAPPING = { key: -65540, name: 'NAT mapping' }
+const SYSTEM = { key: -65541, name: 'system' }
+
+export function encodeEndpointUpdate(update: EndpointUpdate): CborMap {
+  return new Map<CborValue, CborValue>([
+    [NOT_AFTER.key, update.notAfter],
+    [ISSUED_AT.key, update.issuedAt],
+    [SEQUENCE.key, update.sequence],
+    [CANDIDATE.key, update.candidates.map(encodeCandidate)],
+    [MULTIADDR.key, [...update.multiaddrs]],
+    [MAPPING.key, NAT_MAPPINGS.indexOf(update.natMapping)],
+    [SYSTEM.key, update.system],
+  ])
+}
+
+/** Throws MalformedError. */
+export function parseEndpointUpdate(claims: Claims): EndpointUpdate {
+  return {
+    sequence: integer(claims, SEQUENCE, 1, 2 ** 48),
+    ...validity(claims, ENDPOINT_UPDATE_LIFETIME),
+    candidates: list(claims, CANDIDATE, CANDIDATES, parseCandidate),
+    multiaddrs: texts(claims, MULTIADDR, MULTIADDRS, TEXT_CHARACTERS * 2),
+    // A mapping of a later version is one this one knows nothing about.
+    natMapping: NAT_MAPPINGS[integer(claims, MAPPING, 0, 255)] ?? 'unknown',
+    system: text(claims, SYSTEM, TEXT_CHARACTERS),
+  }
+}
+
+/** `issuedAt` and `notAfter` of a device's statement, at most `longest` apart. */
+export function validity(claims: Claims, longest: Seconds): { issuedAt: Seconds; notAfter: Seconds } {
+  const issuedAt = moment(claims, ISSUED_AT)
+  const notAfter = moment(claims, NOT_AFTER)
+  if (notAfter <= issuedAt || notAfter - issuedAt > longest) {
+    throw new MalformedError(`${claims.what}: lasts ${notAfter - issuedAt} s, want 1 to ${longest}`)
+  }
+  return { issuedAt, notAfter }
+}
+
+/** `[kind, address, port]`, also used by the punch message. */
+export function encodeCandidate({ kind, address, port }: Candidate): CborValue {
+  return [CANDIDATE_KINDS.indexOf(kind), addressBytes(address), port]
+}
+
+/** Throws MalformedError. A kind of a later version reads as `host`. */
+export function parseCandidate(item: CborValue): Candidate {
+  const [kind, address, port] = Array.isArray(item) && item.length === 3 ? item : []
+  if (typeof kind !== 'number' || !(address instanceof Uint8Array) || typeof port !== 'number') {
+    throw new MalformedError('candidate: want [kind, address, port]')
+  }
+  if (port < 1 || port > 65535) throw new MalformedError(`candidate: port is ${port}, want 1 to 65535`)
+  return { kind: CANDIDATE_KINDS[kind] ?? 'host', address: addressFromBytes(address), port }
+}

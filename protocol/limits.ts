@@ -1,0 +1,58 @@
+/** Every bound of the protocol, with its unit, its source and its reason (SPEC §9). */
+import { seconds } from './time.ts'
+
+/** Bytes of any envelope but a manifest: an endpoint update with all its candidates is 900. */
+export const ENVELOPE_BYTES = 2048
+/** Bytes of a manifest: 2,000 revocations of 15 bytes and as much again; one gossip message. */
+export const MANIFEST_BYTES = 61_440
+/** Bytes of a gossip message or a sync frame: one manifest and its framing. */
+export const FRAME_BYTES = 65_536
+
+/** Nesting of CBOR: the deepest structure of ours is 4. */
+export const CBOR_DEPTH = 8
+
+/** Characters of a device's name: one DNS label (RFC 1035 §2.3.4). */
+export const NAME_CHARACTERS = 63
+/** Characters of an owner, a group, a system description, a purpose: what a page shows on a line. */
+export const TEXT_CHARACTERS = 128
+/** Bytes of a certificate's serial: 8 random ones (RFC 5280 §4.1.2.2 allows 20). */
+export const SERIAL_BYTES = 8
+
+/** Addresses of one device: an IPv4 and an IPv6 one, with room for a second pair while renumbering. */
+export const ADDRESSES = 4
+/** Groups of one device; kept small because every member holds every certificate. */
+export const GROUPS = 16
+/** Prefixes one device may advertise. */
+export const PREFIXES = 64
+/** Address ranges of an organization. */
+export const RANGES = 16
+/** Revocations in one manifest: fits MANIFEST_BYTES; older ones have expired with their certificates. */
+export const REVOCATIONS = 2000
+/** Issuers at once: one, and its successor while they overlap, and some spare. */
+export const ISSUERS = 8
+/** Rendezvous in a manifest. */
+export const RENDEZVOUS = 8
+/** Multiaddrs of one rendezvous or one device. */
+export const MULTIADDRS = 8
+/** Endpoint candidates of a device: RFC 8445 §5.1.2.5 asks for a limit; hosts rarely have over 10. */
+export const CANDIDATES = 16
+
+/** Seconds an issuer certificate may last: 90 days, so that a stolen one ends. */
+export const ISSUER_CERTIFICATE_LIFETIME = seconds(90 * 86_400)
+/** Seconds a membership certificate may last: 30 days; registries choose less. */
+export const MEMBERSHIP_CERTIFICATE_LIFETIME = seconds(30 * 86_400)
+/** Seconds an endpoint update is believed: a day. Three refreshes of 8 hours (SPEC §6.1). */
+export const ENDPOINT_UPDATE_LIFETIME = seconds(86_400)
+/** Seconds a route advertisement is believed: three refreshes of 8 hours (SPEC §6.2). */
+export const ROUTE_ADVERTISEMENT_LIFETIME = seconds(86_400)
+/** Seconds a proof is fresh: a round trip and the difference of two clocks. */
+export const PROOF_LIFETIME = seconds(300)
+/** Seconds by which a signer's clock may run ahead of ours. */
+export const CLOCK_TOLERANCE = seconds(300)
+
+/** Envelopes of a kind held while nobody vouches for them (their certificate may still arrive). */
+export const HELD_ENVELOPES = 1024
+/** Route advertisements of one device: its certificate's prefixes, and host routes inside them. */
+export const ROUTES_PER_DEVICE = 256
+/** Proofs of a compromised issuer that are kept: one is enough to act, some to trace it. */
+export const EVIDENCE = 8

@@ -1,0 +1,35 @@
+/** Route claims: who holds each advertised prefix, the same answer on every device (SPEC §8.3). */
+import { isHostPrefix, type Prefix } from './address.ts'
+import { type RouteClaim, standingOf } from './belief.ts'
+import type { DeviceId } from './keys.ts'
+import type { OrganizationState } from './state.ts'
+import type { Seconds } from './time.ts'
+
+/** Every prefix claimed now, its claims best first: the first is the holder. */
+export function routeClaims(
+  state: OrganizationState,
+  now: Seconds,
+): ReadonlyMap<Prefix, readonly RouteClaim[]> {
+  const claims: RouteClaim[] = []
+  for (const envelope of state.routes.values()) {
+    if (envelope.body.state === 'withdrawn' || standingOf(state, envelope, now) !== undefined) continue
+    claims.push({ device: envelope.signer as DeviceId, prefix: envelope.body.prefix, envelope })
+  }
+  const byPrefix = Map.groupBy(claims, ({ prefix }) => prefix)
+  return new Map(
+    [...byPrefix.keys()].toSorted().map((prefix) => [prefix, (byPrefix.get(prefix) ?? []).toSorted(byRank)]),
+  )
+}
+
+function byRank(a: RouteClaim, b: RouteClaim): number {
+  const [x, y] = [a.envelope.body, b.envelope.body]
+  if (x.state !== y.state) return x.state === 'active' ? -1 : 1
+  const rank = isHostPrefix(x.prefix) ? y.epoch - x.epoch : x.metric - y.metric
+  return rank !== 0 ? rank : a.device < b.device ? -1 : 1
+}
+
+/** The epoch that outdoes every claim known on a host prefix. */
+export function nextEpoch(state: OrganizationState, prefix: Prefix): number {
+  const known = [...state.routes.values()].filter(({ body }) => body.prefix === prefix)
+  return Math.max(0, ...known.map(({ body }) => body.epoch)) + 1
+}

@@ -1,0 +1,205 @@
+/** Organization state: every envelope worth keeping, and `apply`, the one way to add another (SPEC §8).
+ *
+ *  The state is a join-semilattice: each envelope has a slot, in each slot the greatest envelope of a
+ *  total order stays. So `apply` is commutative, associative and idempotent, and any two devices that
+ *  have seen the same envelopes hold the same state. What is *believed* is derived from it (belief.ts). */
+import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
+import type { OrganizationId } from './keys.ts'
+import { CLOCK_TOLERANCE, EVIDENCE, HELD_ENVELOPES, ROUTES_PER_DEVICE } from './limits.ts'
+import { type Refusal, standingOf } from './belief.ts'
+import type { Seconds } from './time.ts'
+
+export interface OrganizationState {
+  readonly organization: OrganizationId
+  /** By slot; see `slotOf`. Read through belief.ts. */
+  readonly issuerCertificates: ReadonlyMap<string, EnvelopeOf<'issuer-certificate'>>
+  readonly memberships: ReadonlyMap<string, EnvelopeOf<'membership-certificate'>>
+  readonly manifests: ReadonlyMap<string, EnvelopeOf<'manifest'>>
+  readonly endpoints: ReadonlyMap<string, EnvelopeOf<'endpoint-update'>>
+  readonly routes: ReadonlyMap<string, EnvelopeOf<'route-advertisement'>>
+}
+
+/** What `apply` answers. `changed` is false for what was known or is outdone by what is known. */
+export type Verdict =
+  | { readonly ok: true; readonly state: OrganizationState; readonly changed: true }
+  | { readonly ok: false; readonly state: OrganizationState; readonly refusal: Refusal; readonly changed: boolean }
+
+export function emptyState(organization: OrganizationId): OrganizationState {
+  return {
+    organization,
+    issuerCertificates: new Map(),
+    memberships: new Map(),
+    manifests: new Map(),
+    endpoints: new Map(),
+    routes: new Map(),
+  }
+}
+
+/** Which envelopes change what a device believes; nothing else can. Total: never throws.
+ *  `ok` means: believed now. A refused envelope may still be held (`changed`), because what would
+ *  vouch for it may arrive later; it has no effect until then. */
+export function apply(state: OrganizationState, envelope: Envelope, now: Seconds): Verdict {
+  const early = refusalAtSight(state, envelope, now)
+  if (early !== undefined) return { ok: false, state, refusal: early, changed: false }
+  const next = insert(state, envelope)
+  if (next === undefined) return { ok: false, state, refusal: 'stale', changed: false }
+  const refusal = standingOf(next, envelope, now)
+  if (refusal === undefined) return { ok: true, state: next, changed: true }
+  return { ok: false, state: boundHeld(next, envelope, now), refusal, changed: true }
+}
+
+function refusalAtSight(state: OrganizationState, envelope: Envelope, now: Seconds): Refusal | undefined {
+  if (envelope.organization !== state.organization) return 'wrong-organization'
+  if (envelope.kind === 'proof') return 'not-for-keeping'
+  if (envelope.kind === 'manifest') return isAhead(envelope.body.issuedAt, now) ? 'not-yet-valid' : undefined
+  if (envelope.body.notAfter <= now) return 'expired'
+  const from = 'notBefore' in envelope.body ? envelope.body.notBefore : envelope.body.issuedAt
+  return isAhead(from, now) ? 'not-yet-valid' : undefined
+}
+
+function isAhead(moment: Seconds, now: Seconds): boolean {
+  return moment > now + CLOCK_TOLERANCE
+}
+
+/** The state with the envelope in its slot, or undefined where the slot holds it or a greater one. */
+function insert(state: OrganizationState, envelope: Envelope): OrganizationState | undefined {
+  switch (envelope.kind) {
+    case 'issuer-certificate': {
+      const slot = issuerIdOf(envelope.body.key)
+      const map = replace(state.issuerCertificates, slot, envelope, ({ body }) => [body.notBefore, body.notAfter])
+      return map && { ...state, issuerCertificates: map }
+    }
+    case 'membership-certificate': {
+      const slot = `${envelope.signer} ${envelope.body.device}`
+      const map = replace(state.memberships, slot, envelope, ({ body }) => [
+        body.manifestSequence,
+        body.notBefore,
+        body.notAfter,
+      ])
+      return map && { ...state, memberships: map }
+    }
+    case 'manifest':
+      return insertManifest(state, envelope)
+    case 'endpoint-update': {
+      const map = replace(state.endpoints, envelope.signer, envelope, ({ body }) => [body.sequence])
+      return map && { ...state, endpoints: map }
+    }
+    case 'route-advertisement': {
+      const slot = `${envelope.signer} ${envelope.body.prefix}`
+      const map = replace(state.routes, slot, envelope, ({ body }) => [body.sequence])
+      return map && boundRoutes(state, map, envelope.signer)
+    }
+    case 'proof':
+      return undefined
+  }
+}
+
+/** Of one device so many advertisements stay, the least prefixes. */
+function boundRoutes(
+  state: OrganizationState,
+  routes: ReadonlyMap<string, EnvelopeOf<'route-advertisement'>>,
+  signer: string,
+): OrganizationState | undefined {
+  const own = [...routes].filter(([, each]) => each.signer === signer).map(([slot]) => slot)
+  if (own.length <= ROUTES_PER_DEVICE) return { ...state, routes }
+  const kept = new Map(routes)
+  for (const slot of own.toSorted().slice(ROUTES_PER_DEVICE)) kept.delete(slot)
+  return { ...state, routes: kept }
+}
+
+/** The greater by rank, then by id, so that equal ranks settle the same way everywhere. */
+function replace<E extends Envelope>(
+  map: ReadonlyMap<string, E>,
+  slot: string,
+  candidate: E,
+  rank: (envelope: E) => readonly number[],
+): ReadonlyMap<string, E> | undefined {
+  const known = map.get(slot)
+  if (known !== undefined && !isGreater(candidate, known, rank)) return undefined
+  return new Map(map).set(slot, candidate)
+}
+
+function isGreater<E extends Envelope>(a: E, b: E, rank: (envelope: E) => readonly number[]): boolean {
+  const [ranksA, ranksB] = [rank(a), rank(b)]
+  for (const [index, value] of ranksA.entries()) {
+    const other = ranksB[index] ?? 0
+    if (value !== other) return value > other
+  }
+  return a.id > b.id
+}
+
+/** Of each issuer the newest manifest stays, and beside it every other one with a sequence that was
+ *  used twice: the proof that the issuer is compromised (SPEC §5.2). */
+function insertManifest(
+  state: OrganizationState,
+  envelope: EnvelopeOf<'manifest'>,
+): OrganizationState | undefined {
+  const slot = `${envelope.signer} ${envelope.id}`
+  if (state.manifests.has(slot)) return undefined
+  const kept = keptManifests([...state.manifests.values(), envelope])
+  if (!kept.includes(envelope)) return undefined
+  return { ...state, manifests: new Map(kept.map((each) => [`${each.signer} ${each.id}`, each])) }
+}
+
+function keptManifests(all: readonly EnvelopeOf<'manifest'>[]): readonly EnvelopeOf<'manifest'>[] {
+  const kept: EnvelopeOf<'manifest'>[] = []
+  for (const ofIssuer of Map.groupBy(all, ({ signer }) => signer).values()) {
+    const sorted = ofIssuer.toSorted((a, b) => (isGreater(a, b, ({ body }) => [body.sequence]) ? -1 : 1))
+    const newest = sorted[0]?.body.sequence
+    kept.push(...sorted.filter(({ body }) => body.sequence === newest).slice(0, EVIDENCE))
+  }
+  return kept.toSorted((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+/** Keeps what nobody vouches for from filling memory: of a kind's held envelopes the least ids stay. */
+function boundHeld(state: OrganizationState, added: Envelope, now: Seconds): OrganizationState {
+  switch (added.kind) {
+    case 'membership-certificate':
+      return { ...state, memberships: withoutSurplus(state, state.memberships, now) }
+    case 'endpoint-update':
+      return { ...state, endpoints: withoutSurplus(state, state.endpoints, now) }
+    case 'route-advertisement':
+      return { ...state, routes: withoutSurplus(state, state.routes, now) }
+    default:
+      return state
+  }
+}
+
+function withoutSurplus<E extends Envelope>(
+  state: OrganizationState,
+  map: ReadonlyMap<string, E>,
+  now: Seconds,
+): ReadonlyMap<string, E> {
+  if (map.size <= HELD_ENVELOPES) return map
+  const held = [...map].filter(([, each]) => standingOf(state, each, now) !== undefined)
+  if (held.length <= HELD_ENVELOPES) return map
+  const surplus = held.toSorted(([, a], [, b]) => (a.id < b.id ? -1 : 1)).slice(HELD_ENVELOPES)
+  const kept = new Map(map)
+  for (const [slot] of surplus) kept.delete(slot)
+  return kept
+}
+
+/** The state without what has ended by `now`: it can have no effect any more. */
+export function prune(state: OrganizationState, now: Seconds): OrganizationState {
+  const alive = <E extends { readonly body: { readonly notAfter: Seconds } }>(
+    map: ReadonlyMap<string, E>,
+  ): ReadonlyMap<string, E> => new Map([...map].filter(([, { body }]) => body.notAfter > now))
+  return {
+    ...state,
+    issuerCertificates: alive(state.issuerCertificates),
+    memberships: alive(state.memberships),
+    endpoints: alive(state.endpoints),
+    routes: alive(state.routes),
+  }
+}
+
+/** Every envelope kept, those that vouch for others first. */
+export function envelopesOf(state: OrganizationState): readonly Envelope[] {
+  return [
+    ...state.issuerCertificates.values(),
+    ...state.manifests.values(),
+    ...state.memberships.values(),
+    ...state.endpoints.values(),
+    ...state.routes.values(),
+  ]
+}
