@@ -93,7 +93,9 @@ export function prefixContains(outer: Prefix, inner: Prefix): boolean {
   const a = addressBytes(prefixAddress(outer))
   const b = addressBytes(prefixAddress(inner))
   return isZeroBeyond(
-    a.map((byte, index) => byte ^ (b[index] ?? 0)).map((byte, index) => maskTo(byte, index, length)),
+    a
+      .map((byte, index) => byte ^ (b[index] ?? 0))
+      .map((byte, index) => maskTo(byte, index, length)),
     0,
   )
 }

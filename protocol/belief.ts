@@ -36,7 +36,10 @@ export function currentManifest(
 }
 
 /** Two manifests with one sequence: proof that an issuer is compromised. Empty, or all of them. */
-export function equivocation(state: OrganizationState, now: Seconds): readonly EnvelopeOf<'manifest'>[] {
+export function equivocation(
+  state: OrganizationState,
+  now: Seconds,
+): readonly EnvelopeOf<'manifest'>[] {
   const current = currentManifest(state, now)
   const same = manifestsInForce(state, current?.body, now)
   return same.length > 1 ? same : []
@@ -100,7 +103,9 @@ function manifestStanding(
   if (!isVouchedFor(state, envelope.signer, now)) return 'unknown-issuer'
   const current = currentManifest(state, now)
   // An equal sequence is evidence: it must spread.
-  return current !== undefined && current.body.sequence > envelope.body.sequence ? 'stale' : undefined
+  return current !== undefined && current.body.sequence > envelope.body.sequence
+    ? 'stale'
+    : undefined
 }
 
 function certificateStanding(
@@ -146,7 +151,8 @@ function isNewer(
   a: EnvelopeOf<'membership-certificate'>,
   b: EnvelopeOf<'membership-certificate'>,
 ): boolean {
-  const ahead = a.body.manifestSequence - b.body.manifestSequence || a.body.notBefore - b.body.notBefore
+  const ahead =
+    a.body.manifestSequence - b.body.manifestSequence || a.body.notBefore - b.body.notBefore
   return ahead === 0 ? a.id > b.id : ahead > 0
 }
 
@@ -172,9 +178,14 @@ export interface Member {
   readonly endpoints: EnvelopeOf<'endpoint-update'> | undefined
 }
 
-export function memberOf(state: OrganizationState, device: DeviceId, now: Seconds): Member | undefined {
+export function memberOf(
+  state: OrganizationState,
+  device: DeviceId,
+  now: Seconds,
+): Member | undefined {
   const envelope = newestCertificate(state, device, now)
-  if (envelope === undefined || certificateStanding(state, envelope, now) !== undefined) return undefined
+  if (envelope === undefined || certificateStanding(state, envelope, now) !== undefined)
+    return undefined
   const endpoints = state.endpoints.get(device)
   return {
     certificate: envelope.body,

@@ -37,7 +37,8 @@ export function moment(claims: Claims, field: Field): Seconds {
 export function text(claims: Claims, field: Field, most: number): string {
   const value = claims.map.get(field.key)
   if (typeof value !== 'string') return refuse(claims, field, 'must be text')
-  if (value.length > most) return refuse(claims, field, `has ${value.length} characters, want at most ${most}`)
+  if (value.length > most)
+    return refuse(claims, field, `has ${value.length} characters, want at most ${most}`)
   if (/\p{Cc}/u.test(value)) return refuse(claims, field, 'holds control characters')
   return value
 }
@@ -53,15 +54,26 @@ export function bytes(claims: Claims, field: Field, length: number | { most: num
 }
 
 /** An array of at most `most` items, each read by `read`. An absent field is an empty list. */
-export function list<T>(claims: Claims, field: Field, most: number, read: (item: CborValue) => T): readonly T[] {
+export function list<T>(
+  claims: Claims,
+  field: Field,
+  most: number,
+  read: (item: CborValue) => T,
+): readonly T[] {
   const value = claims.map.get(field.key) ?? []
   if (!Array.isArray(value)) return refuse(claims, field, 'must be an array')
-  if (value.length > most) return refuse(claims, field, `has ${value.length} items, want at most ${most}`)
+  if (value.length > most)
+    return refuse(claims, field, `has ${value.length} items, want at most ${most}`)
   return value.map(read)
 }
 
 /** A list of texts of at most `characters` each. */
-export function texts(claims: Claims, field: Field, most: number, characters: number): readonly string[] {
+export function texts(
+  claims: Claims,
+  field: Field,
+  most: number,
+  characters: number,
+): readonly string[] {
   return list(claims, field, most, (item) =>
     text({ what: claims.what, map: new Map([[field.key, item]]) }, field, characters),
   )

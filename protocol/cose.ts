@@ -1,6 +1,6 @@
 /** COSE_Sign1 (RFC 9052 §4.2) with Ed25519 (RFC 9864, −19) and nothing else. */
 import { utf8 } from '../crypto/bytes.ts'
-import { sign, type SigningPrivateKey, type SigningPublicKey, verify } from '../crypto/signing.ts'
+import { type SigningPrivateKey, type SigningPublicKey, sign, verify } from '../crypto/signing.ts'
 import { type CborMap, decodeCbor, decodeCborMap, encodeCbor } from './codec.ts'
 import { MalformedError } from './errors.ts'
 
@@ -22,7 +22,8 @@ export interface Signed {
 /** Reads the shape; says nothing of the signature. Throws MalformedError. */
 export function parseSigned(bytes: Uint8Array): Signed {
   const value = decodeCbor(bytes, 'envelope')
-  if (!Array.isArray(value) || value.length !== 4) throw new MalformedError('envelope: not COSE_Sign1')
+  if (!Array.isArray(value) || value.length !== 4)
+    throw new MalformedError('envelope: not COSE_Sign1')
   const [protectedHeader, unprotected, payload, signature] = value
   if (!(unprotected instanceof Map) || unprotected.size !== 0) {
     throw new MalformedError('envelope: unprotected header must be empty')
@@ -33,14 +34,21 @@ export function parseSigned(bytes: Uint8Array): Signed {
   if (!(signature instanceof Uint8Array) || signature.length !== 64) {
     throw new MalformedError('envelope: signature must be 64 bytes')
   }
-  return { ...parseHeader(decodeCborMap(protectedHeader, 'envelope header')), protectedHeader, payload, signature }
+  return {
+    ...parseHeader(decodeCborMap(protectedHeader, 'envelope header')),
+    protectedHeader,
+    payload,
+    signature,
+  }
 }
 
 function parseHeader(header: CborMap): { signer: Uint8Array; type: string } {
   const signer = header.get(KEY_ID)
   const type = header.get(TYPE)
-  if (header.size !== 3) throw new MalformedError('envelope header: want algorithm, key id and type only')
-  if (header.get(ALGORITHM) !== ED25519) throw new MalformedError('envelope header: algorithm must be -19')
+  if (header.size !== 3)
+    throw new MalformedError('envelope header: want algorithm, key id and type only')
+  if (header.get(ALGORITHM) !== ED25519)
+    throw new MalformedError('envelope header: algorithm must be -19')
   if (!(signer instanceof Uint8Array) || signer.length !== 32) {
     throw new MalformedError('envelope header: key id must be 32 bytes')
   }

@@ -72,7 +72,10 @@ export function parseEndpointUpdate(claims: Claims): EndpointUpdate {
 }
 
 /** `issuedAt` and `notAfter` of a device's statement, at most `longest` apart. */
-export function validity(claims: Claims, longest: Seconds): { issuedAt: Seconds; notAfter: Seconds } {
+export function validity(
+  claims: Claims,
+  longest: Seconds,
+): { issuedAt: Seconds; notAfter: Seconds } {
   const issuedAt = moment(claims, ISSUED_AT)
   const notAfter = moment(claims, NOT_AFTER)
   if (notAfter <= issuedAt || notAfter - issuedAt > longest) {
@@ -92,6 +95,7 @@ export function parseCandidate(item: CborValue): Candidate {
   if (typeof kind !== 'number' || !(address instanceof Uint8Array) || typeof port !== 'number') {
     throw new MalformedError('candidate: want [kind, address, port]')
   }
-  if (port < 1 || port > 65535) throw new MalformedError(`candidate: port is ${port}, want 1 to 65535`)
+  if (port < 1 || port > 65535)
+    throw new MalformedError(`candidate: port is ${port}, want 1 to 65535`)
   return { kind: CANDIDATE_KINDS[kind] ?? 'host', address: addressFromBytes(address), port }
 }

@@ -4,7 +4,7 @@
  *  the other's nonce with a proof. A device proves its device key; a registry proves the issuer's key,
  *  which thereby speaks for the registry's peer id. */
 import { deviceStanding, isIssuerTrusted, memberOf, type Refusal } from './belief.ts'
-import { type Claims, bytes, integer, list } from './claims.ts'
+import { bytes, type Claims, integer, list } from './claims.ts'
 import { type CborValue, decodeCborMap, encodeCbor } from './codec.ts'
 import { openEnvelope, sealEnvelope } from './envelope.ts'
 import { MalformedError } from './errors.ts'
@@ -48,7 +48,8 @@ export function encodeGreeting(greeting: Greeting): Uint8Array {
 export function parseGreeting(frame: Uint8Array): Greeting {
   const claims: Claims = { what: 'greeting', map: decodeCborMap(frame, 'greeting') }
   const organization = claims.map.get(ORGANIZATION.key)
-  if (typeof organization !== 'string') throw new MalformedError('greeting: organization must be text')
+  if (typeof organization !== 'string')
+    throw new MalformedError('greeting: organization must be text')
   return {
     version: integer(claims, VERSION, 1, 255),
     organization: parseOrganizationId(organization),
@@ -94,24 +95,38 @@ export function judgeHello(
   state: OrganizationState,
   greeting: Greeting,
   proofBytes: Uint8Array,
-  expected: { readonly ours: string; readonly theirs: string; readonly nonce: Uint8Array; readonly peerDevice: DeviceId | undefined },
+  expected: {
+    readonly ours: string
+    readonly theirs: string
+    readonly nonce: Uint8Array
+    readonly peerDevice: DeviceId | undefined
+  },
   now: Seconds,
 ): HelloVerdict {
-  if (greeting.organization !== state.organization) return { ok: false, refusal: 'wrong-organization' }
+  if (greeting.organization !== state.organization)
+    return { ok: false, refusal: 'wrong-organization' }
   let learned = state
-  for (const envelope of greeting.envelopes) learned = apply(learned, openEnvelope(envelope), now).state
+  for (const envelope of greeting.envelopes)
+    learned = apply(learned, openEnvelope(envelope), now).state
   const proof = openEnvelope(proofBytes)
-  if (proof.kind !== 'proof' || proof.organization !== state.organization) return { ok: false, refusal: 'bad-proof' }
+  if (proof.kind !== 'proof' || proof.organization !== state.organization)
+    return { ok: false, refusal: 'bad-proof' }
   const wanted = { purpose: 'hello', audience: expected.ours, nonce: expected.nonce } as const
   const problem = proofProblem(proof.body, wanted, now)
   if (problem === 'clock') return { ok: false, refusal: 'clock' }
-  if (problem !== undefined || proof.body.subject !== expected.theirs) return { ok: false, refusal: 'bad-proof' }
-  if (isIssuerTrusted(learned, proof.signer, now)) return { ok: true, state: learned, who: { kind: 'registry' } }
+  if (problem !== undefined || proof.body.subject !== expected.theirs)
+    return { ok: false, refusal: 'bad-proof' }
+  if (isIssuerTrusted(learned, proof.signer, now))
+    return { ok: true, state: learned, who: { kind: 'registry' } }
   const device = proof.signer as DeviceId
   if (device !== expected.peerDevice) return { ok: false, refusal: 'bad-proof' }
   const member = memberOf(learned, device, now)
   if (member !== undefined) {
-    return { ok: true, state: learned, who: { kind: 'device', device, name: member.certificate.name } }
+    return {
+      ok: true,
+      state: learned,
+      who: { kind: 'device', device, name: member.certificate.name },
+    }
   }
   return { ok: false, refusal: deviceStanding(learned, device, now) ?? 'not-member' }
 }

@@ -1,6 +1,6 @@
 /** Issuer certificate: the root's leave for a registry's signing key (SPEC §4.1). */
 import { type Prefix, parsePrefix, prefixContains } from './address.ts'
-import { type Claims, bytes, integer, list, moment } from './claims.ts'
+import { bytes, type Claims, integer, list, moment } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'
 import { MalformedError } from './errors.ts'
 import { type IssuerPublicKey, parseKey } from './keys.ts'

@@ -1,7 +1,7 @@
 /** Manifest: the issuer's numbered, chained statement about the whole organization (SPEC §5). */
 import { toHex } from '../crypto/bytes.ts'
 import type { Prefix } from './address.ts'
-import { type Claims, bytes, integer, list, moment, text, texts } from './claims.ts'
+import { bytes, type Claims, integer, list, moment, text, texts } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'
 import { MalformedError } from './errors.ts'
 import { prefixItem } from './issuer-certificate.ts'
@@ -93,7 +93,11 @@ export function parseManifest(claims: Claims): Manifest {
 
 function revocationItem(item: CborValue): [string, Seconds] {
   const [serial, notAfter] = Array.isArray(item) && item.length === 2 ? item : []
-  if (!(serial instanceof Uint8Array) || serial.length !== SERIAL_BYTES || typeof notAfter !== 'number') {
+  if (
+    !(serial instanceof Uint8Array) ||
+    serial.length !== SERIAL_BYTES ||
+    typeof notAfter !== 'number'
+  ) {
     throw new MalformedError('revocation: want [serial of 8 bytes, notAfter]')
   }
   return [toHex(serial), seconds(notAfter)]
@@ -108,7 +112,10 @@ function rendezvousItem(item: CborValue): Rendezvous {
   if (!Array.isArray(item) || item.length !== 2) {
     throw new MalformedError('rendezvous: want [multiaddrs, STUN endpoints]')
   }
-  const claims: Claims = { what: 'rendezvous', map: new Map(item.map((each, index) => [index, each])) }
+  const claims: Claims = {
+    what: 'rendezvous',
+    map: new Map(item.map((each, index) => [index, each])),
+  }
   return {
     multiaddrs: texts(claims, { key: 0, name: 'multiaddrs' }, MULTIADDRS, TEXT_CHARACTERS * 2),
     stun: texts(claims, { key: 1, name: 'STUN endpoints' }, MULTIADDRS, 64),

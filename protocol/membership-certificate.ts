@@ -1,11 +1,8 @@
 /** Membership certificate: the organization's statement about one device (SPEC §4.2). */
-import {
-  type AgreementPublicKey,
-  parseAgreementPublicKey,
-} from '../crypto/agreement.ts'
+import { type AgreementPublicKey, parseAgreementPublicKey } from '../crypto/agreement.ts'
 import { toHex } from '../crypto/bytes.ts'
 import { isHostPrefix, type Prefix } from './address.ts'
-import { type Claims, bytes, integer, list, moment, text, texts } from './claims.ts'
+import { bytes, type Claims, integer, list, moment, text, texts } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'
 import { MalformedError } from './errors.ts'
 import { prefixItem } from './issuer-certificate.ts'

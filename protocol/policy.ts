@@ -22,7 +22,8 @@ export function encodePolicy(policy: Policy): CborValue {
 
 /** Throws MalformedError. */
 export function parsePolicy(value: CborValue | undefined): Policy {
-  if (!Array.isArray(value) || value.length !== 2) throw new MalformedError('policy: want [version, body]')
+  if (!Array.isArray(value) || value.length !== 2)
+    throw new MalformedError('policy: want [version, body]')
   const [version, body] = value
   if (typeof version !== 'number' || version < 0 || !(body instanceof Map)) {
     throw new MalformedError('policy: want [version, body]')

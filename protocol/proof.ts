@@ -1,6 +1,6 @@
 /** Proof: a fresh signature that shows possession of a key to one asker, for one purpose (SPEC §7.1). */
 import { equal } from '../crypto/bytes.ts'
-import { type Claims, bytes, moment, text } from './claims.ts'
+import { bytes, type Claims, moment, text } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'
 import { CLOCK_TOLERANCE, PROOF_LIFETIME, TEXT_CHARACTERS } from './limits.ts'
 import type { Seconds } from './time.ts'

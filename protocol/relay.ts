@@ -31,13 +31,18 @@ export function encodeRelayFrame({ peer, datagram }: RelayFrame): Uint8Array {
 
 /** Cuts a stream's bytes into frames: give it what arrived, get whole frames and what is left over.
  *  Throws MalformedError on a length out of bounds. */
-export function parseRelayFrames(buffered: Uint8Array): { frames: readonly RelayFrame[]; rest: Uint8Array } {
+export function parseRelayFrames(buffered: Uint8Array): {
+  frames: readonly RelayFrame[]
+  rest: Uint8Array
+} {
   const frames: RelayFrame[] = []
   let offset = 0
   while (buffered.length - offset >= 2) {
     const length = ((buffered[offset] ?? 0) << 8) | (buffered[offset + 1] ?? 0)
     if (length < ADDRESS_BYTES || length > ADDRESS_BYTES + DATAGRAM_BYTES) {
-      throw new MalformedError(`relay frame: ${length} bytes, want ${ADDRESS_BYTES} to ${ADDRESS_BYTES + DATAGRAM_BYTES}`)
+      throw new MalformedError(
+        `relay frame: ${length} bytes, want ${ADDRESS_BYTES} to ${ADDRESS_BYTES + DATAGRAM_BYTES}`,
+      )
     }
     const end = offset + 2 + length
     if (end > buffered.length) break

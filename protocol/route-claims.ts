@@ -12,12 +12,15 @@ export function routeClaims(
 ): ReadonlyMap<Prefix, readonly RouteClaim[]> {
   const claims: RouteClaim[] = []
   for (const envelope of state.routes.values()) {
-    if (envelope.body.state === 'withdrawn' || standingOf(state, envelope, now) !== undefined) continue
+    if (envelope.body.state === 'withdrawn' || standingOf(state, envelope, now) !== undefined)
+      continue
     claims.push({ device: envelope.signer as DeviceId, prefix: envelope.body.prefix, envelope })
   }
   const byPrefix = Map.groupBy(claims, ({ prefix }) => prefix)
   return new Map(
-    [...byPrefix.keys()].toSorted().map((prefix) => [prefix, (byPrefix.get(prefix) ?? []).toSorted(byRank)]),
+    [...byPrefix.keys()]
+      .toSorted()
+      .map((prefix) => [prefix, (byPrefix.get(prefix) ?? []).toSorted(byRank)]),
   )
 }
 

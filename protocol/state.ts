@@ -3,10 +3,11 @@
  *  The state is a join-semilattice: each envelope has a slot, in each slot the greatest envelope of a
  *  total order stays. So `apply` is commutative, associative and idempotent, and any two devices that
  *  have seen the same envelopes hold the same state. What is *believed* is derived from it (belief.ts). */
+
+import { type Refusal, standingOf } from './belief.ts'
 import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
 import type { OrganizationId } from './keys.ts'
 import { CLOCK_TOLERANCE, EVIDENCE, HELD_ENVELOPES, ROUTES_PER_DEVICE } from './limits.ts'
-import { type Refusal, standingOf } from './belief.ts'
 import type { Seconds } from './time.ts'
 
 export interface OrganizationState {
@@ -22,7 +23,12 @@ export interface OrganizationState {
 /** What `apply` answers. `changed` is false for what was known or is outdone by what is known. */
 export type Verdict =
   | { readonly ok: true; readonly state: OrganizationState; readonly changed: true }
-  | { readonly ok: false; readonly state: OrganizationState; readonly refusal: Refusal; readonly changed: boolean }
+  | {
+      readonly ok: false
+      readonly state: OrganizationState
+      readonly refusal: Refusal
+      readonly changed: boolean
+    }
 
 export function emptyState(organization: OrganizationId): OrganizationState {
   return {
@@ -48,10 +54,15 @@ export function apply(state: OrganizationState, envelope: Envelope, now: Seconds
   return { ok: false, state: boundHeld(next, envelope, now), refusal, changed: true }
 }
 
-function refusalAtSight(state: OrganizationState, envelope: Envelope, now: Seconds): Refusal | undefined {
+function refusalAtSight(
+  state: OrganizationState,
+  envelope: Envelope,
+  now: Seconds,
+): Refusal | undefined {
   if (envelope.organization !== state.organization) return 'wrong-organization'
   if (envelope.kind === 'proof') return 'not-for-keeping'
-  if (envelope.kind === 'manifest') return isAhead(envelope.body.issuedAt, now) ? 'not-yet-valid' : undefined
+  if (envelope.kind === 'manifest')
+    return isAhead(envelope.body.issuedAt, now) ? 'not-yet-valid' : undefined
   if (envelope.body.notAfter <= now) return 'expired'
   const from = 'notBefore' in envelope.body ? envelope.body.notBefore : envelope.body.issuedAt
   return isAhead(from, now) ? 'not-yet-valid' : undefined
@@ -66,7 +77,10 @@ function insert(state: OrganizationState, envelope: Envelope): OrganizationState
   switch (envelope.kind) {
     case 'issuer-certificate': {
       const slot = issuerIdOf(envelope.body.key)
-      const map = replace(state.issuerCertificates, slot, envelope, ({ body }) => [body.notBefore, body.notAfter])
+      const map = replace(state.issuerCertificates, slot, envelope, ({ body }) => [
+        body.notBefore,
+        body.notAfter,
+      ])
       return map && { ...state, issuerCertificates: map }
     }
     case 'membership-certificate': {
@@ -119,7 +133,11 @@ function replace<E extends Envelope>(
   return new Map(map).set(slot, candidate)
 }
 
-function isGreater<E extends Envelope>(a: E, b: E, rank: (envelope: E) => readonly number[]): boolean {
+function isGreater<E extends Envelope>(
+  a: E,
+  b: E,
+  rank: (envelope: E) => readonly number[],
+): boolean {
   const [ranksA, ranksB] = [rank(a), rank(b)]
   for (const [index, value] of ranksA.entries()) {
     const other = ranksB[index] ?? 0
@@ -144,7 +162,9 @@ function insertManifest(
 function keptManifests(all: readonly EnvelopeOf<'manifest'>[]): readonly EnvelopeOf<'manifest'>[] {
   const kept: EnvelopeOf<'manifest'>[] = []
   for (const ofIssuer of Map.groupBy(all, ({ signer }) => signer).values()) {
-    const sorted = ofIssuer.toSorted((a, b) => (isGreater(a, b, ({ body }) => [body.sequence]) ? -1 : 1))
+    const sorted = ofIssuer.toSorted((a, b) =>
+      isGreater(a, b, ({ body }) => [body.sequence]) ? -1 : 1,
+    )
     const newest = sorted[0]?.body.sequence
     kept.push(...sorted.filter(({ body }) => body.sequence === newest).slice(0, EVIDENCE))
   }

@@ -1,13 +1,13 @@
 /** Sync: two devices find what either lacks and send only that (SPEC §7.2). Pure: messages in, messages out. */
 import { fromHex, toHex } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
-import { type Claims, bytes, integer, list } from './claims.ts'
+import { standingOf } from './belief.ts'
+import { bytes, type Claims, integer, list } from './claims.ts'
 import { type CborMap, type CborValue, decodeCborMap, encodeCbor } from './codec.ts'
 import type { Envelope } from './envelope.ts'
 import { MalformedError } from './errors.ts'
 import { FRAME_BYTES } from './limits.ts'
 import { envelopesOf, type OrganizationState } from './state.ts'
-import { standingOf } from './belief.ts'
 import type { Seconds } from './time.ts'
 
 /** Buckets of the digest: with 1,000 devices about 12 envelopes each. */
@@ -34,7 +34,8 @@ export function syncable(state: OrganizationState, now: Seconds): ReadonlyMap<st
   for (const envelope of envelopesOf(state)) {
     const standing = standingOf(state, envelope, now)
     const isEnded = 'notAfter' in envelope.body && envelope.body.notAfter <= now
-    if (!isEnded && (standing === undefined || standing === 'revoked')) sent.set(envelope.id, envelope)
+    if (!isEnded && (standing === undefined || standing === 'revoked'))
+      sent.set(envelope.id, envelope)
   }
   return sent
 }
@@ -52,7 +53,11 @@ function bucketOf(id: string): number {
 }
 
 /** Ids of ours in buckets that differ: the other finds in them what it lacks, and what we lack. */
-export function idsToCompare(ids: Iterable<string>, ours: Digest, theirs: Digest): readonly string[] {
+export function idsToCompare(
+  ids: Iterable<string>,
+  ours: Digest,
+  theirs: Digest,
+): readonly string[] {
   return [...ids].filter((id) => differs(ours, theirs, bucketOf(id)))
 }
 
@@ -120,7 +125,9 @@ export function parseSyncMessage(frame: Uint8Array): SyncMessage {
 
 function bytesItem(item: CborValue, length?: number): Uint8Array {
   if (!(item instanceof Uint8Array) || (length !== undefined && item.length !== length)) {
-    throw new MalformedError(`sync message: want bytes${length === undefined ? '' : ` of ${length}`}`)
+    throw new MalformedError(
+      `sync message: want bytes${length === undefined ? '' : ` of ${length}`}`,
+    )
   }
   return item
 }

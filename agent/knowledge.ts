@@ -1,0 +1,132 @@
+/** Knowledge: the organization's state in this process, kept on disk and told to whoever listens. */
+
+import type { Clock } from '../protocol/clock.ts'
+import { type Envelope, envelopeId, openEnvelope } from '../protocol/envelope.ts'
+import type { OrganizationId } from '../protocol/keys.ts'
+import type { Log } from '../protocol/log.ts'
+import {
+  apply,
+  emptyState,
+  envelopesOf,
+  type OrganizationState,
+  prune,
+  type Verdict,
+} from '../protocol/state.ts'
+import { explain } from './errors.ts'
+import type { StateDirectory } from './state-directory.ts'
+
+/** Milliseconds changes wait to be written together: an fsync costs about one. */
+const WRITE_DELAY_MS = 50
+
+export interface Knowledge extends AsyncDisposable {
+  state(): OrganizationState
+  /** Applies one envelope; listeners are told when belief may have changed. */
+  learn(envelope: Envelope): Verdict
+  /** Takes over a state that grew from this one by `apply` elsewhere (a hello). */
+  adopt(state: OrganizationState): void
+  onChange(listener: () => void): void
+  /** Resolves when all that is known is on disk. */
+  flush(): Promise<void>
+}
+
+/** Loads what the directory holds. Envelopes that do not open any more are dropped with one log line. */
+export async function openKnowledge(
+  organization: OrganizationId,
+  directory: StateDirectory,
+  clock: Clock,
+  log: Log,
+): Promise<Knowledge> {
+  const { state: loaded, stored } = await load(organization, directory, clock, log)
+  const listeners: (() => void)[] = []
+  let state = loaded
+  const write = writer(directory, stored, () => state, clock, log)
+  const change = (next: OrganizationState): void => {
+    if (next === state) return
+    state = next
+    write.soon()
+    for (const listener of listeners) listener()
+  }
+  const pruning = clock.every(60_000, () => change(prune(state, clock.now())))
+  return {
+    state: () => state,
+    learn: (envelope) => {
+      const verdict = apply(state, envelope, clock.now())
+      change(verdict.state)
+      return verdict
+    },
+    adopt: (other) => {
+      let next = state
+      for (const envelope of envelopesOf(other)) next = apply(next, envelope, clock.now()).state
+      change(next)
+    },
+    onChange: (listener) => void listeners.push(listener),
+    flush: write.now,
+    [Symbol.asyncDispose]: async () => {
+      pruning.cancel()
+      await write.now()
+    },
+  }
+}
+
+async function load(
+  organization: OrganizationId,
+  directory: StateDirectory,
+  clock: Clock,
+  log: Log,
+): Promise<{ state: OrganizationState; stored: Set<string> }> {
+  let state = emptyState(organization)
+  const stored = new Set<string>()
+  let unreadable = 0
+  for (const bytes of await directory.envelopes()) {
+    stored.add(envelopeId(bytes))
+    try {
+      state = apply(state, openEnvelope(bytes), clock.now()).state
+    } catch (error) {
+      unreadable += 1
+      log('debug', 'state.envelope-unreadable', { reason: explain(error) })
+    }
+  }
+  if (unreadable > 0) log('warn', 'state.envelopes-dropped', { count: unreadable })
+  return { state, stored }
+}
+
+interface Writer {
+  soon(): void
+  now(): Promise<void>
+}
+
+/** One write at a time, each bringing the disk to the newest state. */
+function writer(
+  directory: StateDirectory,
+  stored: Set<string>,
+  state: () => OrganizationState,
+  clock: Clock,
+  log: Log,
+): Writer {
+  let writing: Promise<void> = Promise.resolve()
+  let waiting = false
+  const bring = async (): Promise<void> => {
+    waiting = false
+    const wanted = new Map(envelopesOf(state()).map(({ id, bytes }) => [id, bytes]))
+    const added = new Map([...wanted].filter(([id]) => !stored.has(id)))
+    const removed = [...stored].filter((id) => !wanted.has(id))
+    if (added.size + removed.length === 0) return
+    await directory.keep(added, removed)
+    for (const id of added.keys()) stored.add(id)
+    for (const id of removed) stored.delete(id)
+  }
+  const now = (): Promise<void> => {
+    writing = writing.then(bring).catch((error: unknown) => {
+      log('error', 'state.write-failed', { reason: explain(error), hint: 'is the disk full?' })
+    })
+    return writing
+  }
+  return {
+    now,
+    soon: () => {
+      if (waiting) return
+      waiting = true
+      clock.after(WRITE_DELAY_MS, () => void now())
+    },
+  }
+}

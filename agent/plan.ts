@@ -1,0 +1,118 @@
+/** Plan: from what is believed to the tunnel that is wanted. Pure; `diffTunnel` finds what to change. */
+import type { AgreementKeyPair, AgreementPublicKey } from '../crypto/agreement.ts'
+import { toHex } from '../crypto/bytes.ts'
+import { addressFamily, type Prefix, prefixesOverlap } from '../protocol/address.ts'
+import { currentManifest, type Member, membersOf } from '../protocol/belief.ts'
+import type { DeviceId } from '../protocol/keys.ts'
+import { isUnderstood } from '../protocol/policy.ts'
+import { routeClaims } from '../protocol/route-claims.ts'
+import type { OrganizationState } from '../protocol/state.ts'
+import type { Seconds } from '../protocol/time.ts'
+import type { TunnelConfig, TunnelPeer } from './tunnel/backend.ts'
+
+/** This device's side of the tunnel. */
+export interface Self {
+  readonly device: DeviceId
+  readonly wireguardKey: AgreementKeyPair
+  readonly listenPort: number
+  /** Bytes of the interface's MTU. */
+  readonly mtu: number
+  /** Subnets this host is attached to by other interfaces: no route of ours may cover them. */
+  readonly localPrefixes: readonly Prefix[]
+}
+
+/** A prefix that was left out of the tunnel, and why: for status and logs. */
+export interface LeftOut {
+  readonly prefix: Prefix
+  readonly device: DeviceId
+  readonly reason: 'held by another device' | 'overlaps a local network'
+}
+
+export interface Plan {
+  readonly tunnel: TunnelConfig
+  readonly peers: ReadonlyMap<DeviceId, Member>
+  readonly leftOut: readonly LeftOut[]
+  /** False where the manifest's policy is of a version this program does not know: nothing passes. */
+  readonly policyUnderstood: boolean
+}
+
+/** Total: never throws. The same state, self and time give the same plan. */
+export function plan(state: OrganizationState, self: Self, now: Seconds): Plan {
+  const members = membersOf(state, now)
+  const own = members.get(self.device)
+  const manifest = currentManifest(state, now)?.body
+  const policyUnderstood = manifest === undefined || isUnderstood(manifest.policy)
+  const held = heldPrefixes(state, now)
+  const peers = new Map(
+    [...members].filter(
+      ([device]) => device !== self.device && own !== undefined && policyUnderstood,
+    ),
+  )
+  const { byDevice, leftOut } = assign(peers, held, self)
+  const ownPrefixes = [...held]
+    .filter(([, device]) => device === self.device)
+    .map(([prefix]) => prefix)
+  return {
+    tunnel: {
+      privateKey: self.wireguardKey,
+      listenPort: self.listenPort,
+      mtu: self.mtu,
+      addresses: [...(own?.certificate.addresses ?? []), ...ownPrefixes],
+      peers: new Map([...peers.values()].map((member) => tunnelPeer(member, byDevice))),
+    },
+    peers,
+    leftOut,
+    policyUnderstood,
+  }
+}
+
+function heldPrefixes(state: OrganizationState, now: Seconds): ReadonlyMap<Prefix, DeviceId> {
+  const held = new Map<Prefix, DeviceId>()
+  for (const [prefix, [holder]] of routeClaims(state, now)) {
+    if (holder !== undefined) held.set(prefix, holder.device)
+  }
+  return held
+}
+
+/** Each prefix goes to one device: an address of a certificate before an advertised one. */
+function assign(
+  peers: ReadonlyMap<DeviceId, Member>,
+  held: ReadonlyMap<Prefix, DeviceId>,
+  self: Self,
+): { byDevice: ReadonlyMap<DeviceId, readonly Prefix[]>; leftOut: readonly LeftOut[] } {
+  const taken = new Map<Prefix, DeviceId>()
+  const leftOut: LeftOut[] = []
+  const give = (prefix: Prefix, device: DeviceId): void => {
+    if (taken.has(prefix)) leftOut.push({ prefix, device, reason: 'held by another device' })
+    else taken.set(prefix, device)
+  }
+  for (const [device, { certificate }] of peers) {
+    for (const address of certificate.addresses) give(address, device)
+  }
+  for (const [prefix, device] of held) {
+    if (!peers.has(device)) continue
+    if (self.localPrefixes.some((local) => prefixesOverlap(local, prefix))) {
+      leftOut.push({ prefix, device, reason: 'overlaps a local network' })
+    } else give(prefix, device)
+  }
+  const byDevice = Map.groupBy(taken, ([, device]) => device)
+  return {
+    byDevice: new Map(
+      [...byDevice].map(([device, pairs]) => [device, pairs.map(([prefix]) => prefix)]),
+    ),
+    leftOut,
+  }
+}
+
+function tunnelPeer(
+  { certificate }: Member,
+  byDevice: ReadonlyMap<DeviceId, readonly Prefix[]>,
+): [string, TunnelPeer] {
+  const publicKey: AgreementPublicKey = certificate.wireguardKey
+  const allowedIps = (byDevice.get(certificate.device) ?? []).toSorted(byFamily)
+  return [toHex(publicKey), { publicKey, allowedIps, persistentKeepalive: 0 }]
+}
+
+function byFamily(a: Prefix, b: Prefix): number {
+  return addressFamily(a) - addressFamily(b) || (a < b ? -1 : 1)
+}

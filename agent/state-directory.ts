@@ -1,0 +1,143 @@
+/** State directory: what survives a restart, so that the agent starts without a registry.
+ *
+ *    device.key, wireguard.key   private keys, 0600
+ *    join.json                   registry's URL, organization, name
+ *    envelopes/                  every envelope known (level) */
+import { access, constants, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Level } from 'level'
+import { z } from 'zod'
+import {
+  type AgreementKeyPair,
+  agreementKeyPairFromPrivate,
+  generateAgreementKeyPair,
+  privateBytesOf,
+} from '../crypto/agreement.ts'
+import { readKeyFile, writeKeyFile } from '../crypto/key-file.ts'
+import { generateSigningKeyPair, seedOf, signingKeyPairFromSeed } from '../crypto/signing.ts'
+import { type DeviceKeyPair, parseOrganizationId } from '../protocol/keys.ts'
+import { OperatorError } from './errors.ts'
+
+const JOIN = z.object({
+  registry: z.url(),
+  organization: z.string().transform((text) => parseOrganizationId(text)),
+  name: z.string(),
+  rendezvous: z.object({ multiaddrs: z.array(z.string()), stun: z.array(z.string()) }),
+})
+/** What enrolment left: where the registry is, and which organization's root is pinned. */
+export type Join = z.output<typeof JOIN>
+
+export interface StateDirectory extends AsyncDisposable {
+  readonly path: string
+  readonly deviceKey: DeviceKeyPair
+  readonly wireguardKey: AgreementKeyPair
+  /** Undefined before enrolment. */
+  readonly join: Join | undefined
+  saveJoin(join: Join): Promise<void>
+  /** Every envelope kept, by id. */
+  envelopes(): Promise<readonly Uint8Array[]>
+  /** Adds and removes in one synced write. */
+  keep(added: ReadonlyMap<string, Uint8Array>, removed: readonly string[]): Promise<void>
+}
+
+/** Opens or makes it. Throws OperatorError (ERR_STATE_DIRECTORY) when it can't be written, is in use,
+ *  or holds something unreadable; what is there is never overwritten. */
+export async function openStateDirectory(path: string): Promise<StateDirectory> {
+  await makeDirectory(path)
+  const deviceKey = await deviceKeyIn(path)
+  const wireguardKey = await wireguardKeyIn(path)
+  const joined = await readJoin(path)
+  const store = await openStore(path)
+  return {
+    path,
+    deviceKey,
+    wireguardKey,
+    join: joined,
+    saveJoin: (value) =>
+      writeAtomically(join(path, 'join.json'), JSON.stringify(value, undefined, 2)),
+    envelopes: () => store.values().all(),
+    keep: (added, removed) =>
+      store.batch(
+        [
+          ...[...added].map(([key, value]) => ({ type: 'put' as const, key, value })),
+          ...removed.map((key) => ({ type: 'del' as const, key })),
+        ],
+        { sync: true },
+      ),
+    [Symbol.asyncDispose]: () => store.close(),
+  }
+}
+
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
+  } catch (cause) {
+    throw new OperatorError(
+      'ERR_STATE_DIRECTORY',
+      `cannot write state directory ${path} (run as its owner, or name another with --state-dir)`,
+      { cause },
+    )
+  }
+}
+
+async function deviceKeyIn(path: string): Promise<DeviceKeyPair> {
+  const file = join(path, 'device.key')
+  const seed = await readKeyFile(file, 32)
+  if (seed !== undefined) return signingKeyPairFromSeed<'device'>(seed)
+  const pair = generateSigningKeyPair<'device'>()
+  await writeKeyFile(file, seedOf(pair))
+  return pair
+}
+
+async function wireguardKeyIn(path: string): Promise<AgreementKeyPair> {
+  const file = join(path, 'wireguard.key')
+  const bytes = await readKeyFile(file, 32)
+  if (bytes !== undefined) return agreementKeyPairFromPrivate(bytes)
+  const pair = generateAgreementKeyPair()
+  await writeKeyFile(file, privateBytesOf(pair))
+  return pair
+}
+
+async function readJoin(path: string): Promise<Join | undefined> {
+  const file = join(path, 'join.json')
+  let content: string
+  try {
+    content = await readFile(file, 'utf8')
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+    throw new OperatorError('ERR_STATE_DIRECTORY', `cannot read ${file}`, { cause })
+  }
+  try {
+    return JOIN.parse(JSON.parse(content))
+  } catch (cause) {
+    throw new OperatorError(
+      'ERR_STATE_DIRECTORY',
+      `${file} is corrupt (restore it, or move it away and enrol again; the keys are kept)`,
+      { cause },
+    )
+  }
+}
+
+async function openStore(path: string): Promise<Level<string, Uint8Array>> {
+  const store = new Level<string, Uint8Array>(join(path, 'envelopes'), { valueEncoding: 'view' })
+  try {
+    await store.open()
+    return store
+  } catch (error) {
+    const cause = error instanceof Error && error.cause !== undefined ? error.cause : error
+    const isLocked = cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED'
+    throw new OperatorError(
+      'ERR_STATE_DIRECTORY',
+      isLocked
+        ? `${path} is in use by another nexd (stop it, or name another with --state-dir)`
+        : `${join(path, 'envelopes')} is corrupt (move it away: with a registry or one peer in reach it fills again)`,
+      { cause },
+    )
+  }
+}
+
+async function writeAtomically(file: string, content: string): Promise<void> {
+  await writeFile(`${file}.new`, content, { mode: 0o600, flush: true })
+  await rename(`${file}.new`, file)
+}

@@ -1,0 +1,100 @@
+/** Ed25519 (RFC 8032), keys branded by role. Node signs and verifies; every public key that enters
+ *  passes noble's strict point check once, because Node accepts small-order keys, with which one fixed
+ *  signature verifies for every message. */
+import {
+  createPublicKey,
+  type KeyObject,
+  sign as nodeSign,
+  verify as nodeVerify,
+  randomBytes,
+} from 'node:crypto'
+import { Point } from '@noble/ed25519'
+import { type Brand, toHex } from './bytes.ts'
+import {
+  HiddenKey,
+  KeyError,
+  privateKeyObject,
+  publicKeyObject,
+  rawPrivate,
+  rawPublic,
+} from './keys.ts'
+
+export type SigningPublicKey<Role extends string> = Brand<Uint8Array, `ed25519-public-${Role}`>
+export type SigningPrivateKey<Role extends string> = Brand<HiddenKey, `ed25519-private-${Role}`>
+
+export interface SigningKeyPair<Role extends string> {
+  readonly publicKey: SigningPublicKey<Role>
+  readonly privateKey: SigningPrivateKey<Role>
+}
+
+/** Public keys ready to verify with, by hex; importing one costs as much as verifying. */
+const imported = new Map<string, KeyObject>()
+const IMPORTED = 4096
+
+/** 32 bytes in canonical encoding of a point that is not of small order. Throws KeyError. */
+export function parseSigningPublicKey<Role extends string>(
+  bytes: Uint8Array,
+): SigningPublicKey<Role> {
+  if (bytes.length !== 32)
+    throw new KeyError(`Ed25519 public key has ${bytes.length} bytes, want 32`)
+  if (!imported.has(toHex(bytes)) && !isStrongPoint(bytes)) {
+    throw new KeyError('Ed25519 public key is not canonical or of small order')
+  }
+  const key = Uint8Array.from(bytes) as SigningPublicKey<Role>
+  importKey(key)
+  return key
+}
+
+function isStrongPoint(bytes: Uint8Array): boolean {
+  try {
+    return !Point.fromBytes(bytes, false).isSmallOrder()
+  } catch (error) {
+    if (error instanceof Error) return false
+    throw error
+  }
+}
+
+function importKey(key: SigningPublicKey<string>): KeyObject {
+  const name = toHex(key)
+  const known = imported.get(name)
+  if (known !== undefined) return known
+  const oldest = imported.keys().next()
+  if (imported.size >= IMPORTED && oldest.done !== true) imported.delete(oldest.value)
+  const object = publicKeyObject('ed25519', key)
+  imported.set(name, object)
+  return object
+}
+
+export function generateSigningKeyPair<Role extends string>(): SigningKeyPair<Role> {
+  return signingKeyPairFromSeed<Role>(randomBytes(32))
+}
+
+/** The pair of a 32-byte seed (RFC 8032 §5.1.5). Throws KeyError on another length. */
+export function signingKeyPairFromSeed<Role extends string>(
+  seed: Uint8Array,
+): SigningKeyPair<Role> {
+  const key = privateKeyObject('ed25519', seed)
+  return {
+    publicKey: rawPublic(createPublicKey(key)) as SigningPublicKey<Role>,
+    privateKey: new HiddenKey(key) as SigningPrivateKey<Role>,
+  }
+}
+
+/** The 32-byte seed, for a key file and nothing else. */
+export function seedOf(pair: SigningKeyPair<string>): Uint8Array {
+  return rawPrivate(pair.privateKey.reveal())
+}
+
+/** 64 bytes. */
+export function sign(privateKey: SigningPrivateKey<string>, message: Uint8Array): Uint8Array {
+  return Uint8Array.from(nodeSign(null, message, privateKey.reveal()))
+}
+
+/** False for a signature of another length, too; never throws. */
+export function verify(
+  publicKey: SigningPublicKey<string>,
+  message: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  return signature.length === 64 && nodeVerify(null, message, importKey(publicKey), signature)
+}
