@@ -20,9 +20,9 @@ export interface Digest {
   readonly hashes: Uint8Array
 }
 
-/** What travels in one sync, in this order: digest ⇄ digest, ids of the buckets that differ ⇄,
- *  then envelopes the other lacks ⇄, then end ⇄. */
+/** What travels in one sync; its order is in sync-exchange.ts. */
 export type SyncMessage =
+  | { readonly kind: 'summary'; readonly hash: Uint8Array }
   | { readonly kind: 'digest'; readonly digest: Digest }
   | { readonly kind: 'ids'; readonly ids: readonly string[] }
   | { readonly kind: 'envelopes'; readonly envelopes: readonly Uint8Array[] }
@@ -61,8 +61,22 @@ export function idsToCompare(
   return [...ids].filter((id) => differs(ours, theirs, bucketOf(id)))
 }
 
-export function isSameDigest(a: Digest, b: Digest): boolean {
-  return a.hashes.every((byte, index) => byte === b.hashes[index])
+/** A digest in 16 bytes: what two that agree send each other, and no more. */
+export function summaryOf(digest: Digest): Uint8Array {
+  return sha256(digest.hashes).subarray(0, SUMMARY_BYTES)
+}
+
+/** In frames: full ones are followed by another, the first that is not full ends the list. */
+export function idFrames(ids: readonly string[]): readonly SyncMessage[] {
+  const count = Math.floor(ids.length / IDS_IN_FRAME) + 1
+  return Array.from({ length: count }, (_, index) => ({
+    kind: 'ids',
+    ids: ids.slice(index * IDS_IN_FRAME, (index + 1) * IDS_IN_FRAME),
+  }))
+}
+
+export function isLastIdFrame(ids: readonly string[]): boolean {
+  return ids.length < IDS_IN_FRAME
 }
 
 function differs(a: Digest, b: Digest, bucket: number): boolean {
@@ -94,15 +108,17 @@ export function difference(
 
 const KIND = { key: 1, name: 'kind' }
 const BODY = { key: 2, name: 'body' }
-const KINDS = ['digest', 'ids', 'envelopes', 'end'] as const
+const KINDS = ['digest', 'ids', 'envelopes', 'end', 'summary'] as const
 const ID_BYTES = 16
+const SUMMARY_BYTES = 16
 /** Ids in one frame; an organization of 1,000 devices that shares nothing sends 2,000. */
-const IDS = Math.floor((FRAME_BYTES - 64) / (ID_BYTES + 1))
+export const IDS_IN_FRAME = Math.floor((FRAME_BYTES - 64) / (ID_BYTES + 1))
 
 export function encodeSyncMessage(message: SyncMessage): Uint8Array {
   const map: CborMap = new Map<CborValue, CborValue>([[KIND.key, KINDS.indexOf(message.kind)]])
+  if (message.kind === 'summary') map.set(BODY.key, message.hash)
   if (message.kind === 'digest') map.set(BODY.key, message.digest.hashes)
-  if (message.kind === 'ids') map.set(BODY.key, message.ids.slice(0, IDS).map(fromHex))
+  if (message.kind === 'ids') map.set(BODY.key, message.ids.map(fromHex))
   if (message.kind === 'envelopes') map.set(BODY.key, [...message.envelopes])
   return encodeCbor(map)
 }
@@ -112,10 +128,15 @@ export function parseSyncMessage(frame: Uint8Array): SyncMessage {
   const claims: Claims = { what: 'sync message', map: decodeCborMap(frame, 'sync message') }
   const kind = KINDS[integer(claims, KIND, 0, KINDS.length - 1)] ?? 'end'
   switch (kind) {
+    case 'summary':
+      return { kind, hash: bytes(claims, BODY, SUMMARY_BYTES) }
     case 'digest':
       return { kind, digest: { hashes: bytes(claims, BODY, BUCKETS * HASH_BYTES) } }
     case 'ids':
-      return { kind, ids: list(claims, BODY, IDS, (item) => toHex(bytesItem(item, ID_BYTES))) }
+      return {
+        kind,
+        ids: list(claims, BODY, IDS_IN_FRAME, (item) => toHex(bytesItem(item, ID_BYTES))),
+      }
     case 'envelopes':
       return { kind, envelopes: list(claims, BODY, 1024, (item) => bytesItem(item)) }
     case 'end':
