@@ -3,6 +3,7 @@
 import type { Clock } from '../protocol/clock.ts'
 import { type Envelope, envelopeId, openEnvelope } from '../protocol/envelope.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
+import { CLOCK_TOLERANCE } from '../protocol/limits.ts'
 import type { Log } from '../protocol/log.ts'
 import {
   apply,
@@ -12,6 +13,7 @@ import {
   prune,
   type Verdict,
 } from '../protocol/state.ts'
+import { type Seconds, seconds } from '../protocol/time.ts'
 import { explain } from './errors.ts'
 import type { StateDirectory } from './state-directory.ts'
 
@@ -25,6 +27,8 @@ export interface Knowledge extends AsyncDisposable {
   /** Takes over a state that grew from this one by `apply` elsewhere (a hello). */
   adopt(state: OrganizationState): void
   onChange(listener: () => void): void
+  /** When the newest signed statement known was made; 0 if there is none. Shows a clock that is off. */
+  newestStatement(): Seconds
   /** Resolves when all that is known is on disk. */
   flush(): Promise<void>
 }
@@ -36,10 +40,18 @@ export async function openKnowledge(
   clock: Clock,
   log: Log,
 ): Promise<Knowledge> {
-  const { state: loaded, stored } = await load(organization, directory, clock, log)
+  const { state: loaded, stored, newest } = await load(organization, directory, clock, log)
   const listeners: (() => void)[] = []
   let state = loaded
-  const write = writer(directory, stored, () => state, clock, log)
+  let evidence = newest
+  const write = writer(
+    directory,
+    stored,
+    () => state,
+    () => isClockPlausible(evidence, clock.now()),
+    clock,
+    log,
+  )
   const change = (next: OrganizationState): void => {
     if (next === state) return
     state = next
@@ -49,8 +61,10 @@ export async function openKnowledge(
   const pruning = clock.every(60_000, () => change(prune(state, clock.now())))
   return {
     state: () => state,
+    newestStatement: () => evidence,
     learn: (envelope) => {
       const verdict = apply(state, envelope, clock.now())
+      if (verdict.ok && statedAt(envelope) > evidence) evidence = statedAt(envelope)
       change(verdict.state)
       return verdict
     },
@@ -68,26 +82,41 @@ export async function openKnowledge(
   }
 }
 
+/** Days without any signed statement that are still taken for absence, not for a wrong clock. */
+const LONGEST_ABSENCE = 60 * 86_400
+
+/** A clock that lies before what others signed, or far behind it all, must not make us forget. */
+export function isClockPlausible(newestStatement: Seconds, now: Seconds): boolean {
+  return newestStatement <= now + CLOCK_TOLERANCE && now - newestStatement < LONGEST_ABSENCE
+}
+
+function statedAt({ body }: Envelope): Seconds {
+  return 'issuedAt' in body ? body.issuedAt : body.notBefore
+}
+
 async function load(
   organization: OrganizationId,
   directory: StateDirectory,
   clock: Clock,
   log: Log,
-): Promise<{ state: OrganizationState; stored: Set<string> }> {
+): Promise<{ state: OrganizationState; stored: Set<string>; newest: Seconds }> {
   let state = emptyState(organization)
+  let newest = seconds(0)
   const stored = new Set<string>()
   let unreadable = 0
   for (const bytes of await directory.envelopes()) {
     stored.add(envelopeId(bytes))
     try {
-      state = apply(state, openEnvelope(bytes), clock.now()).state
+      const envelope = openEnvelope(bytes)
+      if (statedAt(envelope) > newest) newest = statedAt(envelope)
+      state = apply(state, envelope, clock.now()).state
     } catch (error) {
       unreadable += 1
       log('debug', 'state.envelope-unreadable', { reason: explain(error) })
     }
   }
   if (unreadable > 0) log('warn', 'state.envelopes-dropped', { count: unreadable })
-  return { state, stored }
+  return { state, stored, newest }
 }
 
 interface Writer {
@@ -95,11 +124,13 @@ interface Writer {
   now(): Promise<void>
 }
 
-/** One write at a time, each bringing the disk to the newest state. */
+/** One write at a time, each bringing the disk to the newest state. Nothing is removed from disk while
+ *  the clock is implausible: all would seem to have ended. */
 function writer(
   directory: StateDirectory,
   stored: Set<string>,
   state: () => OrganizationState,
+  mayForget: () => boolean,
   clock: Clock,
   log: Log,
 ): Writer {
@@ -109,7 +140,7 @@ function writer(
     waiting = false
     const wanted = new Map(envelopesOf(state()).map(({ id, bytes }) => [id, bytes]))
     const added = new Map([...wanted].filter(([id]) => !stored.has(id)))
-    const removed = [...stored].filter((id) => !wanted.has(id))
+    const removed = mayForget() ? [...stored].filter((id) => !wanted.has(id)) : []
     if (added.size + removed.length === 0) return
     await directory.keep(added, removed)
     for (const id of added.keys()) stored.add(id)

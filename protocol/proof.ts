@@ -2,8 +2,12 @@
 import { equal } from '../crypto/bytes.ts'
 import { bytes, type Claims, moment, text } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'
+import type { OrganizationId } from './keys.ts'
 import { CLOCK_TOLERANCE, PROOF_LIFETIME, TEXT_CHARACTERS } from './limits.ts'
 import type { Seconds } from './time.ts'
+
+/** What a proof names while its signer does not know its organization yet: at enrolment. */
+export const UNKNOWN_ORGANIZATION = 'a'.repeat(26) as OrganizationId
 
 export type ProofPurpose = 'enrolment' | 'renewal' | 'hello'
 

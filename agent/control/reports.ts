@@ -1,0 +1,92 @@
+/** What the local API answers: the words of `nexctl` and of its JSON. */
+import { z } from 'zod'
+
+export const STATUS = z.object({
+  /** `starting` until the tunnel is up; `not-member` when the certificate ended or was revoked. */
+  state: z.enum(['starting', 'running', 'not-member']),
+  /** Why it is not running, for people. */
+  reason: z.string().optional(),
+  version: z.string(),
+  name: z.string(),
+  deviceId: z.string(),
+  organization: z.object({ id: z.string(), name: z.string() }),
+  addresses: z.array(z.string()),
+  interface: z.object({
+    name: z.string(),
+    backend: z.string(),
+    listenPort: z.number(),
+    mtu: z.number(),
+  }),
+  certificate: z.object({ notAfter: z.string() }).optional(),
+  manifest: z.object({ sequence: z.number(), compromised: z.boolean() }).optional(),
+  natMapping: z.string(),
+  candidates: z.array(z.string()),
+  registry: z.object({ url: z.string(), reachable: z.boolean(), connected: z.boolean() }),
+  mesh: z.object({ peerId: z.string(), connections: z.number(), multiaddrs: z.array(z.string()) }),
+  peers: z.object({ connected: z.number(), total: z.number() }),
+})
+export type StatusReport = z.output<typeof STATUS>
+
+export const PEER = z.object({
+  name: z.string(),
+  deviceId: z.string(),
+  addresses: z.array(z.string()),
+  allowedIps: z.array(z.string()),
+  path: z.enum(['direct', 'relay', 'connecting', 'offline']),
+  endpoint: z.string().optional(),
+  roundTripMs: z.number().optional(),
+  /** ISO 8601; absent: never. */
+  latestHandshake: z.string().optional(),
+  receivedBytes: z.number(),
+  sentBytes: z.number(),
+  meshConnected: z.boolean(),
+})
+export type PeerReport = z.output<typeof PEER>
+export const PEERS = z.array(PEER)
+
+export const ROUTE = z.object({
+  prefix: z.string(),
+  holder: z.string(),
+  deviceId: z.string(),
+  since: z.string(),
+  epoch: z.number(),
+  others: z.array(z.string()),
+})
+export type RouteReport = z.output<typeof ROUTE>
+export const ROUTES = z.array(ROUTE)
+
+export const PING = z.object({
+  peer: z.string(),
+  address: z.string(),
+  path: z.string(),
+  sent: z.number(),
+  received: z.number(),
+  /** Milliseconds; absent where nothing came back. */
+  medianMs: z.number().optional(),
+})
+export type PingReport = z.output<typeof PING>
+
+export const CHANGED = z.object({ changed: z.boolean() })
+export type ChangedReport = z.output<typeof CHANGED>
+
+/** What the daemon lets the local API do. */
+export interface Controls {
+  status(): Promise<StatusReport>
+  peers(): Promise<readonly PeerReport[]>
+  ping(peer: string, count: number): Promise<PingReport>
+  routes(): readonly RouteReport[]
+  /** Throws ControlError when the prefix is malformed or not allowed to this device. */
+  route(prefix: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport>
+}
+
+/** A request of the local API that can't be met; the message is for the operator. */
+export class ControlError extends Error {
+  override readonly name = 'ControlError'
+  readonly code = 'ERR_CONTROL'
+  readonly status: number
+
+  constructor(status: 400 | 403 | 404 | 409, message: string) {
+    super(message)
+    this.status = status
+  }
+}

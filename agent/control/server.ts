@@ -1,0 +1,104 @@
+/** The local API: HTTP on a unix socket that only the owner (and root) may open. */
+import { chmod, unlink } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import { connect } from 'node:net'
+import express, { type NextFunction, type Request, type Response } from 'express'
+import { z } from 'zod'
+import type { Log } from '../../protocol/log.ts'
+import { explain, OperatorError } from '../errors.ts'
+import { ControlError, type Controls } from './reports.ts'
+
+const PING_BODY = z.strictObject({
+  peer: z.string().min(1).max(128),
+  count: z.int().min(1).max(100),
+})
+const ROUTE_BODY = z.strictObject({
+  prefix: z.string().min(1).max(64),
+  action: z.enum(['advertise', 'withdraw']),
+})
+
+/** Throws OperatorError (ERR_CONTROL) when another daemon answers on the socket. */
+export async function startControlServer(
+  path: string,
+  controls: Controls,
+  log: Log,
+): Promise<AsyncDisposable> {
+  await removeStale(path)
+  const server = createServer(
+    { requestTimeout: 10_000, maxHeaderSize: 8192 },
+    application(controls, log),
+  )
+  server.maxConnections = 64
+  await listen(server, path)
+  await chmod(path, 0o600)
+  return {
+    [Symbol.asyncDispose]: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+function application(controls: Controls, log: Log): express.Express {
+  const app = express()
+  app.disable('x-powered-by')
+  app.use(express.json({ limit: '16kb' }))
+  app.get('/v1/status', async (_request, response) => void response.json(await controls.status()))
+  app.get('/v1/peers', async (_request, response) => void response.json(await controls.peers()))
+  app.get('/v1/routes', (_request, response) => void response.json(controls.routes()))
+  app.post('/v1/peers/ping', async (request, response) => {
+    const { peer, count } = PING_BODY.parse(request.body)
+    response.json(await controls.ping(peer, count))
+  })
+  app.post('/v1/routes', async (request, response) => {
+    const { prefix, action } = ROUTE_BODY.parse(request.body)
+    response.json(await controls.route(prefix, action))
+  })
+  app.use((_request, _response, next) => next(new ControlError(404, 'no such call')))
+  app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
+    const status =
+      error instanceof ControlError ? error.status : error instanceof z.ZodError ? 400 : 500
+    if (status === 500) log('error', 'control.failed', { reason: explain(error) })
+    const detail = error instanceof z.ZodError ? z.prettifyError(error) : explain(error)
+    response.status(status).type('application/problem+json')
+    response.send(JSON.stringify({ type: 'about:blank', title: 'Refused', status, detail }))
+  })
+  return app
+}
+
+/** A socket file nobody listens on is what a crash left. */
+async function removeStale(path: string): Promise<void> {
+  const state = await new Promise<'alive' | 'stale' | 'absent'>((resolve) => {
+    const socket = connect(path)
+    socket.once('connect', () => {
+      socket.destroy()
+      resolve('alive')
+    })
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code === 'ENOENT' ? 'absent' : 'stale')
+    })
+  })
+  if (state === 'alive') {
+    throw new OperatorError(
+      'ERR_CONTROL',
+      `another nexd answers on ${path} (stop it, or name another with --socket)`,
+    )
+  }
+  if (state === 'stale') await unlink(path)
+}
+
+function listen(server: Server, path: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) =>
+      reject(
+        new OperatorError(
+          'ERR_CONTROL',
+          `cannot listen on ${path}: ${cause.message} (name another with --socket)`,
+          { cause },
+        ),
+      ),
+    )
+    server.listen(path, resolve)
+  })
+}

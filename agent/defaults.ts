@@ -1,0 +1,22 @@
+/** Where things are by default, for root and for everybody else. */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+
+export const VERSION = '0.1.0'
+
+/** WireGuard's UDP port; checks share it (SPEC §7.5). */
+export const LISTEN_PORT = 51820
+/** The mesh's TCP port. */
+export const MESH_PORT = 51822
+
+export function isRoot(): boolean {
+  return process.getuid?.() === 0
+}
+
+export function defaultStateDirectory(): string {
+  return isRoot() ? '/var/lib/nexd' : join(homedir(), '.nexodus')
+}
+
+export function defaultSocket(): string {
+  return isRoot() ? '/run/nexd.sock' : join(homedir(), '.nexodus', 'nexd.sock')
+}

@@ -1,0 +1,166 @@
+#!/usr/bin/env node
+/** nexctl: asks and directs the nexd of this machine. */
+import { Command, Option } from 'commander'
+import { z } from 'zod'
+import { columns } from './columns.ts'
+import { ask } from './control/client.ts'
+import { CHANGED, PEERS, PING, ROUTES, STATUS, type StatusReport } from './control/reports.ts'
+import { defaultSocket, VERSION } from './defaults.ts'
+import { explain } from './errors.ts'
+
+const GLOBAL = z.object({ socket: z.string(), output: z.enum(['column', 'json']) })
+
+const program = new Command('nexctl')
+  .description('Asks and directs the Nexodus agent (nexd) of this machine.')
+  .version(VERSION)
+  .addOption(
+    new Option('--socket <path>', "the agent's unix socket")
+      .default(defaultSocket())
+      .env('NEXODUS_SOCKET'),
+  )
+  .addOption(
+    new Option('--output <form>', 'how to print').choices(['column', 'json']).default('column'),
+  )
+  .showHelpAfterError('(nexctl --help lists the commands)')
+  .configureHelp({ showGlobalOptions: true })
+
+/** Asks, then prints JSON as it came or `column` of it. */
+async function show<T>(
+  shape: z.ZodType<T>,
+  path: string,
+  column: (answer: T) => string,
+  body?: object,
+): Promise<void> {
+  const { socket, output } = GLOBAL.parse(program.opts())
+  const answer = await ask(socket, shape, path, body)
+  process.stdout.write(
+    `${output === 'json' ? JSON.stringify(answer, undefined, 2) : column(answer)}\n`,
+  )
+}
+
+program
+  .command('status')
+  .description('is this device connected, as whom, and how well')
+  .action(() => show(STATUS, '/v1/status', statusText))
+
+const peers = program.command('peers').description('the other devices of the organization')
+peers
+  .command('list')
+  .description('every device: address, path, round-trip time, handshake, traffic')
+  .action(() =>
+    show(PEERS, '/v1/peers', (found) =>
+      columns(
+        ['NAME', 'ADDRESS', 'PATH', 'ENDPOINT', 'RTT', 'HANDSHAKE', 'RECEIVED', 'SENT', 'MESH'],
+        found.map((peer) => [
+          peer.name,
+          peer.addresses[0] ?? '',
+          peer.path,
+          peer.endpoint ?? '-',
+          peer.roundTripMs === undefined ? '-' : `${peer.roundTripMs.toFixed(1)} ms`,
+          peer.latestHandshake ?? 'never',
+          String(peer.receivedBytes),
+          String(peer.sentBytes),
+          peer.meshConnected ? 'yes' : 'no',
+        ]),
+      ),
+    ),
+  )
+peers
+  .command('ping')
+  .argument('<peer>', 'name, device id or address')
+  .addOption(new Option('-c, --count <n>', 'packets to send').default(3).argParser(Number))
+  .description('send ICMP echoes through the tunnel')
+  .action((peer: string, { count }: { count: number }) =>
+    show(
+      PING,
+      '/v1/peers/ping',
+      (ping) =>
+        `${ping.peer} ${ping.address} by ${ping.path}: ${ping.received} of ${ping.sent} answered` +
+        (ping.medianMs === undefined ? '' : `, median ${ping.medianMs.toFixed(2)} ms`),
+      { peer, count },
+    ),
+  )
+
+const route = program.command('route').description('prefixes that devices hold')
+route
+  .command('list')
+  .description('every advertised prefix and who holds it')
+  .action(() =>
+    show(ROUTES, '/v1/routes', (found) =>
+      columns(
+        ['PREFIX', 'HOLDER', 'SINCE', 'EPOCH', 'OTHERS'],
+        found.map((each) => [
+          each.prefix,
+          each.holder,
+          each.since,
+          String(each.epoch),
+          each.others.join(' ') || '-',
+        ]),
+      ),
+    ),
+  )
+for (const action of ['advertise', 'withdraw'] as const) {
+  route
+    .command(action)
+    .argument('<prefix>', 'for example 10.99.0.1/32')
+    .description(
+      action === 'advertise'
+        ? 'claim a prefix for this device (moves it here)'
+        : 'give a prefix up',
+    )
+    .action((prefix: string) =>
+      show(
+        CHANGED,
+        '/v1/routes',
+        ({ changed }) =>
+          changed
+            ? `${prefix} ${action === 'advertise' ? 'advertised' : 'withdrawn'}`
+            : 'nothing to change',
+        { prefix, action },
+      ),
+    )
+}
+
+function statusText(status: StatusReport): string {
+  const { organization, interface: tunnel, registry, mesh, peers: counted } = status
+  return columns(
+    [],
+    [
+      ['state', status.reason === undefined ? status.state : `${status.state}: ${status.reason}`],
+      ['device', `${status.name} (${status.deviceId})`],
+      ['organization', `${organization.name} (${organization.id})`],
+      ['addresses', status.addresses.join(' ') || '-'],
+      [
+        'interface',
+        `${tunnel.name} (${tunnel.backend}), port ${tunnel.listenPort}, MTU ${tunnel.mtu}`,
+      ],
+      [
+        'certificate',
+        status.certificate === undefined ? 'none' : `until ${status.certificate.notAfter}`,
+      ],
+      ['manifest', manifestText(status)],
+      ['NAT mapping', status.natMapping],
+      ['candidates', status.candidates.join(' ') || '-'],
+      [
+        'registry',
+        `${registry.url} ${registry.connected ? 'connected' : registry.reachable ? 'reachable' : 'not reachable'}`,
+      ],
+      ['mesh', `${mesh.connections} connections as ${mesh.peerId}`],
+      ['peers', `${counted.connected} of ${counted.total} reached`],
+    ],
+  )
+}
+
+function manifestText({ manifest }: StatusReport): string {
+  if (manifest === undefined) return 'none'
+  const warning =
+    ' COMPROMISED ISSUER: two manifests share this sequence; tell the owner of the organization'
+  return `sequence ${manifest.sequence}${manifest.compromised ? warning : ''}`
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.stderr.write(`nexctl: ${explain(error)}\n`)
+  process.exitCode = 1
+}
