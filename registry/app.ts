@@ -1,0 +1,77 @@
+/** The HTTP surface: what is mounted where, and how errors leave it. */
+import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
+import type { RegistryContext } from './context.ts'
+import { refuseCrossSite, securityHeaders } from './http-security.ts'
+import { type Problem, problemOf, refuseUnknown, sendProblem } from './problem.ts'
+
+export interface AppParts {
+  /** Mounted at /v1. */
+  readonly api: RequestHandler
+  /** The embedded OpenID provider, mounted at /oidc. */
+  readonly provider?: RequestHandler
+  /** Mounted at /, after all others. */
+  readonly pages: RequestHandler
+  readonly errorPage: (problem: Problem) => string
+}
+
+/** Largest JSON body. Bytes. An enrolment with its proof has under 2 kB. */
+const MAX_JSON_BYTES = 32 * 1024
+
+export function createApp(context: RegistryContext, parts: AppParts): Express {
+  const { publicUrl, config } = context
+  const app = express()
+  app.disable('x-powered-by')
+  app.disable('etag')
+  app.set('query parser', 'simple')
+  app.set('trust proxy', [...config.trustedProxies])
+  app.use(requestLog(context))
+  app.use(securityHeaders(publicUrl.startsWith('https:')))
+  app.use(refuseCrossSite(publicUrl))
+  app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
+  app.use('/v1', express.json({ limit: MAX_JSON_BYTES }), noStore, parts.api, refuseUnknown)
+  if (parts.provider !== undefined) app.use('/oidc', parts.provider)
+  app.use(parts.pages)
+  app.use(refuseUnknown)
+  app.use(errorHandler(context, parts.errorPage))
+  return app
+}
+
+export const noStore: RequestHandler = (_request, response, next) => {
+  response.set('Cache-Control', 'no-store')
+  next()
+}
+
+/** One line a request, at debug. Paths may hold a set-up secret, queries an authorization code. */
+function requestLog({ log, clock }: RegistryContext): RequestHandler {
+  return (request, response, next) => {
+    const began = clock.monotonicMs()
+    const { method, path } = request
+    response.once('close', () =>
+      log('debug', 'http.request', {
+        method,
+        path: path.replace(/^\/setup\/.+/, '/setup/…'),
+        status: response.statusCode,
+        durationMs: Math.round(clock.monotonicMs() - began),
+        from: request.ip,
+      }),
+    )
+    next()
+  }
+}
+
+/** Problem details for programs, a page for people. Faults of ours are logged, with what caused them. */
+function errorHandler(
+  { log }: RegistryContext,
+  errorPage: (problem: Problem) => string,
+): ErrorRequestHandler {
+  return (error, request, response, next) => {
+    const problem = problemOf(error)
+    if (problem.status >= 500) log('error', 'http.failed', { path: request.path, error })
+    if (response.headersSent) return next(error)
+    const forPeople =
+      !request.path.startsWith('/v1/') && request.accepts(['json', 'html']) === 'html'
+    if (!forPeople) return sendProblem(response, problem)
+    response.status(problem.status).set('Cache-Control', 'no-store').type('html')
+    response.send(errorPage(problem))
+  }
+}

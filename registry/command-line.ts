@@ -1,0 +1,189 @@
+/** The registry's command line and its environment equivalents (`NEXODUS_REGISTRY_…`). */
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import ipaddr from 'ipaddr.js'
+import type { LogLevel } from '../protocol/log.ts'
+import {
+  type Config,
+  ConfigError,
+  type HostPort,
+  type IssuerConfig,
+  isLoopback,
+  isWildcard,
+  parseHostPort,
+} from './config.ts'
+
+interface Options {
+  stateDir: string
+  listen: HostPort
+  publicUrl?: URL
+  trustedProxies: string[]
+  oidcIssuer?: URL
+  oidcClientId?: string
+  oidcClientSecretFile?: string
+  oidcClientAuthentication?: IssuerConfig['clientAuthentication']
+  oidcScopes: string
+  insecureHttp?: true
+  rendezvousListen: string[]
+  rendezvousAnnounce: string[]
+  stunListen?: HostPort
+  stunAnnounce: string[]
+  logLevel: LogLevel
+}
+
+/** @param version shown by --version
+ *  @param run called with the configuration once the command line is parsed */
+export function registryCommand(version: string, run: (config: Config) => Promise<void>): Command {
+  const command = new Command('nexodus-registry')
+    .description('Nexodus registry: enrols devices, issues their certificates, helps them meet.')
+    .version(version)
+    .addHelpText(
+      'after',
+      '\nWith no option it serves http://127.0.0.1:3000 and prints a set-up link.',
+    )
+  for (const option of optionList()) command.addOption(option)
+  return command.action((options: Options) => run(configOf(options)))
+}
+
+function option(flags: string, text: string): Option {
+  const made = new Option(flags, text)
+  return made.env(`NEXODUS_REGISTRY_${made.name().toUpperCase().replaceAll('-', '_')}`)
+}
+
+function optionList(): Option[] {
+  return [
+    option('--state-dir <directory>', 'keys and records').default(defaultStateDirectory()),
+    option('--listen <host:port>', 'address of the web pages and the API')
+      .argParser(parseHostPort)
+      .default({ host: '127.0.0.1', port: 3000 }, '127.0.0.1:3000'),
+    option('--public-url <url>', 'as browsers and agents reach it').argParser(parseOrigin),
+    option('--trusted-proxies <list>', 'addresses or prefixes whose X-Forwarded-* are believed')
+      .argParser(parseProxies)
+      .default([], 'none'),
+    option('--insecure-http', 'allow sign-in over http that others can read (laboratories only)'),
+    option('--log-level <level>', 'least important line that is logged')
+      .choices(['debug', 'info', 'warn', 'error'])
+      .default('info'),
+    ...identityOptions(),
+    ...rendezvousOptions(),
+  ]
+}
+
+function identityOptions(): Option[] {
+  const methods = ['client_secret_post', 'client_secret_basic', 'none']
+  return [
+    option('--oidc-issuer <url>', 'your OpenID provider, instead of the embedded one').argParser(
+      parseUrl,
+    ),
+    option('--oidc-client-id <id>', 'as registered with the provider'),
+    option('--oidc-client-secret-file <file>', 'holds the client secret'),
+    option('--oidc-client-authentication <method>', 'how the secret is sent').choices(methods),
+    option('--oidc-scopes <scopes>', 'asked for at sign-in').default('openid email'),
+  ]
+}
+
+function rendezvousOptions(): Option[] {
+  const list = (flags: string, text: string, standard: string) =>
+    option(flags, text).argParser(parseList).default([], standard)
+  return [
+    list('--rendezvous-listen <list>', 'its TCP multiaddrs', '/ip4/<listen host>/tcp/4001'),
+    list('--rendezvous-announce <list>', 'multiaddrs told to agents', 'those it listens on'),
+    option('--stun-listen <host:port>', 'UDP address of the STUN responder').argParser(
+      parseHostPort,
+    ),
+    list('--stun-announce <list>', 'ip:port told to agents', 'that it listens on'),
+  ]
+}
+
+function configOf(options: Options): Config {
+  const { publicUrl, stunListen } = options
+  const issuer = issuerOf(options)
+  if (publicUrl === undefined && isWildcard(options.listen.host)) {
+    throw new ConfigError(
+      `--public-url is needed when listening on all addresses (--listen ${options.listen.host}:${options.listen.port})`,
+    )
+  }
+  return {
+    stateDirectory: options.stateDir,
+    listen: options.listen,
+    ...(publicUrl !== undefined && { publicUrl }),
+    trustedProxies: options.trustedProxies,
+    ...(issuer !== undefined && { issuer }),
+    insecureHttp: options.insecureHttp ?? false,
+    rendezvousListen: options.rendezvousListen,
+    rendezvousAnnounce: options.rendezvousAnnounce,
+    ...(stunListen !== undefined && { stunListen }),
+    stunAnnounce: options.stunAnnounce,
+    logLevel: options.logLevel,
+  }
+}
+
+function issuerOf(options: Options): IssuerConfig | undefined {
+  const {
+    oidcIssuer: url,
+    oidcClientId: clientId,
+    oidcClientSecretFile: clientSecretFile,
+  } = options
+  if (url === undefined) {
+    const alone = clientId ?? clientSecretFile ?? options.oidcClientAuthentication
+    if (alone !== undefined)
+      throw new ConfigError('--oidc-client-… is of no use without --oidc-issuer')
+    return undefined
+  }
+  if (clientId === undefined) throw new ConfigError('--oidc-issuer needs --oidc-client-id')
+  if (url.protocol === 'http:' && !isLoopback(url.hostname) && options.insecureHttp !== true) {
+    throw new ConfigError(`--oidc-issuer ${url.href}: must be https (or a loopback address)`)
+  }
+  const clientAuthentication =
+    options.oidcClientAuthentication ?? (clientSecretFile ? 'client_secret_post' : 'none')
+  if (clientAuthentication !== 'none' && clientSecretFile === undefined) {
+    throw new ConfigError(
+      `--oidc-client-authentication ${clientAuthentication} needs --oidc-client-secret-file`,
+    )
+  }
+  return {
+    url,
+    clientId,
+    ...(clientSecretFile !== undefined && { clientSecretFile }),
+    clientAuthentication,
+    scopes: options.oidcScopes,
+  }
+}
+
+function defaultStateDirectory(): string {
+  const root = process.getuid?.() === 0
+  return root ? '/var/lib/nexodus-registry' : join(homedir(), '.nexodus-registry')
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    throw new InvalidArgumentError('want an http or https URL')
+  }
+  return url
+}
+
+function parseOrigin(text: string): URL {
+  const url = parseUrl(text)
+  if (url.pathname !== '/' || url.search !== '' || url.hash !== '' || url.username !== '') {
+    throw new InvalidArgumentError(
+      'want scheme, host and port only, such as https://nexodus.example',
+    )
+  }
+  return url
+}
+
+function parseList(text: string): string[] {
+  return text.split(/[\s,]+/).filter((part) => part !== '')
+}
+
+function parseProxies(text: string): string[] {
+  const proxies = parseList(text)
+  for (const proxy of proxies) {
+    const [address = '', length] = proxy.split('/')
+    const valid = length === undefined ? ipaddr.isValid(address) : ipaddr.isValidCIDR(proxy)
+    if (!valid) throw new InvalidArgumentError(`"${proxy}" is no IP address or prefix`)
+  }
+  return proxies
+}

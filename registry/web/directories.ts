@@ -1,0 +1,86 @@
+/** What the pages need of the rest of the registry, and nothing more. */
+import type { Prefix } from '../../protocol/address.ts'
+import type { OrganizationId } from '../../protocol/keys.ts'
+import type { Seconds } from '../../protocol/time.ts'
+import type { UserId } from '../organizations.ts'
+
+/** A device as a row of the organization's page. */
+export interface DeviceRow {
+  readonly id: string
+  readonly name: string
+  readonly system: string
+  /** Overlay addresses, without prefix length. */
+  readonly addresses: readonly string[]
+  /** Who enrolled it, as people call them; or the registration key's description. */
+  readonly owner: string
+  /** Prefixes it may advertise. */
+  readonly prefixes: readonly string[]
+  readonly renewedAt: Seconds
+  /** End of its newest membership certificate. */
+  readonly notAfter: Seconds
+}
+
+/** Each function takes an organization its caller has proved to belong to (`organizationFor`). */
+export interface DeviceDirectory {
+  list(organization: OrganizationId): Promise<readonly DeviceRow[]>
+  /** Revokes its certificates in a new manifest. False when there is no such device. */
+  remove(organization: OrganizationId, device: string, by: UserId): Promise<boolean>
+  /** Lets the device advertise the prefix from its next certificate on. False: no such device.
+   *  Throws ProblemError when the prefix cannot be granted. */
+  grantPrefix(organization: OrganizationId, device: string, prefix: Prefix): Promise<boolean>
+  withdrawPrefix(organization: OrganizationId, device: string, prefix: Prefix): Promise<boolean>
+}
+
+export interface RegistrationKeyRow {
+  /** Not the secret. */
+  readonly id: string
+  readonly description: string
+  readonly singleUse: boolean
+  readonly uses: number
+  readonly createdAt: Seconds
+  readonly expiresAt: Seconds
+}
+
+export interface RegistrationKeyDirectory {
+  list(organization: OrganizationId): Promise<readonly RegistrationKeyRow[]>
+  /** `secret` (`nrk_…`) is shown once and cannot be had again. */
+  create(
+    organization: OrganizationId,
+    wanted: {
+      readonly description: string
+      readonly singleUse: boolean
+      readonly expiresAt: Seconds
+      readonly by: UserId
+    },
+  ): Promise<{ readonly id: string; readonly secret: string }>
+  /** False when there is no such key. */
+  revoke(organization: OrganizationId, id: string): Promise<boolean>
+}
+
+/** A device that waits for a person's decision (RFC 8628). */
+export interface PendingDevice {
+  /** As shown on the device: `XXXX-XXXX`. */
+  readonly userCode: string
+  readonly name: string
+  readonly system: string
+  /** The IP address that asked. */
+  readonly requestedFrom: string
+  /** Of the device key, as the device shows it too. */
+  readonly fingerprint: string
+  readonly expiresAt: Seconds
+}
+
+export interface Approvals {
+  /** The code is taken as typed: any case, with or without dash and spaces. Undefined when unknown,
+   *  expired or decided. */
+  find(userCode: string): Promise<PendingDevice | undefined>
+  /** False when it was unknown, expired or decided meanwhile. */
+  approve(userCode: string, organization: OrganizationId, by: UserId): Promise<boolean>
+  deny(userCode: string, by: UserId): Promise<boolean>
+}
+
+export interface Directories {
+  readonly devices: DeviceDirectory
+  readonly registrationKeys: RegistrationKeyDirectory
+  readonly approvals: Approvals
+}
