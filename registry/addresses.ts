@@ -1,0 +1,167 @@
+/** Addresses of an organization: a device has a number, which is its IPv4 and its IPv6 address alike.
+ *  Organizations allocate from the same IPv4 range and never meet, so they may overlap. */
+import { z } from 'zod'
+import { concat, utf8 } from '../crypto/bytes.ts'
+import { sha256 } from '../crypto/hash.ts'
+import {
+  addressBytes,
+  addressFamily,
+  addressFromBytes,
+  hostPrefix,
+  type IpAddress,
+  type Prefix,
+  parseIpAddress,
+  parsePrefix,
+  prefixAddress,
+  prefixContains,
+} from '../protocol/address.ts'
+import { MalformedError } from '../protocol/errors.ts'
+import type { OrganizationId } from '../protocol/keys.ts'
+import type { Seconds } from '../protocol/time.ts'
+import { Refused } from './refusal.ts'
+import { collection } from './store/collection.ts'
+import type { Transaction } from './store/database.ts'
+
+/** Shared address space (RFC 6598): it collides with no private network of a site. */
+export const IPV4_RANGE = parsePrefix('100.64.0.0/10')
+/** Numbers are 1 to this: 22 host bits. 0 would be 100.64.0.0 itself. */
+export const HIGHEST_NUMBER = 2 ** 22 - 1
+
+const IPV6_CONTEXT = utf8('nexodus ipv6')
+
+/** Who has a number; or, after its device was removed, from when another may have it. */
+const ADDRESS = collection(
+  'address',
+  z.union([z.strictObject({ device: z.string() }), z.strictObject({ freeFrom: z.int() })]),
+)
+
+/** A unique local prefix (RFC 4193 §3.2) whose global id follows from the organization's id. */
+export function ipv6RangeOf(organization: OrganizationId): Prefix {
+  const globalId = sha256(concat(IPV6_CONTEXT, utf8(organization))).subarray(0, 5)
+  const network = concat(Uint8Array.of(0xfd), globalId, new Uint8Array(10))
+  return parsePrefix(`${addressFromBytes(network)}/48`)
+}
+
+export function rangesOf(organization: OrganizationId): readonly [Prefix, Prefix] {
+  return [IPV4_RANGE, ipv6RangeOf(organization)]
+}
+
+/** The /32 and the /128 of a number. */
+export function addressesOf(organization: OrganizationId, number: number): readonly Prefix[] {
+  return rangesOf(organization).map((range) => {
+    const bytes = addressBytes(prefixAddress(range))
+    const view = new DataView(bytes.buffer)
+    const last = bytes.length - 4
+    view.setUint32(last, view.getUint32(last) + number)
+    return hostPrefix(addressFromBytes(bytes))
+  })
+}
+
+/** The number that an address asked for stands for. Throws Refused (address-out-of-range). */
+export function numberOf(organization: OrganizationId, text: string): number {
+  const address = parseRequested(text)
+  const range = rangesOf(organization)[addressFamily(address) === 4 ? 0 : 1]
+  if (prefixContains(range, hostPrefix(address))) {
+    const bytes = addressBytes(address)
+    const number = new DataView(bytes.buffer).getUint32(bytes.length - 4) & HIGHEST_NUMBER
+    const isOurs = addressesOf(organization, number).includes(hostPrefix(address))
+    if (number >= 1 && isOurs) return number
+  }
+  const [ipv4, ipv6] = rangesOf(organization)
+  throw outOfRange(`address ${address} is not one of ${ipv4} (but its first) or of ${ipv6}`)
+}
+
+function parseRequested(text: string): IpAddress {
+  try {
+    return parseIpAddress(text)
+  } catch (cause) {
+    if (cause instanceof MalformedError) throw outOfRange(cause.message, cause)
+    throw cause
+  }
+}
+
+function outOfRange(detail: string, cause?: unknown): Refused {
+  return new Refused('address-out-of-range', detail, { field: 'requestedAddress', cause })
+}
+
+export interface Allocation {
+  readonly organization: OrganizationId
+  /** Device id. */
+  readonly device: string
+  /** The last number given out in order; the new one comes after it. */
+  readonly last: number
+  /** Numbers are 1 to this. */
+  readonly highest: number
+  readonly requested: number | undefined
+  readonly now: Seconds
+}
+
+/** Gives a device a number nobody has, inside a transaction that reads and writes the organization's
+ *  head. Throws Refused (address-not-free, addresses-exhausted). */
+export async function allocate(transaction: Transaction, wanted: Allocation): Promise<number> {
+  const number =
+    wanted.requested ??
+    (await nextInOrder(transaction, wanted)) ??
+    (await anyReleased(transaction, wanted))
+  if (number === undefined) {
+    throw new Refused(
+      'addresses-exhausted',
+      `all ${wanted.highest} addresses of the organization are taken (remove devices)`,
+    )
+  }
+  if (!(await isFree(transaction, wanted, number))) {
+    const [ipv4] = addressesOf(wanted.organization, number)
+    throw new Refused('address-not-free', `address ${ipv4} belongs to another device`, {
+      field: 'requestedAddress',
+    })
+  }
+  transaction.put(ADDRESS, idOf(wanted.organization, number), { device: wanted.device })
+  return number
+}
+
+/** Nobody gets the number before `freeFrom`: until then a certificate naming it may be believed. */
+export function release(
+  transaction: Transaction,
+  organization: OrganizationId,
+  number: number,
+  freeFrom: Seconds,
+): void {
+  transaction.put(ADDRESS, idOf(organization, number), { freeFrom })
+}
+
+/** Asked-for numbers may lie ahead: they are stepped over. */
+async function nextInOrder(
+  transaction: Transaction,
+  wanted: Allocation,
+): Promise<number | undefined> {
+  for (let number = wanted.last + 1; number <= wanted.highest; number++) {
+    if (await isFree(transaction, wanted, number)) return number
+  }
+  return undefined
+}
+
+/** Only once the range has been used up. */
+async function anyReleased(
+  transaction: Transaction,
+  { organization, now, highest }: Allocation,
+): Promise<number | undefined> {
+  const taken = await transaction.list(ADDRESS, { under: `${organization}/` })
+  const found = taken.find(({ value }) => 'freeFrom' in value && value.freeFrom <= now)
+  const number = found && Number(found.id.slice(organization.length + 1))
+  return number !== undefined && number <= highest ? number : undefined
+}
+
+async function isFree(
+  transaction: Transaction,
+  { organization, device, now, highest }: Allocation,
+  number: number,
+): Promise<boolean> {
+  const holder = await transaction.get(ADDRESS, idOf(organization, number))
+  if (number > highest) return false
+  if (holder === undefined) return true
+  return 'device' in holder ? holder.device === device : holder.freeFrom <= now
+}
+
+function idOf(organization: OrganizationId, number: number): string {
+  return `${organization}/${String(number).padStart(7, '0')}`
+}

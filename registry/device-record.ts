@@ -1,0 +1,100 @@
+/** A device as the store has it, and the indexes that keep its name and its WireGuard key its own. */
+import { z } from 'zod'
+import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
+import { NAME_CHARACTERS } from '../protocol/limits.ts'
+import { ROLES } from '../protocol/membership-certificate.ts'
+import { Refused } from './refusal.ts'
+import { collection } from './store/collection.ts'
+import type { Transaction } from './store/database.ts'
+
+const ISSUED = z.strictObject({ serial: z.string(), notBefore: z.int(), notAfter: z.int() })
+
+export const DEVICE = collection(
+  'device',
+  z.strictObject({
+    /** Hex of the X25519 public key. */
+    wireguardKey: z.string(),
+    name: z.string(),
+    /** Who brought it in, as people call them. */
+    owner: z.string(),
+    system: z.string(),
+    /** Given at the first enrolment; see addresses.ts. */
+    number: z.int().optional(),
+    groups: z.array(z.string()),
+    prefixes: z.array(z.string()),
+    roles: z.array(z.enum(ROLES)),
+    createdAt: z.int(),
+    /** When the newest certificate was issued, or `createdAt`. */
+    renewedAt: z.int(),
+    /** Base64 of the newest membership certificate. */
+    certificate: z.string().optional(),
+    /** Certificates that have not expired: what a removal revokes. Oldest first. */
+    issued: z.array(ISSUED),
+  }),
+)
+export type DeviceRecord = z.output<typeof DEVICE.schema>
+
+const DEVICE_NAME = collection('device-name', z.strictObject({ device: z.string() }))
+const WIREGUARD_KEY = collection('wireguard-key', z.strictObject({ device: z.string() }))
+/** Device keys that were removed: they come back only by a person's approval. */
+export const REMOVED_DEVICE = collection('removed-device', z.strictObject({ removedAt: z.int() }))
+
+/** The newest endpoint update, so that a restarted registry knows where devices are. */
+export const ENDPOINT = collection('endpoint', z.strictObject({ envelope: z.string() }))
+
+export function deviceRecordId(organization: OrganizationId, device: DeviceId): string {
+  return `${organization}/${device}`
+}
+
+/** The name asked for, or with -2, -3 … behind it where another device has it. */
+export async function claimName(
+  transaction: Transaction,
+  organization: OrganizationId,
+  device: DeviceId,
+  wanted: string,
+): Promise<string> {
+  for (let count = 1; ; count++) {
+    const suffix = count === 1 ? '' : `-${count}`
+    const base = wanted.slice(0, NAME_CHARACTERS - suffix.length).replace(/-+$/, '')
+    const name = base + suffix
+    const holder = await transaction.get(DEVICE_NAME, `${organization}/${name}`)
+    if (holder !== undefined && holder.device !== device) continue
+    transaction.put(DEVICE_NAME, `${organization}/${name}`, { device })
+    return name
+  }
+}
+
+export function freeName(
+  transaction: Transaction,
+  organization: OrganizationId,
+  name: string,
+): void {
+  transaction.delete(DEVICE_NAME, `${organization}/${name}`)
+}
+
+/** WireGuard knows peers by their key alone: two devices with one would take each other's traffic.
+ *  Throws Refused (wireguard-key-taken). `key` is hex. */
+export async function claimWireguardKey(
+  transaction: Transaction,
+  organization: OrganizationId,
+  device: DeviceId,
+  key: string,
+): Promise<void> {
+  const holder = await transaction.get(WIREGUARD_KEY, `${organization}/${key}`)
+  if (holder !== undefined && holder.device !== device) {
+    throw new Refused(
+      'wireguard-key-taken',
+      'the WireGuard key belongs to another device of the organization (make a new one)',
+      { field: 'wireguardKey' },
+    )
+  }
+  transaction.put(WIREGUARD_KEY, `${organization}/${key}`, { device })
+}
+
+export function freeWireguardKey(
+  transaction: Transaction,
+  organization: OrganizationId,
+  key: string,
+): void {
+  transaction.delete(WIREGUARD_KEY, `${organization}/${key}`)
+}

@@ -1,0 +1,206 @@
+/** One change of an organization, inside one transaction: certificates and manifests are made with the
+ *  records they follow from, or not at all. */
+import { parseAgreementPublicKey } from '../crypto/agreement.ts'
+import { fromBase64, fromHex, toBase64, toHex } from '../crypto/bytes.ts'
+import { sha256 } from '../crypto/hash.ts'
+import type { RandomBytes } from '../crypto/random.ts'
+import { parsePrefix } from '../protocol/address.ts'
+import { sealEnvelope } from '../protocol/envelope.ts'
+import {
+  type DeviceId,
+  deviceKeyOf,
+  type IssuerKeyPair,
+  type OrganizationId,
+} from '../protocol/keys.ts'
+import { REVOCATIONS, SERIAL_BYTES } from '../protocol/limits.ts'
+import { encodeManifest, type Revocation } from '../protocol/manifest.ts'
+import { encodeMembershipCertificate } from '../protocol/membership-certificate.ts'
+import { ALLOW_ALL } from '../protocol/policy.ts'
+import { type Seconds, seconds } from '../protocol/time.ts'
+import { addressesOf, rangesOf } from './addresses.ts'
+import { DEVICE, type DeviceRecord, deviceRecordId } from './device-record.ts'
+import { HEAD, type Head, MANIFEST, manifestIdOf, REVOCATIONS_OF } from './head.ts'
+import { Refused } from './refusal.ts'
+import type { Transaction } from './store/database.ts'
+
+/** Certificates of one device in force at once; renewing at half life makes 3. Each may have to be
+ *  revoked, and a manifest holds REVOCATIONS. */
+const CERTIFICATES_AT_ONCE = 16
+
+export interface ChangeParts {
+  readonly organization: OrganizationId
+  readonly transaction: Transaction
+  readonly head: Head
+  readonly issuer: IssuerKeyPair
+  /** Seconds a membership certificate lasts. */
+  readonly membershipLifetime: Seconds
+  readonly now: Seconds
+  readonly randomBytes: RandomBytes
+}
+
+/** Lives as long as one attempt of the transaction. */
+export class OrganizationChange {
+  readonly organization: OrganizationId
+  readonly transaction: Transaction
+  readonly now: Seconds
+  /** Made by this change, in order: what is to be told to everybody once it is committed. */
+  readonly envelopes: Uint8Array[] = []
+  head: Head
+  readonly #parts: ChangeParts
+  #issuer: IssuerKeyPair
+
+  constructor(parts: ChangeParts) {
+    this.organization = parts.organization
+    this.transaction = parts.transaction
+    this.now = parts.now
+    this.head = parts.head
+    this.#parts = parts
+    this.#issuer = parts.issuer
+  }
+
+  async device(id: DeviceId): Promise<DeviceRecord | undefined> {
+    return this.transaction.get(DEVICE, deviceRecordId(this.organization, id))
+  }
+
+  putDevice(id: DeviceId, record: DeviceRecord): void {
+    this.transaction.put(DEVICE, deviceRecordId(this.organization, id), record)
+  }
+
+  /** From here on another issuer signs. */
+  useIssuer(issuer: IssuerKeyPair, certificate: Head['issuer']): void {
+    this.#issuer = issuer
+    this.head = { ...this.head, issuer: certificate }
+    this.envelopes.push(fromBase64(certificate.certificate))
+  }
+
+  /** Issues a certificate of what the record says and puts the record with it. The newer of two is the
+   *  one that begins later, so each begins a second after the last at least.
+   *  Throws Refused (issuer-unusable, too-many-certificates). */
+  certify(id: DeviceId, record: DeviceRecord & { readonly number: number }): DeviceRecord {
+    const issued = record.issued.filter(({ notAfter }) => notAfter > this.now)
+    if (issued.length >= CERTIFICATES_AT_ONCE) {
+      throw new Refused(
+        'too-many-certificates',
+        `the device has ${issued.length} certificates that have not expired, at most ${CERTIFICATES_AT_ONCE} are issued (renew less often)`,
+      )
+    }
+    const notBefore = seconds(Math.max(this.now, (issued.at(-1)?.notBefore ?? 0) + 1))
+    const notAfter = this.#endOf(notBefore)
+    const serial = this.#parts.randomBytes(SERIAL_BYTES)
+    const envelope = this.#sealMembership(id, record, { serial, notBefore, notAfter })
+    this.envelopes.push(envelope)
+    const certified = {
+      ...record,
+      renewedAt: this.now,
+      certificate: toBase64(envelope),
+      issued: [...issued, { serial: toHex(serial), notBefore, notAfter }],
+    }
+    this.putDevice(id, certified)
+    return certified
+  }
+
+  /** Not beyond the issuer's own end. */
+  #endOf(notBefore: Seconds): Seconds {
+    const { notAfter } = this.head.issuer
+    if (notAfter <= notBefore) {
+      throw new Refused(
+        'issuer-unusable',
+        'the issuer certificate of the organization has expired (put its root key back and restart the registry)',
+      )
+    }
+    return seconds(Math.min(notBefore + this.#parts.membershipLifetime, notAfter))
+  }
+
+  #sealMembership(
+    id: DeviceId,
+    record: DeviceRecord & { readonly number: number },
+    validity: { serial: Uint8Array; notBefore: Seconds; notAfter: Seconds },
+  ): Uint8Array {
+    const claims = encodeMembershipCertificate(
+      {
+        serial: toHex(validity.serial),
+        deviceKey: deviceKeyOf(id),
+        wireguardKey: parseAgreementPublicKey(fromHex(record.wireguardKey)),
+        name: record.name,
+        owner: record.owner,
+        addresses: addressesOf(this.organization, record.number),
+        groups: record.groups,
+        prefixes: record.prefixes.map(parsePrefix),
+        roles: record.roles,
+        notBefore: validity.notBefore,
+        notAfter: validity.notAfter,
+        manifestSequence: this.head.manifestSequence,
+      },
+      validity.serial,
+    )
+    return sealEnvelope('membership-certificate', this.organization, claims, this.#issuer)
+  }
+
+  /** Certifies every device that has a certificate anew, and tells the manifest last: until it comes,
+   *  everybody goes by the old issuer. */
+  async certifyAll(): Promise<void> {
+    const manifest = this.envelopes.pop()
+    const records = await this.transaction.list(DEVICE, { under: `${this.organization}/` })
+    for (const { id, value } of records) {
+      const { number } = value
+      if (number === undefined || value.certificate === undefined) continue
+      // Certificates of the old issuer count no more: they need no revocation.
+      const device = id.slice(this.organization.length + 1) as DeviceId // written by putDevice
+      this.certify(device, { ...value, number, issued: [] })
+    }
+    if (manifest !== undefined) this.envelopes.push(manifest)
+  }
+
+  /** The next manifest, of the head as it is now, with further revocations; ended ones leave.
+   *  Throws Refused (revocations-full). */
+  async publishManifest(revoke: readonly Revocation[] = []): Promise<void> {
+    const known = (await this.transaction.get(REVOCATIONS_OF, this.organization)) ?? []
+    const revocations = [...known, ...revoke].filter(({ notAfter }) => notAfter > this.now)
+    if (revocations.length > REVOCATIONS) {
+      throw new Refused(
+        'revocations-full',
+        `a manifest lists at most ${REVOCATIONS} revocations, ${revocations.length} certificates have not expired yet (remove fewer devices at once)`,
+      )
+    }
+    const sequence = this.head.manifestSequence + 1
+    const envelope = this.#sealManifest(sequence, revocations)
+    this.head = {
+      ...this.head,
+      manifestSequence: sequence,
+      manifestHash: toHex(sha256(envelope)),
+    }
+    const id = manifestIdOf(this.organization, sequence)
+    this.transaction.put(MANIFEST, id, { envelope: toBase64(envelope) })
+    this.transaction.put(REVOCATIONS_OF, this.organization, revocations)
+    this.envelopes.push(envelope)
+  }
+
+  #sealManifest(
+    sequence: number,
+    revocations: readonly { serial: string; notAfter: number }[],
+  ): Uint8Array {
+    const claims = encodeManifest(
+      {
+        sequence,
+        previous: fromHex(this.head.manifestHash),
+        issuedAt: this.now,
+        name: this.head.name,
+        ranges: rangesOf(this.organization),
+        issuers: [this.#issuer.publicKey],
+        rendezvous: this.head.rendezvous,
+        policy: ALLOW_ALL,
+      },
+      revocations.map(({ serial, notAfter }) => ({
+        serial: fromHex(serial),
+        notAfter: seconds(notAfter),
+      })),
+    )
+    return sealEnvelope('manifest', this.organization, claims, this.#issuer)
+  }
+
+  /** Writes the head, always: it is what orders changes. */
+  finish(): void {
+    this.head = { ...this.head, revision: this.head.revision + 1 }
+    this.transaction.put(HEAD, this.organization, this.head)
+  }
+}
