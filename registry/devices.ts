@@ -16,7 +16,7 @@ import {
   REMOVED_DEVICE,
 } from './device-record.ts'
 import type { Issuing } from './issuing.ts'
-import type { OrganizationChange } from './organization-change.ts'
+import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
 import { Refused } from './refusal.ts'
 import type { Database } from './store/database.ts'
 
@@ -157,10 +157,25 @@ async function changeDevice(
   }
   const { number } = changed
   if (number !== undefined && changed.certificate !== undefined) {
-    return change.certify(id, { ...changed, number })
+    const issued = await withRoom(change, record)
+    return change.certify(id, { ...changed, number, issued })
   }
   change.putDevice(id, changed)
   return changed
+}
+
+/** People may change a device more often than it may renew: what the newest has outdone is revoked. */
+async function withRoom(
+  change: OrganizationChange,
+  { issued }: DeviceRecord,
+): Promise<DeviceRecord['issued']> {
+  const alive = issued.filter(({ notAfter }) => notAfter > change.now)
+  if (alive.length < CERTIFICATES_AT_ONCE) return alive
+  const outdone = alive.slice(0, -1)
+  await change.publishManifest(
+    outdone.map(({ serial, notAfter }) => ({ serial, notAfter: seconds(notAfter) })),
+  )
+  return alive.slice(-1)
 }
 
 async function renamed(

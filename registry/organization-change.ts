@@ -25,7 +25,7 @@ import type { Transaction } from './store/database.ts'
 
 /** Certificates of one device in force at once; renewing at half life makes 3. Each may have to be
  *  revoked, and a manifest holds REVOCATIONS. */
-const CERTIFICATES_AT_ONCE = 16
+export const CERTIFICATES_AT_ONCE = 16
 
 export interface ChangeParts {
   readonly organization: OrganizationId

@@ -1,0 +1,296 @@
+/** Device authorization (RFC 8628): a device asks, a person who signed in decides, the device gets a
+ *  one-time token that enrols this device key with this WireGuard key and no other. */
+import { toBase64url, toHex } from '../crypto/bytes.ts'
+import type { RandomBytes } from '../crypto/random.ts'
+import type { Clock } from '../protocol/clock.ts'
+import { type DeviceId, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
+import { type Seconds, seconds } from '../protocol/time.ts'
+import {
+  AUTHORIZATION,
+  type Authorization,
+  hashOf,
+  PENDING,
+  stopWaiting,
+  TOKEN,
+  USER_CODE,
+} from './authorization-record.ts'
+import { fingerprintOf } from './fingerprint.ts'
+import type { OrganizationChange } from './organization-change.ts'
+import { type Possession, spendProof } from './possession.ts'
+import { Refused } from './refusal.ts'
+import type { Database, Transaction } from './store/database.ts'
+import { drawUserCode, readUserCode } from './user-code.ts'
+
+/** Seconds a person has to decide. RFC 8628 §6.1 asks for short; walking to another screen takes minutes. */
+const AUTHORIZATION_LIFETIME = 900
+/** Seconds between a device's questions (RFC 8628 §3.2), and what is added when it asks too soon (§3.5). */
+const POLL_INTERVAL = 2
+const SLOWED_BY = 5
+/** Timers and networks are not exact. */
+const POLL_TOLERANCE_MS = 500
+/** Seconds until the token must have been used: a round trip, with a retry or two. */
+const TOKEN_LIFETIME = 300
+/** Devices of one address (one IPv4 address, one IPv6 /64) that wait at once. */
+const PENDING_PER_SOURCE = 64
+
+const SECRET_BYTES = 32
+
+export interface Applicant {
+  readonly possession: Possession
+  /** One DNS label. */
+  readonly name: string
+  readonly system: string
+  /** The IP address that asks, for people; and what counts as one asker. */
+  readonly requestedFrom: string
+  readonly source: string
+}
+
+export interface StartedAuthorization {
+  readonly deviceCode: string
+  readonly userCode: string
+  readonly expiresIn: number
+  readonly interval: number
+}
+
+/** A device that waits for a person's decision. */
+export interface PendingDevice {
+  readonly userCode: string
+  readonly name: string
+  readonly system: string
+  readonly requestedFrom: string
+  readonly fingerprint: string
+  readonly expiresAt: Seconds
+}
+
+/** What a device hears when it asks. */
+export type PollAnswer =
+  | { readonly kind: 'token'; readonly token: string; readonly expiresIn: number }
+  | { readonly kind: 'pending' | 'too-soon' | 'expired' | 'denied' | 'unknown' }
+
+export interface DeviceAuthorizations {
+  /** Throws Refused (too-many-pending, proof-replayed). */
+  start(applicant: Applicant): Promise<StartedAuthorization>
+  poll(deviceCode: string): Promise<PollAnswer>
+  /** As typed. Undefined: unknown, expired or decided. */
+  find(userCode: string): Promise<PendingDevice | undefined>
+  /** Marks it approved, inside a change of the organization that is to have the device. The device it
+   *  is about, or undefined: unknown, expired or decided. */
+  approve(
+    change: OrganizationChange,
+    userCode: string,
+    owner: string,
+  ): Promise<{ device: DeviceId; wireguardKey: string; name: string; system: string } | undefined>
+  /** False: unknown, expired or decided. */
+  deny(userCode: string): Promise<boolean>
+  /** Throws Refused (token-refused). */
+  organizationOf(token: string): Promise<OrganizationId>
+  /** Uses the token up. Throws Refused (token-refused): unknown, used, expired, or of other keys. */
+  spend(
+    change: OrganizationChange,
+    token: string,
+    possession: Possession,
+  ): Promise<{ readonly owner: string; readonly byPerson: true }>
+  /** Removes what has expired. */
+  forgetExpired(): Promise<void>
+}
+
+export interface DeviceAuthorizationParts {
+  readonly database: Database
+  readonly clock: Pick<Clock, 'now' | 'monotonicMs'>
+  readonly randomBytes: RandomBytes
+}
+
+export function openDeviceAuthorizations(parts: DeviceAuthorizationParts): DeviceAuthorizations {
+  return new StoredAuthorizations(parts)
+}
+
+/** When a device may ask again. */
+interface Pace {
+  readonly notBeforeMs: number
+  readonly interval: number
+  readonly expiresAt: number
+}
+
+class StoredAuthorizations implements DeviceAuthorizations {
+  readonly #parts: DeviceAuthorizationParts
+  /** By hash of the device code. In memory: after a restart a device may once ask too soon. */
+  readonly #paces = new Map<string, Pace>()
+
+  constructor(parts: DeviceAuthorizationParts) {
+    this.#parts = parts
+  }
+
+  async start(applicant: Applicant): Promise<StartedAuthorization> {
+    const { database, clock, randomBytes } = this.#parts
+    const { possession, name, system, requestedFrom, source } = applicant
+    const deviceCode = toBase64url(randomBytes(SECRET_BYTES))
+    const hash = hashOf(deviceCode)
+    const expiresAt = clock.now() + AUTHORIZATION_LIFETIME
+    const userCode = await database.transact('device-authorizations', async (transaction) => {
+      await spendProof(transaction, possession)
+      const waiting = await transaction.list(PENDING, { under: `${source}/` })
+      if (waiting.length >= PENDING_PER_SOURCE) throw tooManyPending()
+      const code = await this.#unusedCode(transaction)
+      transaction.put(AUTHORIZATION, hash, {
+        ...{ userCode: code, name, system, requestedFrom, source, expiresAt },
+        device: possession.device,
+        wireguardKey: toHex(possession.wireguardKey),
+        decision: { kind: 'pending' },
+      })
+      transaction.put(USER_CODE, code, { authorization: hash })
+      transaction.put(PENDING, `${source}/${hash}`, {})
+      return code
+    })
+    return { deviceCode, userCode, expiresIn: AUTHORIZATION_LIFETIME, interval: POLL_INTERVAL }
+  }
+
+  async #unusedCode(transaction: Transaction): Promise<string> {
+    for (;;) {
+      const code = drawUserCode(this.#parts.randomBytes)
+      if ((await transaction.get(USER_CODE, code)) === undefined) return code
+    }
+  }
+
+  async poll(deviceCode: string): Promise<PollAnswer> {
+    const { database, clock } = this.#parts
+    const hash = hashOf(deviceCode)
+    const known = await database.get(AUTHORIZATION, hash)
+    if (known === undefined) return { kind: 'unknown' }
+    if (known.expiresAt <= clock.now()) return { kind: 'expired' }
+    if (!this.#isInPace(hash, known.expiresAt)) return { kind: 'too-soon' }
+    if (known.decision.kind === 'pending') return { kind: 'pending' }
+    this.#paces.delete(hash)
+    return this.#conclude(hash)
+  }
+
+  /** RFC 8628 §3.5: who asks too soon must ask more slowly from then on. */
+  #isInPace(hash: string, expiresAt: number): boolean {
+    const now = this.#parts.clock.monotonicMs()
+    const pace = this.#paces.get(hash) ?? { notBeforeMs: now, interval: POLL_INTERVAL }
+    const isInPace = now >= pace.notBeforeMs - POLL_TOLERANCE_MS
+    const interval = isInPace ? pace.interval : pace.interval + SLOWED_BY
+    this.#paces.set(hash, { notBeforeMs: now + interval * 1000, interval, expiresAt })
+    return isInPace
+  }
+
+  /** Tells the decision, once. */
+  async #conclude(hash: string): Promise<PollAnswer> {
+    const { database, clock, randomBytes } = this.#parts
+    const token = toBase64url(randomBytes(SECRET_BYTES))
+    return database.transact(`device-authorization/${hash}`, async (transaction) => {
+      const known = await transaction.get(AUTHORIZATION, hash)
+      if (known === undefined) return { kind: 'unknown' }
+      transaction.delete(AUTHORIZATION, hash)
+      if (known.decision.kind !== 'approved') return { kind: 'denied' }
+      const { organization, owner } = known.decision
+      const { device, wireguardKey } = known
+      const expiresAt = clock.now() + TOKEN_LIFETIME
+      const record = { organization, device, wireguardKey, owner, expiresAt }
+      transaction.put(TOKEN, hashOf(token), record)
+      return { kind: 'token', token, expiresIn: TOKEN_LIFETIME }
+    })
+  }
+
+  async find(typed: string): Promise<PendingDevice | undefined> {
+    const { database, clock } = this.#parts
+    const userCode = readUserCode(typed)
+    const found = userCode && (await database.get(USER_CODE, userCode))
+    const known = found && (await database.get(AUTHORIZATION, found.authorization))
+    if (!known || known.expiresAt <= clock.now()) return undefined
+    const { name, system, requestedFrom, device } = known
+    return {
+      ...{ userCode: known.userCode, name, system, requestedFrom },
+      fingerprint: fingerprintOf(device as DeviceId), // as `start` put it
+      expiresAt: seconds(known.expiresAt),
+    }
+  }
+
+  async approve(
+    { transaction, organization }: OrganizationChange,
+    typed: string,
+    owner: string,
+  ): ReturnType<DeviceAuthorizations['approve']> {
+    const found = await this.#pending(transaction, typed)
+    if (found === undefined) return undefined
+    const [hash, known] = found
+    stopWaiting(transaction, hash, known)
+    const decision = { kind: 'approved', organization, owner } as const
+    transaction.put(AUTHORIZATION, hash, { ...known, decision })
+    const { device, wireguardKey, name, system } = known
+    return { device: device as DeviceId, wireguardKey, name, system }
+  }
+
+  async deny(typed: string): Promise<boolean> {
+    return this.#parts.database.transact('device-authorizations', async (transaction) => {
+      const found = await this.#pending(transaction, typed)
+      if (found === undefined) return false
+      const [hash, known] = found
+      stopWaiting(transaction, hash, known)
+      transaction.put(AUTHORIZATION, hash, { ...known, decision: { kind: 'denied' } })
+      return true
+    })
+  }
+
+  async #pending(
+    transaction: Transaction,
+    typed: string,
+  ): Promise<[string, Authorization] | undefined> {
+    const userCode = readUserCode(typed)
+    const found = userCode && (await transaction.get(USER_CODE, userCode))
+    const known = found && (await transaction.get(AUTHORIZATION, found.authorization))
+    if (!found || !known || known.expiresAt <= this.#parts.clock.now()) return undefined
+    return [found.authorization, known]
+  }
+
+  async organizationOf(token: string): Promise<OrganizationId> {
+    const found = await this.#parts.database.get(TOKEN, hashOf(token))
+    if (found === undefined) throw tokenRefused('is unknown or has been used')
+    return parseOrganizationId(found.organization)
+  }
+
+  async spend(
+    { transaction, organization, now }: OrganizationChange,
+    token: string,
+    { device, wireguardKey }: Possession,
+  ): Promise<{ owner: string; byPerson: true }> {
+    const found = await transaction.get(TOKEN, hashOf(token))
+    if (found?.organization !== organization) throw tokenRefused('is unknown or has been used')
+    if (found.expiresAt <= now) throw tokenRefused('has expired')
+    if (found.device !== device || found.wireguardKey !== toHex(wireguardKey)) {
+      throw tokenRefused('was given to a device with other keys')
+    }
+    transaction.delete(TOKEN, hashOf(token))
+    return { owner: found.owner, byPerson: true }
+  }
+
+  async forgetExpired(): Promise<void> {
+    const { database, clock } = this.#parts
+    const now = clock.now()
+    await database.transact('device-authorizations', async (transaction) => {
+      for (const { id, value } of await transaction.list(AUTHORIZATION)) {
+        if (value.expiresAt > now) continue
+        transaction.delete(AUTHORIZATION, id)
+        stopWaiting(transaction, id, value)
+      }
+      for (const { id, value } of await transaction.list(TOKEN)) {
+        if (value.expiresAt <= now) transaction.delete(TOKEN, id)
+      }
+    })
+    for (const [hash, { expiresAt }] of this.#paces) {
+      if (expiresAt <= now) this.#paces.delete(hash)
+    }
+  }
+}
+
+function tooManyPending(): Refused {
+  return new Refused(
+    'too-many-pending',
+    `${PENDING_PER_SOURCE} devices at your address wait for approval already (approve or deny some, or wait ${AUTHORIZATION_LIFETIME / 60} minutes)`,
+  )
+}
+
+function tokenRefused(why: string): Refused {
+  return new Refused('token-refused', `the enrolment token ${why} (run nexd up again)`, {
+    field: 'token',
+  })
+}

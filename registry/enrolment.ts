@@ -1,0 +1,178 @@
+/** Enrolment: a device that someone let in becomes a member. By a token (a person approved it, see
+ *  device-authorization.ts) or by a registration key. */
+import { fromBase64, toHex } from '../crypto/bytes.ts'
+import type { Clock } from '../protocol/clock.ts'
+import { MalformedError } from '../protocol/errors.ts'
+import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
+import { parseDeviceName, type Role } from '../protocol/membership-certificate.ts'
+import { allocate, numberOf } from './addresses.ts'
+import type { DeviceAuthorizations } from './device-authorization.ts'
+import {
+  claimName,
+  claimWireguardKey,
+  type DeviceRecord,
+  deviceRecordId,
+  freeWireguardKey,
+  REMOVED_DEVICE,
+} from './device-record.ts'
+import type { Issuing } from './issuing.ts'
+import type { OrganizationChange } from './organization-change.ts'
+import { type Possession, provePossession, spendProof } from './possession.ts'
+import { Refused } from './refusal.ts'
+import type { RegistrationKeys } from './registration-keys.ts'
+
+/** Any member may carry what it can't read for others of its organization; an administrator may say no. */
+export const FIRST_ROLES: readonly Role[] = ['relay']
+
+export interface EnrolmentRequest {
+  readonly credential: { readonly token: string } | { readonly registrationKey: string }
+  readonly name: string
+  readonly system: string
+  readonly requestedAddress: string | undefined
+  /** Base64 of a proof envelope. */
+  readonly proof: string
+}
+
+export interface Membership {
+  readonly organization: OrganizationId
+  /** Issuer certificate, manifest, membership certificate. */
+  readonly envelopes: readonly Uint8Array[]
+}
+
+export interface EnrolmentParts {
+  readonly issuing: Issuing
+  readonly authorizations: DeviceAuthorizations
+  readonly registrationKeys: RegistrationKeys
+  readonly publicUrl: string
+  readonly clock: Pick<Clock, 'now'>
+}
+
+/** A device key that is enrolled already stays the device it is: same name, same addresses, a new
+ *  certificate. Throws Refused. */
+export async function enrol(parts: EnrolmentParts, request: EnrolmentRequest): Promise<Membership> {
+  const { issuing, authorizations, registrationKeys, publicUrl, clock } = parts
+  const wanted = { purpose: 'enrolment', audience: publicUrl, field: 'proof' } as const
+  const possession = provePossession(request.proof, wanted, clock.now())
+  const name = checkName(request.name)
+  const { credential } = request
+  const organization =
+    'token' in credential
+      ? await authorizations.organizationOf(credential.token)
+      : await registrationKeys.organizationOf(credential.registrationKey)
+  const certificate = await issuing.change(organization, async (change) => {
+    await spendProof(change.transaction, possession)
+    const grant =
+      'token' in credential
+        ? await authorizations.spend(change, credential.token, possession)
+        : await registrationKeys.spend(change, credential.registrationKey, possession.device)
+    const admitted = await admit(change, possession, { ...grant, name, system: request.system })
+    return certifyDevice(change, issuing, possession.device, admitted, request.requestedAddress)
+  })
+  return { organization, envelopes: [...(await issuing.foundation(organization)), certificate] }
+}
+
+/** Throws Refused (device-invalid). */
+export function checkName(name: string): string {
+  try {
+    return parseDeviceName(name)
+  } catch (cause) {
+    if (!(cause instanceof MalformedError)) throw cause
+    throw new Refused('device-invalid', cause.message, { cause, field: 'name' })
+  }
+}
+
+/** What whoever let the device in says of it. */
+export interface Admission {
+  readonly owner: string
+  readonly name: string
+  readonly system: string
+  /** A person said yes to this very device; a registration key says yes to whoever has it. */
+  readonly byPerson: boolean
+}
+
+/** The record of a device that is let in: made, or brought up to date. Puts the record and its indexes.
+ *  Throws Refused (device-removed, wireguard-key-taken). */
+export async function admit(
+  change: OrganizationChange,
+  { device, wireguardKey }: Pick<Possession, 'device' | 'wireguardKey'>,
+  admission: Admission,
+): Promise<DeviceRecord> {
+  const { transaction, organization, now } = change
+  await checkNotRemoved(change, device, admission.byPerson)
+  const known = await change.device(device)
+  const key = toHex(wireguardKey)
+  if (known !== undefined && known.wireguardKey !== key) {
+    freeWireguardKey(transaction, organization, known.wireguardKey)
+  }
+  await claimWireguardKey(transaction, organization, device, key)
+  const record: DeviceRecord = {
+    name: known?.name ?? (await claimName(transaction, organization, device, admission.name)),
+    owner: admission.owner,
+    system: admission.system,
+    wireguardKey: key,
+    groups: known?.groups ?? [],
+    prefixes: known?.prefixes ?? [],
+    roles: known?.roles ?? [...FIRST_ROLES],
+    createdAt: known?.createdAt ?? now,
+    renewedAt: known?.renewedAt ?? now,
+    issued: known?.issued ?? [],
+    ...(known?.number !== undefined && { number: known.number }),
+    ...(known?.certificate !== undefined && { certificate: known.certificate }),
+  }
+  change.putDevice(device, record)
+  return record
+}
+
+async function checkNotRemoved(
+  { transaction, organization }: OrganizationChange,
+  device: DeviceId,
+  byPerson: boolean,
+): Promise<void> {
+  const id = deviceRecordId(organization, device)
+  if ((await transaction.get(REMOVED_DEVICE, id)) === undefined) return
+  if (byPerson) return transaction.delete(REMOVED_DEVICE, id)
+  throw new Refused(
+    'device-removed',
+    'the device was removed from the organization: a registration key does not bring it back (have a person approve it: nexd up without --reg-key)',
+  )
+}
+
+/** Gives the device its addresses if it has none, and a certificate. */
+async function certifyDevice(
+  change: OrganizationChange,
+  issuing: Issuing,
+  device: DeviceId,
+  record: DeviceRecord,
+  requestedAddress: string | undefined,
+): Promise<Uint8Array> {
+  const number = await numberFor(change, issuing, device, record, requestedAddress)
+  const { certificate = '' } = change.certify(device, { ...record, number })
+  return fromBase64(certificate)
+}
+
+async function numberFor(
+  change: OrganizationChange,
+  { settings }: Issuing,
+  device: DeviceId,
+  record: DeviceRecord,
+  requestedAddress: string | undefined,
+): Promise<number> {
+  const { organization, transaction, head, now } = change
+  const requested =
+    requestedAddress === undefined ? undefined : numberOf(organization, requestedAddress)
+  if (record.number !== undefined) {
+    if (requested === undefined || requested === record.number) return record.number
+    throw new Refused(
+      'address-not-free',
+      `the device has an address already: ${requestedAddress} can be asked for when it enrols first (remove it to start anew)`,
+      { field: 'requestedAddress' },
+    )
+  }
+  const { lastNumber: last } = head
+  const highest = settings.addresses
+  const number = await allocate(transaction, {
+    ...{ organization, device, last, highest, requested, now },
+  })
+  if (requested === undefined) change.head = { ...head, lastNumber: Math.max(last, number) }
+  return number
+}
