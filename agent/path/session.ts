@@ -1,0 +1,74 @@
+/** When WireGuard is woken to start its handshake, and when it is put to rest. */
+import type { PathAction, Step } from './machine.ts'
+import { holdMs, isOnline, isSessionUp, type PathState, type Session } from './path-state.ts'
+import { REKEY_TIMEOUT_MS, WAKE_LIMIT_MS, WAKE_PATIENCE_MS } from './timing.ts'
+
+/** The lower device key wakes its WireGuard as soon as there is a path; the other waits for it, and
+ *  wakes its own when nothing came: the peer may believe in a session that this side has lost. */
+export function settleSession(state: PathState, nowMs: number): Step {
+  const neededMs = isNeeded(state, nowMs) ? Math.min(state.session.neededMs, nowMs) : Infinity
+  const needing: PathState = { ...state, session: { ...state.session, neededMs } }
+  if (restDueMs(needing, nowMs) <= nowMs) {
+    return changed(needing, { isAwake: false }, [
+      { kind: 'rest', restart: !isSessionUp(state, nowMs) },
+    ])
+  }
+  if (wakeDueMs(needing, nowMs) <= nowMs) {
+    return changed(needing, { isAwake: true, wokenMs: nowMs }, [{ kind: 'wake' }])
+  }
+  if (restartDueMs(needing, nowMs) <= nowMs) {
+    return changed(needing, { restartedMs: nowMs }, [{ kind: 'restart-peer' }])
+  }
+  return { state: needing, actions: [] }
+}
+
+function changed(
+  state: PathState,
+  session: Partial<Session>,
+  actions: readonly PathAction[],
+): Step {
+  return { state: { ...state, session: { ...state.session, ...session } }, actions }
+}
+
+function isNeeded(state: PathState, nowMs: number): boolean {
+  if (isSessionUp(state, nowMs) || state.phase.kind === 'idle') return false
+  return state.phase.kind === 'direct' || state.relay.available
+}
+
+function wakeDueMs(state: PathState, nowMs: number): number {
+  const { session, initiates } = state
+  if (session.neededMs === Infinity) return Infinity
+  // An initiation under way is repeated by the agent (handshake.ts).
+  const freeMs = session.initiatedMs + REKEY_TIMEOUT_MS
+  const online = isOnline(state, nowMs)
+  if (session.wokenMs < session.neededMs) {
+    // The first time the initiator does not wait to hear of the peer: that would cost a round trip.
+    if (initiates) return Math.max(freeMs, session.neededMs)
+    return online ? Math.max(freeMs, session.neededMs + holdMs(state)) : Infinity
+  }
+  return online ? Math.max(freeMs, session.wokenMs + REKEY_TIMEOUT_MS) : Infinity
+}
+
+/** WireGuard was woken, and no initiation came. */
+function restartDueMs(state: PathState, nowMs: number): number {
+  const { session } = state
+  if (session.neededMs === Infinity || !session.isAwake || isSessionUp(state, nowMs))
+    return Infinity
+  if (session.initiatedMs >= session.wokenMs || session.restartedMs >= session.wokenMs) {
+    return Infinity
+  }
+  return session.wokenMs + WAKE_PATIENCE_MS
+}
+
+function restDueMs(state: PathState, nowMs: number): number {
+  const { session, phase } = state
+  if (!session.isAwake) return Infinity
+  if (phase.kind === 'idle') return -Infinity
+  if (isSessionUp(state, nowMs)) return Infinity
+  return Math.max(session.wokenMs, state.heardMs) + WAKE_LIMIT_MS
+}
+
+/** The next moment at which `settleSession` may act. */
+export function sessionDueMs(state: PathState, nowMs: number): number {
+  return Math.min(wakeDueMs(state, nowMs), restartDueMs(state, nowMs), restDueMs(state, nowMs))
+}

@@ -1,0 +1,241 @@
+/** What follows from a path's state at a moment: the phase, and everything that is due. */
+import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
+import type { PathAction, Step } from './machine.ts'
+import { bestProved, type CandidatePair, isBetter, planned, rank, replacePair } from './pairs.ts'
+import {
+  directPair,
+  isRelayProved,
+  isResting,
+  isSessionUp,
+  type PathPhase,
+  type PathState,
+  pairHeartbeatMs,
+  relayHeartbeatMs,
+} from './path-state.ts'
+import { sessionDueMs, settleSession } from './session.ts'
+import {
+  BETTER_ROUND_MS,
+  CHECKS_PER_SECOND,
+  CONFIRM_AFTER_MS,
+  FIRST_ROUND_MS,
+  IDLE_AFTER_MS,
+  IDLE_ROUND_MS,
+  LAST_ROUND_MS,
+  MOVE_SPACING_MS,
+  OFFLINE_AFTER_MS,
+  PUNCH_SPACING_MS,
+  REASSERT_SPACING_MS,
+  RELAY_TRUST_MS,
+  SESSION_MS,
+  TRIGGER_SPACING_MS,
+} from './timing.ts'
+
+/** Afterwards nothing is due at `nowMs` any more. */
+export function settle(state: PathState, nowMs: number): Step {
+  const actions: PathAction[] = []
+  const inPhase = settlePhase(state, nowMs)
+  const planned = settleRound(settleConfirm(inPhase, nowMs), nowMs)
+  const checked = settleRelayCheck(settleChecks(planned, nowMs, actions), nowMs, actions)
+  const punched = settlePunch(checked, nowMs, actions)
+  const session = settleSession(punched, nowMs)
+  const told = settleEndpoint(session.state, nowMs, actions)
+  return { state: told, actions: [...actions, ...session.actions] }
+}
+
+function settlePhase(state: PathState, nowMs: number): PathState {
+  const next = nextPhase(state, nowMs)
+  if (next.kind === state.phase.kind && sameEndpoint(endpointOf(next), endpointOf(state.phase))) {
+    return state
+  }
+  const entered: PathState = { ...state, phase: next, phaseSinceMs: nowMs }
+  if (next.kind === 'idle') return entered
+  if (next.kind === 'direct') return { ...entered, round: later(state, nowMs, BETTER_ROUND_MS) }
+  return state.phase.kind === 'direct' ? withoutDirect(entered, nowMs) : entered
+}
+
+function endpointOf(phase: PathPhase): Endpoint | undefined {
+  return phase.kind === 'direct' ? phase.endpoint : undefined
+}
+
+function nextPhase(state: PathState, nowMs: number): PathPhase {
+  const { phase } = state
+  if (phase.kind === 'idle') return phase
+  if (isForgotten(state, nowMs)) return { kind: 'idle' }
+  const current = directPair(state)
+  const best = bestProved(state.pairs, nowMs)
+  if (best !== undefined) {
+    const holds = current !== undefined && current.trustedUntilMs > nowMs
+    const moves = holds && isBetter(best, current) && nowMs - state.phaseSinceMs >= MOVE_SPACING_MS
+    return holds && !moves ? phase : { kind: 'direct', endpoint: best.endpoint }
+  }
+  return { kind: isRelayProved(state, nowMs) ? 'relayed' : 'connecting' }
+}
+
+/** Idle needs a relay where a direct path would be lost by it: the next packet must have a way. */
+function isForgotten(state: PathState, nowMs: number): boolean {
+  if (nowMs < forgottenMs(state)) return false
+  return state.phase.kind !== 'direct' || isRelayProved(state, nowMs)
+}
+
+function forgottenMs({ trafficMs, phaseSinceMs, phase }: PathState): number {
+  return Math.max(trafficMs, phase.kind === 'connecting' ? phaseSinceMs : -Infinity) + IDLE_AFTER_MS
+}
+
+/** The direct path is gone: search at once, tell the peer, and see whether the relay still works. */
+function withoutDirect(state: PathState, nowMs: number): PathState {
+  const trustedUntilMs = Math.min(state.relay.trustedUntilMs, nowMs + RELAY_TRUST_MS)
+  return {
+    ...state,
+    round: { ...state.round, index: 0, nextMs: Math.max(nowMs, state.round.atMs + FIRST_ROUND_MS) },
+    relay: { ...state.relay, trustedUntilMs, dueMs: nowMs },
+    punch: { ...state.punch, dueMs: nowMs },
+  }
+}
+
+function later(state: PathState, nowMs: number, delayMs: number): PathState['round'] {
+  return { ...state.round, nextMs: nowMs + delayMs }
+}
+
+function settleConfirm(state: PathState, nowMs: number): PathState {
+  if (!state.confirmMs.some((momentMs) => momentMs <= nowMs)) return state
+  const confirmMs = state.confirmMs.filter((momentMs) => momentMs > nowMs)
+  const pair = directPair(state)
+  if (pair === undefined) return { ...state, confirmMs: [] }
+  return { ...state, confirmMs, pairs: replacePair(state.pairs, { ...pair, dueMs: nowMs }) }
+}
+
+/** Plans the checks of a round that is due, and the round after it. */
+function settleRound(state: PathState, nowMs: number): PathState {
+  if (state.round.nextMs > nowMs) return state
+  const { index } = state.round
+  const { kind } = state.phase
+  const round = { index: index + 1, atMs: nowMs, nextMs: nowMs + roundDelayMs(state, nowMs) }
+  // A peer that comes to life tells an idle one through the relay.
+  if (kind === 'idle' && state.relay.available) return { ...state, round }
+  const used = directPair(state)
+  const pairs = planned(state.pairs, nowMs, (pair) => isRoundPair(pair, used, index))
+  const punch = { ...state.punch, dueMs: Math.min(state.punch.dueMs, nowMs) }
+  return {
+    ...state,
+    round,
+    pairs,
+    relay: kind === 'connecting' ? { ...state.relay, dueMs: nowMs } : state.relay,
+    punch: kind === 'connecting' || kind === 'relayed' ? punch : state.punch,
+  }
+}
+
+/** Beside a path in use only those are of interest that could be better, but all after a hint. */
+function isRoundPair(pair: CandidatePair, used: CandidatePair | undefined, index: number): boolean {
+  if (used === undefined) return true
+  return pair !== used && (index === 0 || rank(pair.endpoint) <= rank(used.endpoint))
+}
+
+function roundDelayMs(state: PathState, nowMs: number): number {
+  switch (state.phase.kind) {
+    case 'idle':
+      return IDLE_ROUND_MS
+    case 'direct':
+      return isResting(state, nowMs) ? IDLE_ROUND_MS : BETTER_ROUND_MS
+    default:
+      return Math.min(LAST_ROUND_MS, FIRST_ROUND_MS * 2 ** Math.min(state.round.index, 10))
+  }
+}
+
+/** The path in use first, then by what is due longest; never more than the budget has. */
+function settleChecks(state: PathState, nowMs: number, actions: PathAction[]): PathState {
+  const used = directPair(state)
+  const heartbeatMs = pairHeartbeatMs(state, nowMs)
+  const due = state.pairs
+    .map((pair) => ({
+      pair,
+      dueMs: pair === used ? Math.min(pair.dueMs, heartbeatMs) : pair.dueMs,
+    }))
+    .filter(({ pair, dueMs }) => Math.max(dueMs, pair.sentMs + TRIGGER_SPACING_MS) <= nowMs)
+    .toSorted((a, b) => Number(b.pair === used) - Number(a.pair === used) || a.dueMs - b.dueMs)
+  if (due.length === 0) return state
+  const tokens = tokensAt(state, nowMs)
+  const sent = due.slice(0, Math.floor(tokens))
+  let { pairs } = state
+  for (const { pair } of sent) {
+    actions.push({ kind: 'send-check', endpoint: pair.endpoint })
+    pairs = replacePair(pairs, { ...pair, sentMs: nowMs, dueMs: Infinity })
+  }
+  return { ...state, pairs, budget: { tokens: tokens - sent.length, atMs: nowMs } }
+}
+
+function tokensAt({ budget }: PathState, nowMs: number): number {
+  return Math.min(
+    CHECKS_PER_SECOND,
+    budget.tokens + ((nowMs - budget.atMs) * CHECKS_PER_SECOND) / 1000,
+  )
+}
+
+function settleRelayCheck(state: PathState, nowMs: number, actions: PathAction[]): PathState {
+  if (relayDueMs(state) > nowMs) return state
+  actions.push({ kind: 'send-relay-check' })
+  return { ...state, relay: { ...state.relay, sentMs: nowMs, dueMs: Infinity } }
+}
+
+function relayDueMs(state: PathState): number {
+  const dueMs = Math.min(state.relay.dueMs, relayHeartbeatMs(state))
+  return Math.max(dueMs, state.relay.sentMs + FIRST_ROUND_MS)
+}
+
+function settlePunch(state: PathState, nowMs: number, actions: PathAction[]): PathState {
+  if (punchDueMs(state) > nowMs) return state
+  actions.push({ kind: 'send-punch' })
+  return { ...state, punch: { dueMs: Infinity, sentMs: nowMs } }
+}
+
+function punchDueMs({ punch }: PathState): number {
+  return Math.max(punch.dueMs, punch.sentMs + PUNCH_SPACING_MS)
+}
+
+/** What WireGuard should be told, and tells it where that changed or was proved anew. */
+function settleEndpoint(state: PathState, nowMs: number, actions: PathAction[]): PathState {
+  const wanted = wantedEndpoint(state, nowMs)
+  if (sameEndpoint(wanted, state.told)) {
+    if (!state.isReassertDue || wanted === undefined) return { ...state, isReassertDue: false }
+    if (nowMs - state.toldMs < REASSERT_SPACING_MS) return state
+    actions.push({ kind: 'use-direct', endpoint: wanted })
+    return { ...state, toldMs: nowMs, hasRoamed: false, isReassertDue: false }
+  }
+  const told = { ...state, told: wanted, toldMs: nowMs, hasRoamed: false, isReassertDue: false }
+  if (wanted === undefined) {
+    actions.push({ kind: 'use-relay' })
+    return { ...told, confirmMs: [] }
+  }
+  actions.push({ kind: 'use-direct', endpoint: wanted })
+  return { ...told, confirmMs: CONFIRM_AFTER_MS.map((afterMs) => nowMs + afterMs) }
+}
+
+/** Undefined: the loopback socket. With no path proved WireGuard keeps what it has. */
+function wantedEndpoint(state: PathState, nowMs: number): Endpoint | undefined {
+  if (!isSessionUp(state, nowMs) || state.phase.kind === 'idle') return undefined
+  if (state.phase.kind === 'direct') return state.phase.endpoint
+  return isRelayProved(state, nowMs) ? undefined : state.told
+}
+
+/** The next moment at which a `tick` does anything. After `settle` it is later than `nowMs`. */
+export function nextTickMs(state: PathState, nowMs: number): number {
+  const used = directPair(state)
+  const isIdle = state.phase.kind === 'idle'
+  const moments = [
+    ...state.pairs.map((pair) => Math.max(pair.dueMs, pair.sentMs + TRIGGER_SPACING_MS)),
+    pairHeartbeatMs(state, nowMs),
+    used?.trustedUntilMs ?? Infinity,
+    state.phase.kind === 'relayed' ? state.relay.trustedUntilMs : Infinity,
+    state.round.nextMs,
+    relayDueMs(state),
+    punchDueMs(state),
+    isIdle ? Infinity : forgottenMs(state),
+    state.phaseSinceMs + OFFLINE_AFTER_MS,
+    state.told === undefined ? Infinity : state.session.upMs + SESSION_MS,
+    state.isReassertDue ? state.toldMs + REASSERT_SPACING_MS : Infinity,
+    ...state.confirmMs,
+    sessionDueMs(state, nowMs),
+  ]
+  const nextMs = Math.min(...moments.filter((momentMs) => momentMs > nowMs))
+  const isStarved = tokensAt(state, nowMs) < 1
+  return isStarved ? Math.min(nextMs, nowMs + 1000 / CHECKS_PER_SECOND) : nextMs
+}
