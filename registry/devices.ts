@@ -1,5 +1,5 @@
 /** Devices of an organization, as its people see and change them. */
-import { type Prefix, prefixAddress, prefixContains } from '../protocol/address.ts'
+import { type Prefix, parsePrefix, prefixAddress, prefixContains } from '../protocol/address.ts'
 import { type DeviceId, type OrganizationId, parseDeviceId } from '../protocol/keys.ts'
 import { PREFIXES } from '../protocol/limits.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
@@ -28,7 +28,7 @@ export interface Device {
   readonly system: string
   /** Without prefix length; none before it has enrolled. */
   readonly addresses: readonly string[]
-  readonly prefixes: readonly string[]
+  readonly prefixes: readonly Prefix[]
   readonly groups: readonly string[]
   readonly roles: readonly Role[]
   readonly createdAt: Seconds
@@ -108,7 +108,8 @@ function parseIdOrNothing(text: string): DeviceId | undefined {
 }
 
 function deviceOf(organization: OrganizationId, id: DeviceId, record: DeviceRecord): Device {
-  const { name, owner, system, prefixes, groups, roles, number } = record
+  const { name, owner, system, groups, roles, number } = record
+  const prefixes = record.prefixes.map(parsePrefix)
   const addresses = number === undefined ? [] : addressesOf(organization, number).map(prefixAddress)
   return {
     ...{ id, name, owner, system, addresses, prefixes, groups, roles },

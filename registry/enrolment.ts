@@ -17,14 +17,20 @@ import {
 } from './device-record.ts'
 import type { Issuing } from './issuing.ts'
 import type { OrganizationChange } from './organization-change.ts'
-import { type Possession, provePossession, spendProof } from './possession.ts'
+import {
+  type ClaimedKeys,
+  checkClaimedKeys,
+  type Possession,
+  provePossession,
+  spendProof,
+} from './possession.ts'
 import { Refused } from './refusal.ts'
 import type { RegistrationKeys } from './registration-keys.ts'
 
 /** Any member may carry what it can't read for others of its organization; an administrator may say no. */
 export const FIRST_ROLES: readonly Role[] = ['relay']
 
-export interface EnrolmentRequest {
+export interface EnrolmentRequest extends ClaimedKeys {
   readonly credential: { readonly token: string } | { readonly registrationKey: string }
   readonly name: string
   readonly system: string
@@ -53,6 +59,7 @@ export async function enrol(parts: EnrolmentParts, request: EnrolmentRequest): P
   const { issuing, authorizations, registrationKeys, publicUrl, clock } = parts
   const wanted = { purpose: 'enrolment', audience: publicUrl, field: 'proof' } as const
   const possession = provePossession(request.proof, wanted, clock.now())
+  checkClaimedKeys(possession, request)
   const name = checkName(request.name)
   const { credential } = request
   const organization =

@@ -2,11 +2,11 @@
  *  fresh, and is not one that was seen before. */
 import { z } from 'zod'
 import { type AgreementPublicKey, parseAgreementPublicKey } from '../crypto/agreement.ts'
-import { EncodingError, fromBase64 } from '../crypto/bytes.ts'
+import { EncodingError, fromBase64, toBase64 } from '../crypto/bytes.ts'
 import { KeyError } from '../crypto/keys.ts'
 import { openEnvelope, signingDevice } from '../protocol/envelope.ts'
 import { BadSignatureError, MalformedError } from '../protocol/errors.ts'
-import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
+import { type DeviceId, deviceKeyOf, type OrganizationId } from '../protocol/keys.ts'
 import { CLOCK_TOLERANCE, PROOF_LIFETIME } from '../protocol/limits.ts'
 import { type ProofPurpose, proofProblem } from '../protocol/proof.ts'
 import type { Seconds } from '../protocol/time.ts'
@@ -27,8 +27,14 @@ export interface Possession {
   readonly proofId: string
 }
 
+/** Keys as a request names them, base64. */
+export interface ClaimedKeys {
+  readonly deviceKey: string
+  readonly wireguardKey: string
+}
+
 /** @param text base64 of a `proof` envelope
- *  @param audience our public URL
+ *  @param wanted `audience` is our public URL
  *  Throws Refused (proof-invalid, proof-not-fresh). Whether it was seen before: `spendProof`. */
 export function provePossession(
   text: string,
@@ -109,4 +115,17 @@ const FORGOTTEN_AT_ONCE = 10_000
 /** Sorts as text. */
 function momentOf(moment: number): string {
   return String(moment).padStart(12, '0')
+}
+
+/** The keys a request names must be those it proves. Throws Refused (proof-invalid). */
+export function checkClaimedKeys(possession: Possession, claimed: ClaimedKeys): void {
+  const proved = {
+    deviceKey: toBase64(deviceKeyOf(possession.device)),
+    wireguardKey: toBase64(possession.wireguardKey),
+  }
+  for (const field of ['deviceKey', 'wireguardKey'] as const) {
+    if (claimed[field] !== proved[field]) {
+      throw invalid(`it is about another ${field}`, field)
+    }
+  }
 }

@@ -7,7 +7,6 @@ const STATUS = {
   'addresses-exhausted': 503,
   'device-invalid': 400,
   'device-removed': 403,
-  'device-unknown': 404,
   'issuer-unusable': 503,
   'not-enrolled': 403,
   'organization-unknown': 404,
@@ -16,13 +15,11 @@ const STATUS = {
   'proof-not-fresh': 403,
   'proof-replayed': 409,
   'registration-key-refused': 403,
-  'registration-key-unknown': 404,
   'revocations-full': 503,
   'root-key-missing': 503,
   'token-refused': 403,
   'too-many-certificates': 429,
   'too-many-pending': 429,
-  'user-code-unknown': 404,
   'wireguard-key-taken': 409,
 } as const satisfies Readonly<Record<string, number>>
 
