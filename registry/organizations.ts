@@ -45,8 +45,12 @@ export interface SignIn {
   readonly email?: string
 }
 
-/** Makes root and issuer keys of a new organization; they are on disk when it resolves. */
-export type CreateOrganizationKeys = () => Promise<OrganizationId>
+/** Makes a new organization with its keys; `also` adds records in the transaction that records it,
+ *  and may run more than once. */
+export type FoundOrganization = (
+  name: string,
+  also: (transaction: Transaction, organization: OrganizationId) => Promise<void>,
+) => Promise<OrganizationId>
 
 export function userIdOf({ issuer, subject }: Pick<SignIn, 'issuer' | 'subject'>): UserId {
   const named = utf8(JSON.stringify([issuer, subject]))
@@ -57,7 +61,7 @@ export function userIdOf({ issuer, subject }: Pick<SignIn, 'issuer' | 'subject'>
 export async function welcome(
   { database, clock, log }: Pick<RegistryContext, 'database' | 'clock' | 'log'>,
   signIn: SignIn,
-  createKeys: CreateOrganizationKeys,
+  found: FoundOrganization,
 ): Promise<UserId> {
   const id = userIdOf(signIn)
   const now = clock.now()
@@ -67,19 +71,29 @@ export async function welcome(
     transaction.put(users, id, { ...signIn, name, createdAt })
   })
   if ((await organizationsOf(database, id)).length > 0) return id
-  const organization = await createKeys()
-  const founded = await database.transact(`user/${id}`, async (transaction) => {
-    // Two first sign-ins at once: the second one's keys stay unused.
-    if ((await transaction.list(memberships, { under: `${id}/` })).length > 0) return false
-    // The record serialises founders in different processes too.
-    const user = await transaction.get(users, id)
-    if (user !== undefined) transaction.put(users, id, user)
-    transaction.put(organizations, organization, { id: organization, name, createdAt: now })
-    addMember(transaction, organization, id, now)
-    return true
-  })
-  if (founded) log('info', 'organization.founded', { organization, user: id })
+  try {
+    const organization = await found(name, async (transaction, organization) => {
+      await assertFirst(transaction, id)
+      transaction.put(organizations, organization, { id: organization, name, createdAt: now })
+      addMember(transaction, organization, id, now)
+    })
+    log('info', 'organization.founded', { organization, user: id })
+  } catch (error) {
+    if (!(error instanceof FoundedMeanwhile)) throw error
+  }
   return id
+}
+
+/** Two first sign-ins of one user at once: the later one's organization is not made. */
+class FoundedMeanwhile extends Error {}
+
+/** Throws FoundedMeanwhile. Reads and writes the user, so that of two founders one must retry. */
+async function assertFirst(transaction: Transaction, id: UserId): Promise<void> {
+  const user = await transaction.get(users, id)
+  if (user !== undefined) transaction.put(users, id, user)
+  if ((await transaction.list(memberships, { under: `${id}/` })).length > 0) {
+    throw new FoundedMeanwhile()
+  }
 }
 
 function addMember(

@@ -2,7 +2,6 @@
 import type { Prefix } from '../../protocol/address.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Seconds } from '../../protocol/time.ts'
-import type { UserId } from '../organizations.ts'
 
 /** A device as a row of the organization's page. */
 export interface DeviceRow {
@@ -23,10 +22,11 @@ export interface DeviceRow {
 /** Each function takes an organization its caller has proved to belong to (`organizationFor`). */
 export interface DeviceDirectory {
   list(organization: OrganizationId): Promise<readonly DeviceRow[]>
+  get(organization: OrganizationId, device: string): Promise<DeviceRow | undefined>
   /** Revokes its certificates in a new manifest. False when there is no such device. */
-  remove(organization: OrganizationId, device: string, by: UserId): Promise<boolean>
-  /** Lets the device advertise the prefix from its next certificate on. False: no such device.
-   *  Throws ProblemError when the prefix cannot be granted. */
+  remove(organization: OrganizationId, device: string): Promise<boolean>
+  /** Lets the device advertise the prefix. False when there is no such device. Throws ProblemError
+   *  when the prefix cannot be granted. */
   grantPrefix(organization: OrganizationId, device: string, prefix: Prefix): Promise<boolean>
   withdrawPrefix(organization: OrganizationId, device: string, prefix: Prefix): Promise<boolean>
 }
@@ -50,7 +50,8 @@ export interface RegistrationKeyDirectory {
       readonly description: string
       readonly singleUse: boolean
       readonly expiresAt: Seconds
-      readonly by: UserId
+      /** Who makes it, as people call them. */
+      readonly by: string
     },
   ): Promise<{ readonly id: string; readonly secret: string }>
   /** False when there is no such key. */
@@ -74,9 +75,10 @@ export interface Approvals {
   /** The code is taken as typed: any case, with or without dash and spaces. Undefined when unknown,
    *  expired or decided. */
   find(userCode: string): Promise<PendingDevice | undefined>
-  /** False when it was unknown, expired or decided meanwhile. */
-  approve(userCode: string, organization: OrganizationId, by: UserId): Promise<boolean>
-  deny(userCode: string, by: UserId): Promise<boolean>
+  /** @param owner who approves, as people call them
+   *  False when it was unknown, expired or decided meanwhile. */
+  approve(userCode: string, organization: OrganizationId, owner: string): Promise<boolean>
+  deny(userCode: string): Promise<boolean>
 }
 
 export interface Directories {

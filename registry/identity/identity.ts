@@ -1,0 +1,104 @@
+/** Who is asking: sign-in by OpenID Connect, and the sessions that follow from it. */
+import type { Request, RequestHandler } from 'express'
+import { ConfigError, isLoopback } from '../config.ts'
+import type { RegistryContext } from '../context.ts'
+import { type FoundOrganization, type UserId, users } from '../organizations.ts'
+import type { Viewer } from '../web/layout.ts'
+import { type Accounts, createAccounts } from './accounts.ts'
+import { createEmbeddedProvider } from './embedded-provider.ts'
+import { embeddedRoutes } from './embedded-routes.ts'
+import { loadIdentityKeys } from './keys.ts'
+import { sweepProvider } from './provider-adapter.ts'
+import { createRelyingParty, embeddedIssuer, externalIssuer } from './relying-party.ts'
+import { createSessions, type Sessions } from './sessions.ts'
+import { sweepLinks } from './setup-links.ts'
+import { signInRoutes } from './sign-in-routes.ts'
+
+/** A signed-in user, as pages need them. */
+export interface SignedIn extends Viewer {
+  readonly user: UserId
+}
+
+export interface Identity {
+  /** The embedded provider, for /oidc; absent with an issuer of the organization's own. */
+  readonly provider?: RequestHandler
+  /** /login, /auth/callback, /logout, and with the embedded provider /login/… and /setup/…. */
+  readonly routes: readonly RequestHandler[]
+  /** The session's user; undefined when there is none. */
+  signedIn(request: Request): Promise<SignedIn | undefined>
+  /** Accounts of the embedded provider. */
+  readonly accounts?: Accounts
+  /** Where the first user sets up their account; undefined when there is one, or no such need. */
+  firstUserUrl(): Promise<string | undefined>
+  /** Deletes what is over: sessions, links, the provider's records. */
+  sweep(): Promise<void>
+}
+
+export interface IdentityParts {
+  /** Where this process answers itself, without proxies. */
+  readonly localUrl: string
+  readonly found: FoundOrganization
+}
+
+/** Throws ConfigError (unsafe public URL, unreadable secret) or KeyFileError. */
+export async function createIdentity(
+  context: RegistryContext,
+  { localUrl, found }: IdentityParts,
+): Promise<Identity> {
+  const { config, publicUrl, randomBytes } = context
+  const external = await externalIssuer(config)
+  const issuer = external ?? embeddedIssuer(publicUrl, localUrl)
+  if (external === undefined) refusePublicHttp(publicUrl, config.insecureHttp)
+  const keys = await loadIdentityKeys(config.stateDirectory, randomBytes)
+  const sessions = createSessions(context)
+  const relyingParty = createRelyingParty(context, issuer)
+  const signIn = signInRoutes(context, { issuer, relyingParty, sessions, keys, found })
+  if (external !== undefined) {
+    return {
+      routes: [signIn],
+      signedIn: (request) => signedIn(context, sessions, request),
+      firstUserUrl: async () => undefined,
+      sweep: () => sessions.sweep(),
+    }
+  }
+  const accounts = createAccounts(context)
+  const provider = createEmbeddedProvider(context, accounts, keys)
+  return {
+    provider: provider.handler,
+    routes: [signIn, embeddedRoutes(context, accounts, provider)],
+    signedIn: (request) => signedIn(context, sessions, request, accounts),
+    accounts,
+    async firstUserUrl() {
+      const token = await accounts.firstUserLink()
+      return token && `${publicUrl}/setup/${token}`
+    },
+    async sweep() {
+      await sessions.sweep()
+      await sweepLinks(context)
+      await sweepProvider(context)
+    },
+  }
+}
+
+async function signedIn(
+  { database }: RegistryContext,
+  sessions: Sessions,
+  request: Request,
+  accounts?: Accounts,
+): Promise<SignedIn | undefined> {
+  const session = await sessions.find(request)
+  const user = session && (await database.get(users, session.user))
+  if (session === undefined || user === undefined) return undefined
+  const account = await accounts?.find(user.subject)
+  // An account that was removed ends the sessions made with it.
+  if (accounts !== undefined && account === undefined) return undefined
+  return { user: session.user, name: user.email ?? user.name, admin: account?.admin ?? false }
+}
+
+function refusePublicHttp(publicUrl: string, insecureHttp: boolean): void {
+  const { protocol, hostname } = new URL(publicUrl)
+  if (protocol === 'https:' || isLoopback(hostname) || insecureHttp) return
+  throw new ConfigError(
+    `--public-url ${publicUrl}: passwords would cross the network in the clear; serve https (a TLS proxy and --public-url https://…), configure --oidc-issuer, or in a laboratory pass --insecure-http`,
+  )
+}

@@ -1,0 +1,84 @@
+/** The device-authorization page (RFC 8628 §3.3): a person looks at a waiting device and decides. */
+import type { Seconds } from '../../protocol/time.ts'
+import type { Organization } from '../organizations.ts'
+import type { PendingDevice } from './directories.ts'
+import { when } from './format.ts'
+import { html } from './html.ts'
+import { notice, renderPage, type Viewer } from './layout.ts'
+
+export function renderCodeEntry(
+  viewer: Viewer,
+  { code, error }: { code?: string; error?: string },
+): string {
+  return renderPage({
+    title: 'Approve a device',
+    viewer,
+    narrow: true,
+    content: html`<section class="card">
+<h1>Approve a device</h1>
+${error !== undefined && notice('error', error)}
+<form method="get" action="/device" class="stack">
+<label>Code shown on the device
+<input name="user_code" class="usercode" value="${code ?? ''}" required maxlength="32" placeholder="XXXX-XXXX" autocomplete="off" autocapitalize="characters" spellcheck="false" autofocus></label>
+<button class="primary">Continue</button>
+</form>
+</section>`,
+  })
+}
+
+export interface ApprovalView {
+  readonly viewer: Viewer
+  readonly pending: PendingDevice
+  readonly organizations: readonly Organization[]
+  readonly now: Seconds
+}
+
+export function renderApproval({ viewer, pending, organizations, now }: ApprovalView): string {
+  return renderPage({
+    title: 'Approve a device',
+    viewer,
+    narrow: true,
+    content: html`<section class="card">
+<h1>Let this device in?</h1>
+<p>Approve only a device that you have before you and that shows this code.</p>
+<p class="usercode">${pending.userCode}</p>
+<dl>
+<dt>Name</dt><dd><strong>${pending.name}</strong></dd>
+<dt>System</dt><dd>${pending.system}</dd>
+<dt>Asks from</dt><dd class="code">${pending.requestedFrom}</dd>
+<dt>Key fingerprint</dt><dd class="code">${pending.fingerprint}</dd>
+<dt>Expires</dt><dd>${when(pending.expiresAt, now)}</dd>
+</dl>
+<form method="post" action="/device" class="stack">
+<input type="hidden" name="user_code" value="${pending.userCode}">
+<label>Organization<select name="organization">${organizations.map(
+      ({ id, name }) => html`<option value="${id}">${name}</option>`,
+    )}</select></label>
+<div class="actions"><button class="primary" name="decision" value="approve">Approve</button>
+<button class="danger" name="decision" value="deny">Deny</button></div>
+</form>
+</section>`,
+  })
+}
+
+export interface DecisionView {
+  readonly viewer: Viewer
+  readonly pending: PendingDevice
+  /** Whose device it is now; none: it was denied. */
+  readonly organization?: Organization
+}
+
+export function renderDecision({ viewer, pending, organization }: DecisionView): string {
+  return renderPage({
+    title: organization === undefined ? 'Denied' : 'Approved',
+    viewer,
+    narrow: true,
+    content:
+      organization === undefined
+        ? html`<section class="card"><h1>Denied</h1><p><strong>${pending.name}</strong> was not let in.</p>
+<p><a class="button" href="/">Back to the start</a></p></section>`
+        : html`<section class="card"><h1>Approved</h1>
+<p><strong>${pending.name}</strong> is joining <strong>${organization.name}</strong>. You can close this page.</p>
+<p><a class="button" href="/organizations/${organization.id}">See its devices</a></p></section>`,
+  })
+}

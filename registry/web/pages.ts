@@ -1,0 +1,134 @@
+/** The pages' routes: what each reads, what each form does. */
+import express, { type RequestHandler, Router } from 'express'
+import { z } from 'zod'
+import { noStore } from '../app.ts'
+import type { RegistryContext } from '../context.ts'
+import type { Identity } from '../identity/identity.ts'
+import { organizationsOf } from '../organizations.ts'
+import { ProblemError, parseInput } from '../problem.ts'
+import { rateLimit } from '../rate-limit.ts'
+import { renderApproval, renderCodeEntry, renderDecision } from './approval-page.ts'
+import { assets } from './assets.ts'
+import type { Directories } from './directories.ts'
+import { forUsers, sendPage } from './guard.ts'
+import { renderHome } from './home-page.ts'
+import { organizationRoutes } from './organization-routes.ts'
+import { renderUsers } from './users-page.ts'
+
+/** Of one client address. Pages read the store a few times each. */
+const PAGES = { windowSeconds: 60, limit: 300 }
+/** Codes tried by one client address: 20⁸ codes stay out of reach (RFC 8628 §5.1). */
+const CODES = { windowSeconds: 60, limit: 30 }
+
+const MAX_FORM_BYTES = 8 * 1024
+
+export interface PageParts {
+  readonly identity: Identity
+  readonly directories: Directories
+}
+
+export function pages(context: RegistryContext, parts: PageParts): RequestHandler {
+  const router = Router()
+  router.use(assets())
+  router.use(...parts.identity.routes)
+  router.use(['/', '/device', '/users', '/organizations'], rateLimit(PAGES), noStore)
+  router.use(express.urlencoded({ extended: false, limit: MAX_FORM_BYTES, parameterLimit: 16 }))
+  router.get('/', home(context, parts))
+  router.use('/device', rateLimit(CODES))
+  router.get('/device', showPending(context, parts))
+  router.post('/device', decide(context, parts))
+  router.use(userRoutes(context, parts))
+  router.use('/organizations/:organization', organizationRoutes(context, parts))
+  return router
+}
+
+function home({ database }: RegistryContext, { identity, directories }: PageParts): RequestHandler {
+  return forUsers(identity, async (_request, response, who) => {
+    const organizations = await organizationsOf(database, who.user)
+    const cards = await Promise.all(
+      organizations.map(async (organization) => ({
+        organization,
+        devices: (await directories.devices.list(organization.id)).length,
+      })),
+    )
+    sendPage(response, renderHome(who, cards))
+  })
+}
+
+/** Shows a waiting device and changes nothing: who follows a link has approved nothing. */
+function showPending(
+  context: RegistryContext,
+  { identity, directories }: PageParts,
+): RequestHandler {
+  return forUsers(identity, async (request, response, who) => {
+    const code = request.query['user_code']
+    if (typeof code !== 'string' || code === '') return sendPage(response, renderCodeEntry(who, {}))
+    const pending = await directories.approvals.find(code)
+    if (pending === undefined)
+      return sendPage(response, renderCodeEntry(who, unknownCode(code)), 404)
+    const organizations = await organizationsOf(context.database, who.user)
+    const view = { viewer: who, pending, organizations, now: context.clock.now() }
+    sendPage(response, renderApproval(view))
+  })
+}
+
+const decision = z.object({
+  user_code: z.string().max(64),
+  organization: z.string().max(64).optional(),
+  decision: z.enum(['approve', 'deny']),
+})
+
+function decide(context: RegistryContext, { identity, directories }: PageParts): RequestHandler {
+  const { approvals } = directories
+  return forUsers(identity, async (request, response, who) => {
+    const wanted = parseInput(decision, request.body)
+    const pending = await approvals.find(wanted.user_code)
+    const own = await organizationsOf(context.database, who.user)
+    const organization = own.find(({ id }) => id === wanted.organization)
+    if (wanted.decision === 'approve' && organization === undefined) {
+      throw new ProblemError(404, 'organization-not-found', 'you have no such organization')
+    }
+    const approved = wanted.decision === 'approve' ? organization : undefined
+    const done =
+      pending !== undefined &&
+      (approved === undefined
+        ? await approvals.deny(pending.userCode)
+        : await approvals.approve(pending.userCode, approved.id, who.name))
+    if (!done) return sendPage(response, renderCodeEntry(who, unknownCode(wanted.user_code)), 404)
+    const { name, fingerprint } = pending
+    context.log('info', approved ? 'device.approved' : 'device.denied', {
+      ...{ device: name, fingerprint, organization: approved?.id, user: who.user },
+    })
+    const view = { viewer: who, pending, ...(approved !== undefined && { organization: approved }) }
+    sendPage(response, renderDecision(view))
+  })
+}
+
+function unknownCode(code: string): { code: string; error: string } {
+  return { code, error: 'No device waits with this code: it may be mistyped, expired or decided.' }
+}
+
+/** Only with the embedded provider, and only for its first user. */
+function userRoutes(context: RegistryContext, { identity }: PageParts): RequestHandler {
+  const { clock, publicUrl } = context
+  const router = Router()
+  const { accounts } = identity
+  if (accounts === undefined) return router
+  const show = (invite: boolean) =>
+    forUsers(identity, async (_request, response, who) => {
+      if (!who.admin) {
+        throw new ProblemError(
+          403,
+          'not-admin',
+          'only the first user of this registry invites others',
+        )
+      }
+      const invitationUrl = invite ? `${publicUrl}/setup/${await accounts.invite()}` : undefined
+      if (invite) context.log('info', 'account.invited', { user: who.user })
+      const view = { viewer: who, accounts: await accounts.list(), now: clock.now() }
+      sendPage(response, renderUsers({ ...view, ...(invitationUrl && { invitationUrl }) }))
+    })
+  router.get('/users', show(false))
+  router.post('/users/invitations', show(true))
+  return router
+}
