@@ -1,0 +1,279 @@
+/** Daemon: the shell around the pure core. What is believed becomes a plan, the plan a tunnel; what the
+ *  device learns about itself becomes signed statements. Parts end in the reverse order of their start. */
+import type { RandomBytes } from '../crypto/random.ts'
+import type { IpAddress } from '../protocol/address.ts'
+import type { Clock } from '../protocol/clock.ts'
+import type { Candidate, NatMapping } from '../protocol/endpoint-update.ts'
+import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
+import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
+import type { Log } from '../protocol/log.ts'
+import { explain } from './errors.ts'
+import { hostAddresses, localPrefixes } from './host/local-addresses.ts'
+import type { Knowledge } from './knowledge.ts'
+import type { Mesh, MeshOptions } from './mesh/mesh.ts'
+import { OwnStatements } from './own-statements.ts'
+import type { Paths, PathsOptions } from './path/paths.ts'
+import { type Plan, plan } from './plan.ts'
+import { meshPeers, pathPeers, rendezvousMultiaddrs, stunServers } from './plan-peers.ts'
+import type { Issued } from './registry-client.ts'
+import type { Join, StateDirectory } from './state-directory.ts'
+import type { Tunnel } from './tunnel/backend.ts'
+import { Watch } from './watch.ts'
+
+export interface DaemonOptions {
+  readonly directory: StateDirectory
+  readonly join: Join
+  readonly knowledge: Knowledge
+  readonly tunnel: Tunnel
+  /** What it runs on, for people. */
+  readonly system: string
+  readonly listenPort: number
+  readonly checkPort: number
+  readonly meshListen: readonly string[]
+  readonly mdns: boolean
+  readonly clock: Clock
+  readonly random: RandomBytes
+  readonly log: Log
+}
+
+/** Bytes: WireGuard over IPv6 over Ethernet (1500 − 40 − 8 − 32). */
+export const MTU = 1420
+
+export class Daemon {
+  readonly options: DaemonOptions
+  readonly device: DeviceId
+  readonly #statements: OwnStatements
+  readonly #watch: Watch
+  #join: Join
+  #plan: Plan
+  #paths: Paths | undefined
+  #mesh: Mesh | undefined
+  #local: { candidates: readonly Candidate[]; natMapping: NatMapping } = {
+    candidates: [],
+    natMapping: 'unknown',
+  }
+  #applying: Promise<void> = Promise.resolve()
+  #isApplyDue = false
+  #isEnded = false
+
+  constructor(options: DaemonOptions) {
+    const { directory, knowledge, clock, log } = options
+    this.options = options
+    this.device = deviceIdOf(directory.deviceKey.publicKey)
+    this.#join = options.join
+    this.#watch = new Watch(this.device, clock, log)
+    this.#statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
+    this.#plan = this.#makePlan()
+    knowledge.onChange(() => this.apply())
+  }
+
+  get plan(): Plan {
+    return this.#plan
+  }
+
+  get paths(): Paths | undefined {
+    return this.#paths
+  }
+
+  get mesh(): Mesh | undefined {
+    return this.#mesh
+  }
+
+  get join(): Join {
+    return this.#join
+  }
+
+  get local(): { readonly candidates: readonly Candidate[]; readonly natMapping: NatMapping } {
+    return this.#local
+  }
+
+  /** What path/ needs of us. */
+  pathsOptions(): PathsOptions {
+    const { options } = this
+    return {
+      device: this.device,
+      wireguardKey: options.directory.wireguardKey,
+      listenPort: options.listenPort,
+      checkPort: options.checkPort,
+      tunnel: options.tunnel,
+      sendDatagram: (to, datagram) => this.#mesh?.sendDatagram(to, datagram) ?? false,
+      sendPunch: (to, candidates) => this.#punch(to, candidates),
+      stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
+      hostAddresses: () => this.hostAddresses(),
+      onLocalCandidates: (candidates, natMapping) => {
+        this.#local = { candidates, natMapping }
+        this.sayReachability()
+      },
+      onPathChanged: (device, status) => {
+        const name = this.#plan.peers.get(device)?.certificate.name
+        options.log('info', 'peer.path-changed', { peer: name, ...status })
+      },
+      clock: options.clock,
+      random: options.random,
+      log: options.log,
+    }
+  }
+
+  /** What mesh/ needs of us. */
+  meshOptions(): MeshOptions {
+    const { options } = this
+    return {
+      deviceKey: options.directory.deviceKey,
+      organization: options.join.organization,
+      state: () => options.knowledge.state(),
+      receive: (envelope) => this.receive(envelope),
+      learn: (state) => options.knowledge.adopt(state),
+      listen: options.meshListen,
+      rendezvous: () =>
+        rendezvousMultiaddrs(options.knowledge.state(), this.#join, options.clock.now()),
+      relayServer: true,
+      mdns: options.mdns,
+      onDatagram: (from, datagram) => this.#paths?.receiveDatagram(from, datagram),
+      onPunch: (from, punch) => this.#paths?.punched(from, punch.candidates),
+      onChange: () => {
+        this.sayReachability()
+        this.#paths?.relaysChanged()
+      },
+      clock: options.clock,
+      random: options.random,
+      log: options.log,
+    }
+  }
+
+  /** The first configuration: throws where the host does not allow it. */
+  async configureFirst(): Promise<void> {
+    await this.options.tunnel.configure(this.#plan.tunnel)
+  }
+
+  networkChanged(): void {
+    this.options.log('info', 'network.changed', { addresses: this.hostAddresses() })
+    this.#paths?.networkChanged()
+    this.apply()
+  }
+
+  /** The parts are there: from now on each change reaches them. */
+  usePaths(paths: Paths): void {
+    this.#paths = paths
+    paths.setPeers(pathPeers(this.#plan))
+  }
+
+  useMesh(mesh: Mesh): void {
+    this.#mesh = mesh
+    mesh.setPeers(meshPeers(this.#plan))
+    this.sayReachability()
+  }
+
+  /** One envelope from anybody: accept what is newly believed, ignore the rest. */
+  receive(envelope: Envelope): 'accept' | 'ignore' {
+    const verdict = this.options.knowledge.learn(envelope)
+    if (!verdict.ok && verdict.refusal !== 'stale') {
+      this.options.log('debug', 'envelope.refused', {
+        kind: envelope.kind,
+        refusal: verdict.refusal,
+        signer: envelope.signer,
+      })
+    }
+    return verdict.ok ? 'accept' : 'ignore'
+  }
+
+  /** Learns what the registry issued and tells the others. */
+  issued({ envelopes, rendezvous }: Issued): void {
+    for (const bytes of envelopes) {
+      const envelope = openEnvelope(bytes)
+      this.options.knowledge.learn(envelope)
+      this.publish(bytes)
+    }
+    if (JSON.stringify(rendezvous) === JSON.stringify(this.#join.rendezvous)) return
+    this.#join = { ...this.#join, rendezvous }
+    void this.options.directory.saveJoin(this.#join).catch((error: unknown) => {
+      this.options.log('error', 'state.write-failed', { reason: explain(error) })
+    })
+  }
+
+  /** Seals and publishes an endpoint update where there is something new to say. */
+  sayReachability(): void {
+    if (this.#isEnded || this.#paths === undefined || this.#mesh === undefined) return
+    const bytes = this.#statements.reachable({
+      ...this.#local,
+      multiaddrs: this.#mesh.multiaddrs(),
+    })
+    if (bytes !== undefined) this.publish(bytes)
+  }
+
+  /** Claims or gives up a prefix; false where nothing changed. */
+  route(prefix: Parameters<OwnStatements['route']>[0], wanted: 'active' | 'withdrawn'): boolean {
+    const bytes = this.#statements.route(prefix, wanted)
+    if (bytes !== undefined) this.publish(bytes)
+    return bytes !== undefined
+  }
+
+  publish(bytes: Uint8Array): void {
+    void this.#mesh?.publish(bytes).catch((error: unknown) => {
+      this.options.log('warn', 'gossip.publish-failed', { reason: explain(error) })
+    })
+  }
+
+  /** What time alone changes: expiry, refresh of our own statements. */
+  tick(): void {
+    for (const bytes of this.#statements.refreshed()) this.publish(bytes)
+    this.sayReachability()
+    this.apply()
+  }
+
+  /** Brings tunnel, paths and mesh to the plan of the present belief; changes meanwhile are taken together. */
+  apply(): void {
+    if (this.#isApplyDue || this.#isEnded) return
+    this.#isApplyDue = true
+    this.#applying = this.#applying
+      .then(() => this.#applyNow())
+      .catch((error: unknown) => {
+        this.#watch.say('error', 'tunnel.configure-failed', explain(error))
+      })
+  }
+
+  async #applyNow(): Promise<void> {
+    this.#isApplyDue = false
+    if (this.#isEnded) return
+    const { knowledge, tunnel } = this.options
+    this.#plan = this.#makePlan()
+    this.#watch.look(knowledge.state(), this.#plan)
+    // A device that is out leaves the mesh at once, before the tunnel has been changed.
+    this.#mesh?.setPeers(meshPeers(this.#plan))
+    await tunnel.configure(this.#plan.tunnel)
+    this.#paths?.setPeers(pathPeers(this.#plan))
+  }
+
+  /** Resolves when the tunnel is as planned; nothing is changed after it was told to end. */
+  async end(): Promise<void> {
+    this.#isEnded = true
+    await this.#applying
+  }
+
+  /** Resolves when the tunnel follows what is believed now. */
+  settled(): Promise<void> {
+    return this.#applying
+  }
+
+  hostAddresses(): readonly IpAddress[] {
+    return hostAddresses(this.options.tunnel.interfaceName)
+  }
+
+  #makePlan(): Plan {
+    const { directory, knowledge, listenPort, tunnel, clock } = this.options
+    const self = {
+      device: this.device,
+      wireguardKey: directory.wireguardKey,
+      listenPort,
+      mtu: MTU,
+      localPrefixes: localPrefixes(tunnel.interfaceName),
+    }
+    return plan(knowledge.state(), self, clock.now())
+  }
+
+  #punch(to: DeviceId, candidates: readonly Candidate[]): void {
+    const sequence = this.options.clock.nowMs()
+    void this.#mesh?.sendPunch(to, { sequence, candidates }).catch((error: unknown) => {
+      this.options.log('debug', 'punch.failed', { reason: explain(error) })
+    })
+  }
+}

@@ -1,0 +1,145 @@
+#!/usr/bin/env node
+/** nexd: the agent. `nexd up` enrols this device if need be, then runs until it is told to stop. */
+import { hostname } from 'node:os'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { pino } from 'pino'
+import { z } from 'zod'
+import type { Log } from '../protocol/log.ts'
+import {
+  defaultSocket,
+  defaultStateDirectory,
+  LISTEN_PORT,
+  MESH_PORT,
+  VERSION,
+} from './defaults.ts'
+import { explain } from './errors.ts'
+import { runUp, type UpOptions } from './up.ts'
+
+const UP = z.object({
+  registry: z.string().optional(),
+  registrationKey: z.string().optional(),
+  name: z.string().optional(),
+  stateDir: z.string(),
+  socket: z.string(),
+  interface: z.string(),
+  listenPort: z.number(),
+  meshListen: z.array(z.string()),
+  mdns: z.boolean(),
+  logLevel: z.enum(['debug', 'info', 'warn', 'error']),
+})
+
+const program = new Command('nexd')
+  .description('The Nexodus agent: connects this device to the others of its organization.')
+  .version(VERSION)
+  .showHelpAfterError('(nexd up --help lists the options)')
+
+program
+  .command('up')
+  .description('enrol this device if it is not yet, and run')
+  .addOption(
+    new Option(
+      '--registry <url>',
+      'the registry, as https://host or https://host#organization',
+    ).env('NEXODUS_REGISTRY'),
+  )
+  .addOption(
+    new Option('--registration-key <key>', 'enrol without a person (nrk_…)').env(
+      'NEXODUS_REGISTRATION_KEY',
+    ),
+  )
+  .addOption(new Option('--name <name>', "this device's name (a DNS label)").env('NEXODUS_NAME'))
+  .addOption(
+    new Option('--state-dir <folder>', 'keys and all that is known')
+      .default(defaultStateDirectory())
+      .env('NEXODUS_STATE_DIR'),
+  )
+  .addOption(
+    new Option('--socket <path>', 'the local API, for nexctl')
+      .default(defaultSocket())
+      .env('NEXODUS_SOCKET'),
+  )
+  .addOption(
+    new Option('--interface <name>', "WireGuard's interface")
+      .default('nexodus0')
+      .env('NEXODUS_INTERFACE'),
+  )
+  .addOption(
+    new Option(
+      '--listen-port <port>',
+      "WireGuard's UDP port; checks use it too, by way of the next one",
+    )
+      .default(LISTEN_PORT)
+      .argParser(port)
+      .env('NEXODUS_LISTEN_PORT'),
+  )
+  .addOption(
+    new Option('--mesh-listen <multiaddr...>', 'where the mesh listens')
+      .default([`/ip4/0.0.0.0/tcp/${MESH_PORT}`, `/ip6/::/tcp/${MESH_PORT}`])
+      .env('NEXODUS_MESH_LISTEN'),
+  )
+  .option('--no-mdns', 'do not look for peers on the local network by multicast')
+  .addOption(
+    new Option('--log-level <level>', 'least level that is logged')
+      .choices(['debug', 'info', 'warn', 'error'])
+      .default('info')
+      .env('NEXODUS_LOG_LEVEL'),
+  )
+  .action(async (raw: unknown) => {
+    const options = UP.parse(raw)
+    await up({ ...options, interfaceName: options.interface })
+  })
+
+async function up(
+  options: Omit<UpOptions, 'log' | 'name' | 'announce'> & {
+    name?: string | undefined
+    logLevel: string
+  },
+): Promise<void> {
+  const stop = new AbortController()
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
+  const log = logTo(options.logLevel)
+  try {
+    await runUp({ ...options, name: options.name ?? hostname(), log, announce }, stop.signal)
+  } catch (error) {
+    fail(error)
+  }
+  // Libraries may keep timers for a second; all of ours have ended.
+  process.exit(process.exitCode ?? 0)
+}
+
+/** JSON lines on standard error, for the journal. */
+function logTo(level: string): Log {
+  const logger = pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: ['*.privateKey', '*.registrationKey', '*.token'],
+    },
+    pino.destination(2),
+  )
+  return (at, event, fields = {}) => logger[at]({ event, ...fields })
+}
+
+function announce(code: string, link: string): void {
+  process.stdout.write(
+    `This device is not enrolled yet. Sign in and approve it:\n  open: ${link}\n  code: ${code}\n`,
+  )
+}
+
+function fail(error: unknown): void {
+  process.stderr.write(`nexd: ${explain(error)}\n`)
+  process.exitCode = 1
+}
+
+function port(text: string): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && value >= 1 && value <= 65_534) return value
+  throw new InvalidArgumentError('want 1 to 65534')
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  fail(error)
+}

@@ -1,0 +1,59 @@
+/** The plan's peers as path/ and mesh/ want them, and where the organization meets. */
+import { type Endpoint, parseEndpoint, prefixAddress } from '../protocol/address.ts'
+import { currentManifest } from '../protocol/belief.ts'
+import { MalformedError } from '../protocol/errors.ts'
+import type { Rendezvous } from '../protocol/manifest.ts'
+import type { OrganizationState } from '../protocol/state.ts'
+import type { Seconds } from '../protocol/time.ts'
+import type { MeshPeer } from './mesh/mesh.ts'
+import type { PathPeer } from './path/paths.ts'
+import type { Plan } from './plan.ts'
+import type { Join } from './state-directory.ts'
+
+export function pathPeers({ peers }: Plan): readonly PathPeer[] {
+  return [...peers].map(([device, { certificate, endpoints }]) => ({
+    device,
+    name: certificate.name,
+    wireguardKey: certificate.wireguardKey,
+    candidates: endpoints?.body.candidates ?? [],
+  }))
+}
+
+export function meshPeers({ peers }: Plan): readonly MeshPeer[] {
+  return [...peers].map(([device, { certificate, endpoints }]) => ({
+    device,
+    name: certificate.name,
+    multiaddrs: endpoints?.body.multiaddrs ?? [],
+    overlayAddresses: certificate.addresses.map(prefixAddress),
+  }))
+}
+
+/** Of every rendezvous the manifest lists, and of the one that enrolled us. */
+export function rendezvousMultiaddrs(
+  state: OrganizationState,
+  join: Join,
+  now: Seconds,
+): readonly string[] {
+  return [...new Set(meetings(state, join, now).flatMap(({ multiaddrs }) => multiaddrs))]
+}
+
+/** What can't be read as an endpoint is left out: a later version may write more there. */
+export function stunServers(
+  state: OrganizationState,
+  join: Join,
+  now: Seconds,
+): readonly Endpoint[] {
+  const texts = new Set(meetings(state, join, now).flatMap(({ stun }) => stun))
+  return [...texts].flatMap((text) => {
+    try {
+      return [parseEndpoint(text)]
+    } catch (error) {
+      if (error instanceof MalformedError) return []
+      throw error
+    }
+  })
+}
+
+function meetings(state: OrganizationState, join: Join, now: Seconds): readonly Rendezvous[] {
+  return [...(currentManifest(state, now)?.body.rendezvous ?? []), join.rendezvous]
+}

@@ -1,0 +1,249 @@
+/** View: what the daemon knows, as the local API tells it; and what the local API may make it do. */
+import { execFile } from 'node:child_process'
+import { isIP } from 'node:net'
+import { toHex } from '../crypto/bytes.ts'
+import { formatEndpoint, parsePrefix, prefixAddress } from '../protocol/address.ts'
+import {
+  currentManifest,
+  deviceStanding,
+  equivocation,
+  type Member,
+  memberOf,
+} from '../protocol/belief.ts'
+import { routeClaims } from '../protocol/route-claims.ts'
+import type { Seconds } from '../protocol/time.ts'
+import {
+  type ChangedReport,
+  ControlError,
+  type Controls,
+  type PeerReport,
+  type PingReport,
+  type RouteReport,
+  type StatusReport,
+} from './control/reports.ts'
+import { type Daemon, MTU } from './daemon.ts'
+import { VERSION } from './defaults.ts'
+import { explain } from './errors.ts'
+import type { Renewal } from './renewal.ts'
+import type { TunnelPeerStats } from './tunnel/backend.ts'
+
+export class DaemonView implements Controls {
+  readonly #daemon: Daemon
+  readonly #renewal: Renewal
+
+  constructor(daemon: Daemon, renewal: Renewal) {
+    this.#daemon = daemon
+    this.#renewal = renewal
+  }
+
+  async status(): Promise<StatusReport> {
+    const { options, device, mesh, local, join } = this.#daemon
+    const { knowledge, tunnel, clock } = options
+    const state = knowledge.state()
+    const now = clock.now()
+    const member = memberOf(state, device, now)
+    const manifest = currentManifest(state, now)?.body
+    const connections = mesh?.connections() ?? []
+    return {
+      ...this.#stateOf(member, now),
+      version: VERSION,
+      name: member?.certificate.name ?? join.name,
+      deviceId: device,
+      organization: { id: state.organization, name: manifest?.name ?? '' },
+      addresses: (member?.certificate.addresses ?? []).map(prefixAddress),
+      interface: {
+        name: tunnel.interfaceName,
+        backend: tunnel.kind,
+        listenPort: options.listenPort,
+        mtu: MTU,
+      },
+      ...(member === undefined
+        ? {}
+        : { certificate: { notAfter: iso(member.certificate.notAfter) } }),
+      ...(manifest === undefined
+        ? {}
+        : {
+            manifest: {
+              sequence: manifest.sequence,
+              compromised: equivocation(state, now).length > 0,
+            },
+          }),
+      natMapping: local.natMapping,
+      candidates: local.candidates.map((each) => `${each.kind} ${formatEndpoint(each)}`),
+      registry: {
+        url: join.registry,
+        reachable: this.#renewal.status().reachable,
+        connected: connections.some(({ device: who }) => who === 'registry'),
+      },
+      mesh: {
+        peerId: device,
+        connections: connections.length,
+        multiaddrs: [...(mesh?.multiaddrs() ?? [])],
+      },
+      peers: { connected: this.#reached(), total: this.#daemon.plan.peers.size },
+    }
+  }
+
+  async peers(): Promise<readonly PeerReport[]> {
+    const stats = new Map(
+      (await this.#daemon.options.tunnel.stats()).map((each) => [toHex(each.publicKey), each]),
+    )
+    const connected = new Set((this.#daemon.mesh?.connections() ?? []).map(({ device }) => device))
+    return [...this.#daemon.plan.peers.values()].map((member) =>
+      this.#peer(
+        member,
+        stats.get(toHex(member.certificate.wireguardKey)),
+        connected.has(member.certificate.device),
+      ),
+    )
+  }
+
+  async ping(peer: string, count: number): Promise<PingReport> {
+    const member = this.#find(peer)
+    const address = isIP(peer) > 0 ? peer : prefixAddress(firstAddress(member))
+    const output = await pingOutput(address, count)
+    const times = [...output.matchAll(/time=([\d.]+) ms/g)]
+      .map(([, ms]) => Number(ms))
+      .toSorted((a, b) => a - b)
+    const medianMs = times[Math.floor((times.length - 1) / 2)]
+    return {
+      peer: member.certificate.name,
+      address,
+      path: this.#daemon.paths?.status(member.certificate.device).kind ?? 'offline',
+      sent: count,
+      received: times.length,
+      ...(medianMs === undefined ? {} : { medianMs }),
+    }
+  }
+
+  routes(): readonly RouteReport[] {
+    const { knowledge, clock } = this.#daemon.options
+    const now = clock.now()
+    const claims = routeClaims(knowledge.state(), now)
+    const name = (device: Member['certificate']['device']): string =>
+      memberOf(knowledge.state(), device, now)?.certificate.name ?? device
+    return [...claims].flatMap(([prefix, [holder, ...others]]) =>
+      holder === undefined
+        ? []
+        : [
+            {
+              prefix,
+              holder: name(holder.device),
+              deviceId: holder.device,
+              since: iso(holder.envelope.body.issuedAt),
+              epoch: holder.envelope.body.epoch,
+              others: others.map(({ device }) => name(device)),
+            },
+          ],
+    )
+  }
+
+  async route(text: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport> {
+    const prefix = parsed(text)
+    const { knowledge, clock } = this.#daemon.options
+    const member = memberOf(knowledge.state(), this.#daemon.device, clock.now())
+    const allowed = member?.certificate.prefixes ?? []
+    const changed = this.#daemon.route(prefix, action === 'advertise' ? 'active' : 'withdrawn')
+    const isHeld = (routeClaims(knowledge.state(), clock.now()).get(prefix) ?? []).some(
+      ({ device }) => device === this.#daemon.device,
+    )
+    if (action === 'advertise' && !isHeld) {
+      throw new ControlError(
+        403,
+        `the certificate of ${member?.certificate.name ?? 'this device'} does not allow ${prefix} (allowed: ${allowed.join(', ') || 'nothing'}; an admin grants prefixes in the registry)`,
+      )
+    }
+    await this.#daemon.settled()
+    return { changed }
+  }
+
+  #stateOf(member: Member | undefined, now: Seconds): Pick<StatusReport, 'state' | 'reason'> {
+    const { options, device, mesh, paths } = this.#daemon
+    if (member !== undefined)
+      return { state: mesh !== undefined && paths !== undefined ? 'running' : 'starting' }
+    const standing = deviceStanding(options.knowledge.state(), device, now) ?? 'unknown'
+    const { refusal } = this.#renewal.status()
+    return {
+      state: 'not-member',
+      reason: refusal === undefined ? standing : `${standing}; ${refusal}`,
+    }
+  }
+
+  /** How many peers a path leads to. */
+  #reached(): number {
+    const { paths, plan } = this.#daemon
+    const kinds = [...plan.peers.keys()].map((device) => paths?.status(device).kind)
+    return kinds.filter((kind) => kind === 'direct' || kind === 'relay').length
+  }
+
+  #peer(
+    { certificate }: Member,
+    stats: TunnelPeerStats | undefined,
+    meshConnected: boolean,
+  ): PeerReport {
+    const { paths, plan } = this.#daemon
+    const status = paths?.status(certificate.device) ?? { kind: 'offline' as const }
+    const handshake = stats?.latestHandshake ?? 0
+    return {
+      name: certificate.name,
+      deviceId: certificate.device,
+      addresses: certificate.addresses.map(prefixAddress),
+      allowedIps: [...(plan.tunnel.peers.get(toHex(certificate.wireguardKey))?.allowedIps ?? [])],
+      path: status.kind,
+      ...(status.kind === 'direct' ? { endpoint: formatEndpoint(status.endpoint) } : {}),
+      ...('roundTripMs' in status && status.roundTripMs !== undefined
+        ? { roundTripMs: status.roundTripMs }
+        : {}),
+      ...(handshake > 0 ? { latestHandshake: iso(handshake) } : {}),
+      receivedBytes: stats?.receivedBytes ?? 0,
+      sentBytes: stats?.sentBytes ?? 0,
+      meshConnected,
+    }
+  }
+
+  #find(peer: string): Member {
+    for (const [device, member] of this.#daemon.plan.peers) {
+      const { name, addresses } = member.certificate
+      if (
+        peer === name ||
+        peer === device ||
+        addresses.some((each) => prefixAddress(each) === peer)
+      )
+        return member
+    }
+    throw new ControlError(404, `no peer "${peer}" (nexctl peers list shows them)`)
+  }
+}
+
+function firstAddress({ certificate }: Member): (typeof certificate.addresses)[number] {
+  const [address] = certificate.addresses
+  if (address === undefined) throw new ControlError(409, `${certificate.name} has no address`)
+  return address
+}
+
+function parsed(text: string): ReturnType<typeof parsePrefix> {
+  try {
+    return parsePrefix(text)
+  } catch (error) {
+    throw new ControlError(400, explain(error))
+  }
+}
+
+/** What ping(8) prints; its exit status says only whether all came back. */
+function pingOutput(address: string, count: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(
+      'ping',
+      ['-n', '-c', String(count), '-i', '0.2', '-W', '2', address],
+      (error, stdout) => {
+        if (error !== null && 'code' in error && error.code === 'ENOENT') {
+          reject(new ControlError(409, 'ping is not installed (apt-get install iputils-ping)'))
+        } else resolve(stdout)
+      },
+    )
+  })
+}
+
+function iso(moment: number): string {
+  return new Date(moment * 1000).toISOString()
+}
