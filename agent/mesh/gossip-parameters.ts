@@ -24,7 +24,7 @@ export function gossipParameters(topic: string): Partial<GossipsubOpts> {
     ignoreDuplicatePublishError: true,
     runOnLimitedConnection: true,
     allowedTopics: [topic],
-    maxInboundDataLength: FRAME_BYTES,
+    maxInboundDataLength: 4 * FRAME_BYTES, // an answer to IWANT holds several messages
     scoreParams: {
       // Behind one NAT or one relay all peers share an address: counting that cut delivery to 57 %.
       IPColocationFactorWeight: 0,

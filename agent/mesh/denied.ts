@@ -1,0 +1,52 @@
+/** Denied peers: who was refused a moment ago, and about whom the operator has been told. */
+import type { Clock } from '../../protocol/clock.ts'
+import type { Log } from '../../protocol/log.ts'
+
+/** Peers remembered at once; strangers can make as many as they like. */
+const REMEMBERED = 1024
+const HOUR_MS = 3_600_000
+
+export class DeniedPeers {
+  readonly #until = new Map<string, number>()
+  readonly #told = new Map<string, number>()
+  readonly #clock: Clock
+  readonly #log: Log
+
+  constructor(clock: Clock, log: Log) {
+    this.#clock = clock
+    this.#log = log
+  }
+
+  /** @param peer libp2p peer id as text */
+  deny(peer: string, durationMs: number): void {
+    remember(this.#until, peer, this.#clock.monotonicMs() + durationMs)
+  }
+
+  allow(peer: string): void {
+    this.#until.delete(peer)
+  }
+
+  isDenied(peer: string): boolean {
+    const until = this.#until.get(peer)
+    if (until === undefined) return false
+    if (this.#clock.monotonicMs() < until) return true
+    this.#until.delete(peer)
+    return false
+  }
+
+  /** Warns about a peer, once an hour each. */
+  tell(peer: string, event: string, fields: Record<string, unknown>): void {
+    const now = this.#clock.monotonicMs()
+    const told = this.#told.get(peer)
+    const isRecent = told !== undefined && now - told < HOUR_MS
+    if (!isRecent) remember(this.#told, peer, now)
+    this.#log(isRecent ? 'debug' : 'warn', event, { peer, ...fields })
+  }
+}
+
+function remember(map: Map<string, number>, peer: string, value: number): void {
+  map.delete(peer)
+  const oldest = map.keys().next()
+  if (map.size >= REMEMBERED && oldest.done !== true) map.delete(oldest.value)
+  map.set(peer, value)
+}

@@ -1,0 +1,168 @@
+/** One round of dialling a peer: every way that may work, the better ones a little earlier. */
+import type { Multiaddr } from '@multiformats/multiaddr'
+import type { IpAddress } from '../../protocol/address.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { Admission } from './admission.ts'
+import type { Link, Links } from './links.ts'
+import { ipOf, isCircuit, parseMultiaddr, relayOf, tcpPortOf, toPeer } from './multiaddrs.ts'
+import type { MeshNode } from './node.ts'
+
+/** Milliseconds for one address to connect and say hello. */
+const DIAL_MS = 5000
+/** Milliseconds by which the overlay comes after direct addresses: it may have to bring a tunnel up. */
+const OVERLAY_LATER_MS = 100
+/** Milliseconds by which a circuit comes after direct addresses. */
+const CIRCUIT_LATER_MS = 200
+/** Milliseconds by which the end with the higher id comes after the other: one circuit will do. */
+const HIGHER_LATER_MS = 300
+/** Addresses dialled in one round. */
+const ADDRESSES = 12
+/** Relays tried in one round. */
+const RELAYS = 4
+/** Where a member listens that says nothing else. */
+const DEFAULT_PORT = 51822
+
+/** Whom to reach. */
+export interface DialTarget {
+  /** libp2p peer id as text; undefined of a registry whose multiaddr does not tell. */
+  readonly peer: string | undefined
+  readonly multiaddrs: readonly string[]
+  readonly overlayAddresses: readonly IpAddress[]
+}
+
+export interface DialContext {
+  readonly mesh: MeshNode
+  readonly links: Links
+  readonly admission: Admission
+  readonly self: string
+  relays(link: Link): boolean
+  readonly signal: AbortSignal
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export function linksTo(target: DialTarget, links: Links): readonly Link[] {
+  if (target.peer !== undefined) return links.to(target.peer)
+  return links
+    .all()
+    .filter(({ connection }) =>
+      target.multiaddrs.some((each) => connection.remoteAddr.toString().startsWith(each)),
+    )
+}
+
+/** Dials direct addresses and the overlay. Resolves to whether there is a link of that kind at the end. */
+export async function dialDirectly(target: DialTarget, context: DialContext): Promise<boolean> {
+  const isReached = (): boolean =>
+    linksTo(target, context.links).some(({ kind }) => kind !== 'circuit')
+  if (isReached()) return true
+  const won = new AbortController()
+  const signal = AbortSignal.any([context.signal, won.signal, AbortSignal.timeout(DIAL_MS)])
+  const direct = directAddresses(target)
+  const dials = [
+    ...direct.map(async (address) => {
+      await connect(address, 0, signal, context)
+      won.abort()
+    }),
+    ...overlayAddresses(target, direct).map(async (address) =>
+      connect(address, OVERLAY_LATER_MS, signal, context),
+    ),
+  ]
+  await settled(dials, target, context)
+  return isReached()
+}
+
+/** Dials through relays that both ends may be connected to. Resolves to whether that is done with:
+ *  there is a circuit, or something better, or no relay to try. */
+export async function dialCircuit(target: DialTarget, context: DialContext): Promise<boolean> {
+  const { peer } = target
+  const isReached = (): boolean =>
+    linksTo(target, context.links).some(({ kind }) => kind !== 'overlay')
+  if (peer === undefined || isReached()) return true
+  const relays = relaysFor(target, peer, context)
+  if (relays.length === 0) return true
+  const later =
+    (directAddresses(target).length > 0 ? CIRCUIT_LATER_MS : 0) +
+    (context.self > peer ? HIGHER_LATER_MS : 0)
+  await settled([context.clock.sleep(later, context.signal)], target, context)
+  for (const relay of relays) {
+    if (isReached() || context.signal.aborted) break
+    const address = parseMultiaddr(
+      `${relay.connection.remoteAddr.toString()}/p2p-circuit/p2p/${peer}`,
+    )
+    const signal = AbortSignal.any([context.signal, AbortSignal.timeout(DIAL_MS)])
+    if (address !== undefined)
+      await settled([connect(address, 0, signal, context)], target, context)
+  }
+  return isReached()
+}
+
+/** Those that the peer names first, then registries. */
+function relaysFor(target: DialTarget, peer: string, context: DialContext): readonly Link[] {
+  const named = new Set(
+    target.multiaddrs.flatMap((text) => {
+      const address = parseMultiaddr(text)
+      return address !== undefined && isCircuit(address) ? [relayOf(address)] : []
+    }),
+  )
+  const rank = (link: Link): number =>
+    (named.has(link.peer) ? 0 : 2) + (link.who.kind === 'registry' ? 0 : 1)
+  return context.links
+    .all()
+    .filter((link) => link.kind === 'direct' && link.peer !== peer && context.relays(link))
+    .toSorted((a, b) => rank(a) - rank(b))
+    .slice(0, RELAYS)
+}
+
+async function connect(
+  address: Multiaddr,
+  laterMs: number,
+  signal: AbortSignal,
+  { mesh, admission, clock }: DialContext,
+): Promise<void> {
+  if (laterMs > 0) await clock.sleep(laterMs, signal)
+  signal.throwIfAborted()
+  // The socket stays bound to the signal it was dialled with: that one must never fire afterwards.
+  const dialling = new AbortController()
+  const abort = (): void => dialling.abort(signal.reason)
+  signal.addEventListener('abort', abort)
+  try {
+    await admission.admitted(await mesh.dial(address, dialling.signal))
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+function directAddresses({ peer, multiaddrs }: DialTarget): readonly Multiaddr[] {
+  return multiaddrs
+    .flatMap((text) => parseMultiaddr(text) ?? [])
+    .filter((address) => !isCircuit(address) && tcpPortOf(address) !== undefined)
+    .slice(0, ADDRESSES)
+    .map((address) => (peer === undefined ? address : toPeer(address, peer)))
+}
+
+/** The overlay addresses with the port on which the peer listens outside. */
+function overlayAddresses(
+  { peer, overlayAddresses: addresses }: DialTarget,
+  direct: readonly Multiaddr[],
+): readonly Multiaddr[] {
+  const known = direct.find((address) => ipOf(address) !== undefined)
+  const port = (known && tcpPortOf(known)) ?? DEFAULT_PORT
+  return addresses.flatMap((ip) => {
+    const family = ip.includes(':') ? 'ip6' : 'ip4'
+    return parseMultiaddr(`/${family}/${ip}/tcp/${port}/p2p/${peer}`) ?? []
+  })
+}
+
+/** Waits for all; a dial that fails is no news. */
+async function settled(
+  dials: readonly Promise<void>[],
+  { peer }: DialTarget,
+  { log }: DialContext,
+): Promise<void> {
+  for (const result of await Promise.allSettled(dials)) {
+    if (result.status === 'rejected') {
+      log('debug', 'mesh.dial-failed', { peer, reason: String(result.reason) })
+    }
+  }
+}

@@ -1,0 +1,214 @@
+/** Dialer: keeps this device connected to registries and members, and never gives up. */
+import { peerIdFromString } from '@libp2p/peer-id'
+import type { IpAddress } from '../../protocol/address.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+import { peerIdOf } from './device-peer.ts'
+import {
+  type DialContext,
+  type DialTarget,
+  dialCircuit,
+  dialDirectly,
+  linksTo,
+} from './dial-round.ts'
+import { keptPeers } from './kept-peers.ts'
+import type { Link } from './links.ts'
+import { parseMultiaddr, peerIdTextOf } from './multiaddrs.ts'
+import { type Redial, startRedial } from './redial.ts'
+
+/** Milliseconds between looks at which registries there are. */
+const REGISTRIES_MS = 30_000
+/** Rounds that failed before the DHT is asked where a peer is, and then each so many. */
+const ASK_DHT_EVERY = 4
+const DHT_MS = 5000
+
+/** A member as the dialer needs it. */
+export interface DialPeer {
+  readonly device: DeviceId
+  readonly multiaddrs: readonly string[]
+  readonly overlayAddresses: readonly IpAddress[]
+}
+
+export interface DialerOptions extends DialContext {
+  readonly device: DeviceId
+  rendezvous(): readonly string[]
+  readonly random: (n: number) => Uint8Array
+}
+
+interface Kept {
+  target: DialTarget
+  readonly direct: Redial
+  readonly circuit: Redial
+}
+
+export class Dialer {
+  readonly #options: DialerOptions
+  readonly #kept = new Map<string, Kept>()
+  readonly #timer: { cancel(): void }
+  #peers: ReadonlyMap<string, DialTarget> = new Map()
+  /** What mDNS and the DHT found, newest last. */
+  readonly #found = new Map<string, readonly string[]>()
+
+  constructor(options: DialerOptions) {
+    this.#options = options
+    options.links.onDown((link) => this.#lost(link))
+    this.#timer = options.clock.every(REGISTRIES_MS, () => this.#refresh())
+    this.#refresh()
+  }
+
+  stop(): void {
+    this.#timer.cancel()
+    for (const { direct, circuit } of this.#kept.values()) {
+      direct.stop()
+      circuit.stop()
+    }
+  }
+
+  setPeers(peers: readonly DialPeer[]): void {
+    this.#peers = new Map(peers.map((each) => targetOf(each)).map((each) => [each.peer, each]))
+    const devices = peers.map(({ device }) => device)
+    const kept = keptPeers(this.#options.device, devices)
+    this.#refresh(peers.filter(({ device }) => kept.has(device)).map((each) => targetOf(each).peer))
+  }
+
+  /** The network has changed: everything is worth another try. */
+  hint(): void {
+    for (const { direct, circuit } of this.#kept.values()) {
+      direct.hint()
+      circuit.hint()
+    }
+  }
+
+  /** A relay has come up: peers that nobody reached may be reached through it. */
+  relayUp(): void {
+    for (const { target, circuit } of this.#kept.values()) {
+      if (linksTo(target, this.#options.links).length === 0) circuit.hint()
+    }
+  }
+
+  /** The local network or the DHT says where a peer is. */
+  found(peer: string, multiaddrs: readonly string[]): void {
+    const kept = this.#kept.get(peer)
+    if (kept === undefined || !this.#peers.has(peer)) return
+    this.#found.set(peer, multiaddrs)
+    kept.target = this.#withFound(kept.target)
+    if (linksTo(kept.target, this.#options.links).length === 0) kept.direct.hint()
+  }
+
+  /** Tries once to reach a member, kept or not. Resolves to the links there are then. */
+  async reach(device: DeviceId): Promise<readonly Link[]> {
+    const peer = peerIdOf(device).toString()
+    const target = this.#peers.get(peer)
+    if (target === undefined) return []
+    const tries = [dialDirectly(target, this.#options), dialCircuit(target, this.#options)]
+    await Promise.any(
+      tries.map(async (each) => {
+        await each
+        if (this.#options.links.to(peer).length === 0) throw new Error('not reached')
+      }),
+    ).catch(() => undefined)
+    return this.#options.links.to(peer)
+  }
+
+  #wanted: readonly string[] = []
+
+  /** Brings what is kept to what is wanted: every registry and the chosen members. */
+  #refresh(wantedPeers: readonly string[] = this.#wanted): void {
+    this.#wanted = wantedPeers
+    const wanted = new Map<string, DialTarget>(registryTargets(this.#options.rendezvous()))
+    for (const peer of wantedPeers) {
+      const target = this.#peers.get(peer)
+      if (target !== undefined) wanted.set(peer, merge(target, wanted.get(peer)))
+    }
+    wanted.delete(this.#options.self)
+    for (const [key, kept] of this.#kept) if (!wanted.has(key)) this.#drop(key, kept)
+    for (const [key, target] of wanted) this.#keep(key, this.#withFound(target))
+  }
+
+  #keep(key: string, target: DialTarget): void {
+    const known = this.#kept.get(key)
+    if (known !== undefined) {
+      const isNews = target.multiaddrs.some((each) => !known.target.multiaddrs.includes(each))
+      known.target = target
+      if (isNews) known.direct.hint()
+      return
+    }
+    const { clock, random } = this.#options
+    const kept: Kept = {
+      target,
+      direct: startRedial(async (failures) => this.#dial(kept, failures), clock, random),
+      circuit: startRedial(async () => dialCircuit(kept.target, this.#options), clock, random),
+    }
+    this.#kept.set(key, kept)
+    kept.direct.hint()
+    kept.circuit.hint()
+  }
+
+  #drop(key: string, kept: Kept): void {
+    kept.direct.stop()
+    kept.circuit.stop()
+    this.#kept.delete(key)
+    this.#found.delete(key)
+  }
+
+  async #dial(kept: Kept, failures: number): Promise<boolean> {
+    if (await dialDirectly(kept.target, this.#options)) return true
+    const { peer } = kept.target
+    const isLost = linksTo(kept.target, this.#options.links).length === 0
+    if (isLost && peer !== undefined && failures % ASK_DHT_EVERY === ASK_DHT_EVERY - 1) {
+      await this.#askDht(peer)
+    }
+    return false
+  }
+
+  async #askDht(peer: string): Promise<void> {
+    const { mesh, signal, log } = this.#options
+    try {
+      const { multiaddrs } = await mesh.node.peerRouting.findPeer(peerIdFromString(peer), {
+        signal: AbortSignal.any([signal, AbortSignal.timeout(DHT_MS)]),
+      })
+      this.found(peer, multiaddrs.map(String))
+    } catch (error) {
+      log('debug', 'mesh.peer-not-found', { peer, reason: String(error) })
+    }
+  }
+
+  #withFound(target: DialTarget): DialTarget {
+    const found = this.#found.get(target.peer ?? '') ?? []
+    return { ...target, multiaddrs: [...new Set([...target.multiaddrs, ...found])] }
+  }
+
+  #lost(link: Link): void {
+    const livedMs = this.#options.clock.nowMs() - link.sinceMs
+    for (const [key, { target, direct, circuit }] of this.#kept) {
+      const isTarget =
+        key === link.peer || (target.peer === undefined && link.who.kind === 'registry')
+      if (!isTarget) continue
+      direct.lost(livedMs)
+      circuit.lost(livedMs)
+    }
+  }
+}
+
+function targetOf({
+  device,
+  multiaddrs,
+  overlayAddresses,
+}: DialPeer): DialTarget & { peer: string } {
+  return { peer: peerIdOf(device).toString(), multiaddrs, overlayAddresses }
+}
+
+function merge(target: DialTarget, other: DialTarget | undefined): DialTarget {
+  return { ...target, multiaddrs: [...target.multiaddrs, ...(other?.multiaddrs ?? [])] }
+}
+
+/** One target for each peer id; one for each multiaddr that has none. */
+function registryTargets(rendezvous: readonly string[]): readonly [string, DialTarget][] {
+  const known = rendezvous.flatMap((text) => {
+    const address = parseMultiaddr(text)
+    return address === undefined ? [] : [{ text, peer: peerIdTextOf(address) }]
+  })
+  return [...Map.groupBy(known, ({ text, peer }) => peer ?? text)].map(([key, group]) => [
+    key,
+    { peer: group[0]?.peer, multiaddrs: group.map(({ text }) => text), overlayAddresses: [] },
+  ])
+}

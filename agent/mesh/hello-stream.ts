@@ -1,0 +1,45 @@
+/** The hello on a libp2p stream: who is at the other end of a connection? */
+import type { Connection, PeerId, Stream } from '@libp2p/interface'
+import type { Clock } from '../../protocol/clock.ts'
+import { HELLO_BYTES, HELLO_PROTOCOL, type HelloPeer } from '../../protocol/hello.ts'
+import { type HelloParty, offerHello } from '../../protocol/hello-exchange.ts'
+import { deviceOf } from './device-peer.ts'
+import { frameChannel } from './frames.ts'
+import { RefusedError } from './refused.ts'
+
+const NONCE_BYTES = 16
+/** Milliseconds; a little more than admission allows, which ends the connection first. */
+const STREAM_MS = 4000
+
+export interface HelloOptions {
+  readonly party: HelloParty
+  readonly random: (n: number) => Uint8Array
+  readonly clock: Clock
+}
+
+/** Says hello on `given`, or on a stream that it opens. Throws RefusedError when the other is no member,
+ *  MalformedError or BadSignatureError at its fault, or whatever breaks the stream. */
+export async function sayHello(
+  self: PeerId,
+  connection: Connection,
+  given: Stream | undefined,
+  { party, random, clock }: HelloOptions,
+): Promise<HelloPeer> {
+  const signal = AbortSignal.timeout(STREAM_MS)
+  const stream =
+    given ?? (await connection.newStream(HELLO_PROTOCOL, { signal, runOnLimitedConnection: true }))
+  const verdict = await offerHello(
+    frameChannel(stream, HELLO_BYTES, signal),
+    {
+      ours: self.toString(),
+      theirs: connection.remotePeer.toString(),
+      peerDevice: deviceOf(connection.remotePeer),
+      nonce: random(NONCE_BYTES),
+      now: () => clock.now(),
+    },
+    party,
+  )
+  if (!verdict.ok) throw new RefusedError(verdict.refusal)
+  stream.close({ signal }).catch((error: unknown) => stream.abort(error as Error))
+  return verdict.who
+}

@@ -1,0 +1,22 @@
+/** Kept peers: which members to stay connected to, so that all hang together and nobody holds too many. */
+import { toHex, utf8 } from '../../crypto/bytes.ts'
+import { sha256 } from '../../crypto/hash.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+
+/** Up to so many all are kept. */
+const ALL = 24
+/** Of more, each chooses so many, and is chosen by about as many: a random graph, which is connected
+ *  but for a chance beyond all others (degree about 2 × 10, as gossip likes it: libp2p.md §3.4). */
+const CHOSEN = 10
+
+/** The same peers each time; both ends of a pair draw the same lot for it. */
+export function keptPeers(self: DeviceId, peers: readonly DeviceId[]): ReadonlySet<DeviceId> {
+  if (peers.length <= ALL) return new Set(peers)
+  const lots = peers.map((peer) => ({ peer, lot: lotOf(self, peer) }))
+  const sorted = lots.toSorted((a, b) => (a.lot < b.lot ? -1 : 1))
+  return new Set(sorted.slice(0, CHOSEN).map(({ peer }) => peer))
+}
+
+function lotOf(a: DeviceId, b: DeviceId): string {
+  return toHex(sha256(utf8(a < b ? a + b : b + a)))
+}

@@ -1,0 +1,244 @@
+/** The mesh: libp2p as the agent sees it. Members and registries, admitted by certificate, kept connected. */
+import type { IpAddress } from '../../protocol/address.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
+import {
+  type DeviceId,
+  type DeviceKeyPair,
+  deviceIdOf,
+  type OrganizationId,
+} from '../../protocol/keys.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { Punch } from '../../protocol/punch.ts'
+import type { OrganizationState } from '../../protocol/state.ts'
+import { type Admission, startAdmission } from './admission.ts'
+import { DeniedPeers } from './denied.ts'
+import { libp2pKeyOf, peerIdOf } from './device-peer.ts'
+import { Dialer } from './dialer.ts'
+import { createGater } from './gater.ts'
+import { type Gossip, startGossip } from './gossip.ts'
+import { deviceOfLink, type Link, type LinkKind, Links, nameOfLink } from './links.ts'
+import { type Liveness, startLiveness } from './liveness.ts'
+import { createNode, type MeshNode } from './node.ts'
+import { ownMultiaddrs, watchOwnMultiaddrs } from './own-multiaddrs.ts'
+import { type Punches, startPunches } from './punch-stream.ts'
+import { RelayAddresses } from './relay-addresses.ts'
+import { RelayClient } from './relay-client.ts'
+import { RelayOffers } from './relay-offers.ts'
+import { type RelayServer, startRelayServer } from './relay-server.ts'
+import { startReservations } from './reservations.ts'
+import { Roster } from './roster.ts'
+import { watchSurplus } from './surplus.ts'
+import { type Sync, startSync } from './sync-stream.ts'
+
+export interface MeshOptions {
+  readonly deviceKey: DeviceKeyPair
+  readonly organization: OrganizationId
+  /** Belief at this moment. */
+  state(): OrganizationState
+  /** An envelope came by gossip or sync; `accept`: believed and new. */
+  receive(envelope: Envelope, from: DeviceId | 'registry'): 'accept' | 'ignore'
+  /** A hello has taught something: the state that `state()` gave just now, and more. */
+  learn(state: OrganizationState): void
+  /** Multiaddrs. */
+  readonly listen: readonly string[]
+  /** Multiaddrs of registries. */
+  rendezvous(): readonly string[]
+  /** Be a circuit relay and pass on datagrams for members? */
+  readonly relayServer: boolean
+  readonly mdns: boolean
+  onDatagram(from: DeviceId, datagram: Uint8Array): void
+  onPunch(from: DeviceId, punch: Punch): void
+  /** Connections, relays or own multiaddrs changed. */
+  onChange(): void
+  readonly clock: Clock
+  readonly random: (n: number) => Uint8Array
+  readonly log: Log
+}
+
+export interface MeshPeer {
+  readonly device: DeviceId
+  readonly name: string
+  readonly multiaddrs: readonly string[]
+  readonly overlayAddresses: readonly IpAddress[]
+}
+
+export interface MeshConnection {
+  readonly device: DeviceId | 'registry'
+  readonly name?: string
+  readonly kind: LinkKind
+  /** Multiaddr. */
+  readonly remoteAddress: string
+  /** Wall time, milliseconds. */
+  readonly since: number
+}
+
+export interface Mesh extends AsyncDisposable {
+  /** Tells an envelope by gossip, and every connected registry by sync. */
+  publish(bytes: Uint8Array): Promise<void>
+  /** Whom to stay connected to. Devices that were there and are not any more are dropped at once. */
+  setPeers(peers: readonly MeshPeer[]): void
+  connections(): readonly MeshConnection[]
+  /** Own multiaddrs, for the endpoint update. */
+  multiaddrs(): readonly string[]
+  /** Resolves to whether it was sent by some connection; tries to connect when there is none. */
+  sendPunch(to: DeviceId, punch: Punch): Promise<boolean>
+  /** Never waits. False: no relay reaches the device now, or all are full. */
+  sendDatagram(to: DeviceId, datagram: Uint8Array): boolean
+  /** Names of relays by which the device may be reached now, the best first. */
+  relays(to: DeviceId): readonly string[]
+  /** This host has moved: connections that do not answer within 2 s are closed, and all are dialled again. */
+  networkChanged(): void
+}
+
+/** Starts libp2p, dials everybody known at once, and keeps at it until disposed. Rejects when none of
+ *  `listen` can be listened on. */
+export async function startMesh(options: MeshOptions): Promise<Mesh> {
+  const parts = await assemble(options)
+  await parts.mesh.node.start()
+  parts.gossip.subscribe()
+  return run(parts, options)
+}
+
+/** What is there before libp2p starts: whoever connects finds every handler. */
+interface Parts {
+  readonly self: DeviceId
+  readonly mesh: MeshNode
+  readonly links: Links
+  readonly roster: Roster
+  readonly admission: Admission
+  readonly addresses: RelayAddresses
+  readonly server: RelayServer
+  readonly punches: Punches
+  readonly gossip: Gossip
+  readonly sync: Sync
+}
+
+async function assemble(options: MeshOptions): Promise<Parts> {
+  const { deviceKey, clock, log } = options
+  const self = deviceIdOf(deviceKey.publicKey)
+  const links = new Links()
+  const denied = new DeniedPeers(clock, log)
+  const gater = createGater(denied, links)
+  const mesh = await createNode({ ...options, privateKey: libp2pKeyOf(deviceKey), gater })
+  const roster = new Roster({ ...options, mesh, links, denied })
+  const addresses = new RelayAddresses()
+  const shared = { ...options, links, denied, addresses, onFault: roster.blame.bind(roster) }
+  const gossip = startGossip(mesh, shared)
+  const party = { ...options, key: deviceKey, device: self }
+  const kindOf = roster.kindOf.bind(roster)
+  return {
+    self,
+    mesh,
+    links,
+    roster,
+    addresses,
+    gossip,
+    admission: await startAdmission(mesh, { ...shared, party, kindOf }),
+    server: await startRelayServer(mesh, { ...shared, self, forOthers: options.relayServer }),
+    punches: await startPunches(mesh, shared),
+    sync: await startSync(mesh, { ...shared, publish: gossip.publish }),
+  }
+}
+
+/** What runs while libp2p does. */
+function run(parts: Parts, options: MeshOptions): Mesh {
+  const { self, mesh, links } = parts
+  const { clock } = options
+  const ended = new AbortController()
+  const changed = oncePerTurn(clock, ended.signal, options.onChange)
+  links.onUp(changed)
+  links.onDown(changed)
+  const offers = new RelayOffers(mesh, links, () => relayUp())
+  const relays = (link: Link): boolean => offers.isRelay(link)
+  const shared = { ...options, ...parts, relays, onFault: parts.roster.blame.bind(parts.roster) }
+  const client = new RelayClient(shared)
+  const reservations = startReservations(mesh, { ...shared, onChange: changed })
+  const peerId = mesh.node.peerId.toString()
+  const dialer = new Dialer({ ...shared, device: self, self: peerId, signal: ended.signal })
+  const relayUp = (): void => {
+    for (const link of links.all()) client.open(link)
+    reservations.look()
+    dialer.relayUp()
+    changed()
+  }
+  mesh.node.addEventListener('peer:discovery', ({ detail: { id, multiaddrs } }) => {
+    dialer.found(id.toString(), multiaddrs.map(String))
+  })
+  const multiaddrs = (): readonly string[] =>
+    ownMultiaddrs(mesh, { ...options, self, reservations })
+  const liveness = startLiveness(links, clock, options.log)
+  const watched = watchOwnMultiaddrs(multiaddrs, clock, changed)
+  const surplus = watchSurplus(links, peerId, clock)
+  const running = { client, dialer, liveness, multiaddrs }
+  return {
+    ...surfaceOf(parts, running),
+    [Symbol.asyncDispose]: async () => {
+      ended.abort(new Error('the mesh has ended'))
+      watched.cancel()
+      const all = [client, reservations, dialer, liveness, surplus, parts.gossip, parts.sync]
+      for (const each of all) each.stop()
+      await mesh.node.stop()
+    },
+  }
+}
+
+interface Running {
+  readonly client: RelayClient
+  readonly dialer: Dialer
+  readonly liveness: Liveness
+  multiaddrs(): readonly string[]
+}
+
+function surfaceOf(
+  { links, roster, addresses, server, punches, gossip, sync }: Parts,
+  { client, dialer, liveness, multiaddrs }: Running,
+): Omit<Mesh, keyof AsyncDisposable> {
+  return {
+    multiaddrs,
+    connections: () => links.all().map(connectionOf),
+    publish: async (bytes) => {
+      sync.push(openEnvelope(bytes))
+      await gossip.publish(bytes)
+    },
+    setPeers: (peers) => {
+      const devices = peers.map(({ device }) => device)
+      addresses.setPeers(devices)
+      roster.set(devices)
+      dialer.setPeers(peers)
+    },
+    sendPunch: async (to, punch) => {
+      const known = links.to(peerIdOf(to).toString())
+      return punches.send(known.length > 0 ? known : await dialer.reach(to), punch)
+    },
+    sendDatagram: (to, datagram) => server.sendTo(to, datagram) || client.send(to, datagram),
+    relays: (to) => [...new Set([...server.names(to), ...client.names(to)])],
+    networkChanged: () => {
+      liveness.check()
+      dialer.hint()
+    },
+  }
+}
+
+function connectionOf(link: Link): MeshConnection {
+  return {
+    device: deviceOfLink(link) ?? 'registry',
+    name: nameOfLink(link),
+    kind: link.kind,
+    remoteAddress: link.connection.remoteAddr.toString(),
+    since: link.sinceMs,
+  }
+}
+
+/** Many changes at once are told once. */
+function oncePerTurn(clock: Clock, ended: AbortSignal, task: () => void): () => void {
+  let isWaiting = false
+  return () => {
+    if (isWaiting) return
+    isWaiting = true
+    clock.after(0, () => {
+      isWaiting = false
+      if (!ended.aborted) task()
+    })
+  }
+}

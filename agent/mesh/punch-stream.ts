@@ -1,0 +1,77 @@
+/** Punch messages over libp2p streams: by every connection to the peer at once. */
+import type { Stream } from '@libp2p/interface'
+import { MalformedError } from '../../protocol/errors.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+import {
+  encodePunch,
+  PUNCH_BYTES,
+  PUNCH_PROTOCOL,
+  type Punch,
+  parsePunch,
+} from '../../protocol/punch.ts'
+import { frameChannel } from './frames.ts'
+import { deviceOfLink, type Link, type Links } from './links.ts'
+import type { MeshNode } from './node.ts'
+import { serve } from './streams.ts'
+
+const PUNCH_MS = 5000
+const STREAMS = 8
+
+export interface PunchOptions {
+  readonly links: Links
+  onPunch(from: DeviceId, punch: Punch): void
+  onFault(link: Link, error: unknown): void
+}
+
+export interface Punches {
+  /** Resolves to whether one of the links took it. */
+  send(links: readonly Link[], punch: Punch): Promise<boolean>
+}
+
+export async function startPunches(mesh: MeshNode, options: PunchOptions): Promise<Punches> {
+  /** The same message comes by several links; an older one that was held up tells nothing new. */
+  const newest = new Map<DeviceId, number>()
+  await serve(
+    mesh,
+    options.links,
+    PUNCH_PROTOCOL,
+    { maxInboundStreams: STREAMS },
+    async (stream, link) => {
+      const signal = AbortSignal.timeout(PUNCH_MS)
+      const device = deviceOfLink(link)
+      if (device === undefined) throw new MalformedError('punch: not from a device')
+      const punch = parsePunch(await frameChannel(stream, PUNCH_BYTES, signal).read())
+      if (punch.sequence > (newest.get(device) ?? -1)) {
+        newest.set(device, punch.sequence)
+        options.onPunch(device, punch)
+      }
+      await stream.close({ signal })
+    },
+    options.onFault,
+  )
+  return {
+    send: async (links, punch) => {
+      const frame = encodePunch(punch)
+      const sent = links.map(async (link) => sendOn(link, frame))
+      return Promise.any(sent).then(
+        () => true,
+        () => false,
+      )
+    },
+  }
+}
+
+async function sendOn({ connection }: Link, frame: Uint8Array): Promise<void> {
+  const signal = AbortSignal.timeout(PUNCH_MS)
+  const stream: Stream = await connection.newStream(PUNCH_PROTOCOL, {
+    signal,
+    runOnLimitedConnection: true,
+  })
+  try {
+    await frameChannel(stream, PUNCH_BYTES, signal).write(frame)
+    await stream.close({ signal })
+  } catch (error) {
+    stream.abort(error instanceof Error ? error : new Error(String(error)))
+    throw error
+  }
+}

@@ -1,0 +1,77 @@
+/** Redial: trying again for ever, with a bounded backoff. */
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+
+/** Milliseconds before the second try; doubled for each further one. */
+const FIRST_MS = 500
+const LONGEST_MS = 30_000
+/** Part of a delay that chance takes off: devices that lost the same peer come back one by one. */
+const JITTER = 0.3
+/** Milliseconds after which a connection that was lost counts as one that had worked. */
+const WORKED_MS = 10_000
+/** Milliseconds before what had worked is tried again: the other end may be restarting. */
+const AGAIN_MS = 50
+
+/** From 0 to 1 without 1. */
+export function fraction(random: (n: number) => Uint8Array): number {
+  const [a = 0, b = 0, c = 0] = random(3)
+  return ((a << 16) | (b << 8) | c) / 2 ** 24
+}
+
+/** Milliseconds to wait after failure number `failures` (from 1). `chance` is from 0 to 1. */
+export function redialDelay(failures: number, chance: number): number {
+  const full = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 10))
+  return full * (1 - JITTER * chance)
+}
+
+export interface Redial {
+  /** Something has changed: try at once, and be eager again. */
+  hint(): void
+  /** What a try had won is lost after `livedMs`. */
+  lost(livedMs: number): void
+  stop(): void
+}
+
+/** Tries until `attempt` says that nothing is wanted any more, then waits for `hint` or `lost`.
+ *  `attempt` must not reject. */
+export function startRedial(
+  attempt: (failures: number) => Promise<boolean>,
+  clock: Clock,
+  random: (n: number) => Uint8Array,
+): Redial {
+  let failures = 0
+  let running = false
+  let hinted = false
+  let stopped = false
+  let timer: Cancellable | undefined
+  const schedule = (ms: number): void => {
+    timer?.cancel()
+    timer = stopped ? undefined : clock.after(ms, run)
+  }
+  const run = (): void => {
+    timer = undefined
+    running = true
+    void attempt(failures).then((satisfied) => {
+      running = false
+      failures = satisfied || hinted ? 0 : failures + 1
+      if (hinted) schedule(0)
+      else if (!satisfied) schedule(redialDelay(failures, fraction(random)))
+      hinted = false
+    })
+  }
+  return {
+    hint: () => {
+      if (running) hinted = true
+      else schedule(0)
+      failures = 0
+    },
+    lost: (livedMs) => {
+      if (running || timer !== undefined) return
+      if (livedMs < WORKED_MS) failures += 1
+      schedule(livedMs < WORKED_MS ? redialDelay(failures, fraction(random)) : AGAIN_MS)
+    },
+    stop: () => {
+      stopped = true
+      timer?.cancel()
+    },
+  }
+}

@@ -1,0 +1,152 @@
+/** Sync over libp2p streams: with whoever is met, now and then with someone, and at once with registries. */
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import type { Envelope } from '../../protocol/envelope.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+import { FRAME_BYTES } from '../../protocol/limits.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { OrganizationState } from '../../protocol/state.ts'
+import { syncable } from '../../protocol/sync.ts'
+import { answerSync, offerSync, type SyncParty } from '../../protocol/sync-exchange.ts'
+import { frameChannel } from './frames.ts'
+import type { Link, Links } from './links.ts'
+import type { MeshNode } from './node.ts'
+import { fraction } from './redial.ts'
+import { serve } from './streams.ts'
+
+export const SYNC_PROTOCOL = '/nexodus/sync/1'
+/** Milliseconds of a whole exchange: 10,000 devices on a slow link. */
+const EXCHANGE_MS = 30_000
+/** Milliseconds after which a new link is synced once more: what was published while gossip was
+ *  not up on it yet. */
+const AGAIN_MS = 3000
+/** Milliseconds between syncs with a random link: between the two. */
+const LEAST_PAUSE_MS = 60_000
+const MOST_PAUSE_MS = 90_000
+/** Milliseconds that publications wait for each other on their way to a registry. */
+const PUSH_MS = 50
+const INBOUND_STREAMS = 4
+
+export interface SyncOptions {
+  readonly links: Links
+  state(): OrganizationState
+  receive(envelope: Envelope, from: DeviceId | 'registry'): 'accept' | 'ignore'
+  /** Tells in gossip what a sync has taught. */
+  publish(bytes: Uint8Array): Promise<void>
+  onFault(link: Link, error: unknown): void
+  readonly random: (n: number) => Uint8Array
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface Sync {
+  /** Tells every registry that is connected. */
+  push(envelope: Envelope): void
+  stop(): void
+}
+
+export async function startSync(mesh: MeshNode, options: SyncOptions): Promise<Sync> {
+  const timers = new Set<Cancellable>()
+  const later = (ms: number, task: () => void): void => {
+    const timer = options.clock.after(ms, () => {
+      timers.delete(timer)
+      task()
+    })
+    timers.add(timer)
+  }
+  const offer = (link: Link, pushed: readonly Envelope[] = []): void => {
+    offerOn(link, pushed, options).catch((error: unknown) => options.onFault(link, error))
+  }
+  await serve(
+    mesh,
+    options.links,
+    SYNC_PROTOCOL,
+    { maxInboundStreams: INBOUND_STREAMS },
+    async (stream, link) => {
+      const signal = AbortSignal.timeout(EXCHANGE_MS)
+      const channel = frameChannel(stream, FRAME_BYTES, signal)
+      await withTeachings(link, options, (party) => answerSync(channel, party))
+      await stream.close({ signal })
+    },
+    options.onFault,
+  )
+  options.links.onUp((link) => {
+    if (link.connection.direction !== 'outbound') return
+    offer(link)
+    later(AGAIN_MS, () => offer(link))
+  })
+  const meetSomeone = (): void => {
+    const links = options.links.all()
+    const link = links[Math.floor(fraction(options.random) * links.length)]
+    if (link !== undefined) offer(link)
+    later(pause(options), meetSomeone)
+  }
+  later(pause(options), meetSomeone)
+  return {
+    push: pusher(options, later, offer),
+    stop: () => {
+      for (const timer of timers) timer.cancel()
+    },
+  }
+}
+
+function pause({ random }: SyncOptions): number {
+  return LEAST_PAUSE_MS + fraction(random) * (MOST_PAUSE_MS - LEAST_PAUSE_MS)
+}
+
+function pusher(
+  { links }: SyncOptions,
+  later: (ms: number, task: () => void) => void,
+  offer: (link: Link, pushed: readonly Envelope[]) => void,
+): (envelope: Envelope) => void {
+  let waiting: Envelope[] = []
+  return (envelope) => {
+    waiting.push(envelope)
+    if (waiting.length > 1) return
+    later(PUSH_MS, () => {
+      const pushed = waiting
+      waiting = []
+      for (const link of links.all()) if (link.who.kind === 'registry') offer(link, pushed)
+    })
+  }
+}
+
+async function offerOn(
+  link: Link,
+  pushed: readonly Envelope[],
+  options: SyncOptions,
+): Promise<void> {
+  if (link.connection.status !== 'open') return
+  const signal = AbortSignal.timeout(EXCHANGE_MS)
+  const stream = await link.connection.newStream(SYNC_PROTOCOL, {
+    signal,
+    runOnLimitedConnection: true,
+  })
+  try {
+    const channel = frameChannel(stream, FRAME_BYTES, signal)
+    await withTeachings(link, options, (party) => offerSync(channel, party, pushed))
+    await stream.close({ signal })
+  } catch (error) {
+    stream.abort(error instanceof Error ? error : new Error(String(error)))
+    throw error
+  }
+}
+
+/** Runs an exchange; publishes what it taught, also when it breaks off half-way. */
+async function withTeachings(
+  link: Link,
+  options: SyncOptions,
+  exchange: (party: SyncParty) => Promise<void>,
+): Promise<void> {
+  const from = link.who.kind === 'device' ? link.who.device : 'registry'
+  const taught: Uint8Array[] = []
+  try {
+    await exchange({
+      syncable: () => syncable(options.state(), options.clock.now()),
+      receive: (envelope) => {
+        if (options.receive(envelope, from) === 'accept') taught.push(envelope.bytes)
+      },
+    })
+  } finally {
+    for (const bytes of taught) await options.publish(bytes)
+  }
+}
