@@ -1,7 +1,7 @@
 /** Plan: from what is believed to the tunnel that is wanted. Pure; `diffTunnel` finds what to change. */
 import type { AgreementKeyPair, AgreementPublicKey } from '../crypto/agreement.ts'
 import { toHex } from '../crypto/bytes.ts'
-import { addressFamily, type Prefix, prefixesOverlap } from '../protocol/address.ts'
+import { addressFamily, isHostPrefix, type Prefix, prefixesOverlap } from '../protocol/address.ts'
 import { currentManifest, type Member, membersOf } from '../protocol/belief.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import { isUnderstood } from '../protocol/policy.ts'
@@ -50,7 +50,7 @@ export function plan(state: OrganizationState, self: Self, now: Seconds): Plan {
   )
   const { byDevice, leftOut } = assign(peers, held, self)
   const ownPrefixes = [...held]
-    .filter(([, device]) => device === self.device)
+    .filter(([prefix, device]) => device === self.device && isHostPrefix(prefix))
     .map(([prefix]) => prefix)
   return {
     tunnel: {

@@ -5,7 +5,7 @@ export interface Series {
   readonly samples: readonly number[]
 }
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [860, 440, 60, 50, 40, 230]
+const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT] = [940, 440, 60, 50, 40, 310]
 const COLOURS = [
   '#1b6ca8',
   '#c8553d',
@@ -15,6 +15,8 @@ const COLOURS = [
   '#4a4a4a',
   '#d0679d',
   '#2aa198',
+  '#6b8e23',
+  '#00008b',
 ]
 
 /** The share of samples that came within x milliseconds. */

@@ -1,0 +1,105 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { plan, type Self } from '../../agent/plan.ts'
+import { toHex } from '../../crypto/bytes.ts'
+import { type Prefix, parsePrefix } from '../../protocol/address.ts'
+import { openEnvelope } from '../../protocol/envelope.ts'
+import { apply, type OrganizationState } from '../../protocol/state.ts'
+import { seconds } from '../../protocol/time.ts'
+import { NOON, type TestDevice, testOrganization } from '../support/organization.ts'
+
+const acme = testOrganization('acme')
+const [laptop, phone, router] = ['laptop', 'phone', 'router'].map((name) => acme.device(name)) as [
+  TestDevice,
+  TestDevice,
+  TestDevice,
+]
+const prefixes = [parsePrefix('10.99.0.0/24')]
+const rule = suite('plan')
+
+const self = (device: TestDevice, localPrefixes: readonly Prefix[] = []): Self => ({
+  device: device.id,
+  wireguardKey: device.wireguard,
+  listenPort: 51820,
+  mtu: 1420,
+  localPrefixes,
+})
+const allowedIps = (
+  state: OrganizationState,
+  of: TestDevice,
+  as: Self = self(laptop),
+): readonly string[] =>
+  plan(state, as, NOON).tunnel.peers.get(toHex(of.wireguard.publicKey))?.allowedIps ?? []
+const members = (): readonly Uint8Array[] => [
+  acme.issuerCertificate(),
+  acme.manifest(),
+  ...[laptop, phone, router].map((device) => acme.certificate(device, { prefixes })),
+]
+
+rule('makes a peer of every other member, with the addresses of its certificate', () => {
+  const { tunnel, peers } = plan(acme.state(...members()), self(laptop), NOON)
+  assert.equal([...peers.keys()].toSorted(), [phone.id, router.id].toSorted())
+  assert.equal(tunnel.addresses, laptop.addresses)
+  assert.equal(allowedIps(acme.state(...members()), phone), phone.addresses)
+})
+
+rule('gives a prefix to its holder alone, and moves it when another claims it', () => {
+  const first = acme.state(...members(), acme.route(phone, '10.99.0.1/32', { epoch: 1 }))
+  assert.ok(allowedIps(first, phone).includes('10.99.0.1/32'))
+  const moved = apply(
+    first,
+    openEnvelope(acme.route(router, '10.99.0.1/32', { epoch: 2 })),
+    NOON,
+  ).state
+  assert.not.ok(allowedIps(moved, phone).includes('10.99.0.1/32'))
+  assert.ok(allowedIps(moved, router).includes('10.99.0.1/32'))
+})
+
+rule('binds the prefix on the holder itself', () => {
+  const state = acme.state(...members(), acme.route(laptop, '10.99.0.1/32'))
+  assert.ok(plan(state, self(laptop), NOON).tunnel.addresses.includes(parsePrefix('10.99.0.1/32')))
+})
+
+rule('leaves out a prefix that covers a local network, and says so', () => {
+  const state = acme.state(...members(), acme.route(phone, '10.99.0.0/24', { metric: 1 }))
+  const { leftOut } = plan(state, self(laptop, [parsePrefix('10.99.0.0/26')]), NOON)
+  assert.equal(leftOut, [
+    { prefix: '10.99.0.0/24', device: phone.id, reason: 'overlaps a local network' },
+  ])
+})
+
+rule('gives an address that two certificates name to one device, the same everywhere', () => {
+  const twin = acme.certificate(phone, { addresses: router.addresses, manifestSequence: 2 })
+  const state = acme.state(...members(), twin)
+  const holders = [phone, router].filter((device) =>
+    allowedIps(state, device).includes(router.addresses[0] ?? ''),
+  )
+  assert.is(holders.length, 1)
+  assert.is(plan(state, self(laptop), NOON).leftOut.length, router.addresses.length)
+})
+
+rule('drops a revoked device, and has no peers once this device itself is out', () => {
+  const revoked = (device: TestDevice): OrganizationState =>
+    acme.state(
+      ...members(),
+      acme.manifest({
+        sequence: 2,
+        revocations: new Map([[device.serial, seconds(NOON + 86_400)]]),
+      }),
+    )
+  assert.equal([...plan(revoked(phone), self(laptop), NOON).peers.keys()], [router.id])
+  assert.is(plan(revoked(laptop), self(laptop), NOON).tunnel.peers.size, 0)
+  assert.equal(plan(revoked(laptop), self(laptop), NOON).tunnel.addresses, [])
+})
+
+rule('lets nothing pass under a policy it does not understand', () => {
+  const state = acme.state(
+    ...members(),
+    acme.manifest({ sequence: 2, policy: { version: 7, body: new Map() } }),
+  )
+  const wanted = plan(state, self(laptop), NOON)
+  assert.is(wanted.policyUnderstood, false)
+  assert.is(wanted.tunnel.peers.size, 0)
+})
+
+rule.run()
