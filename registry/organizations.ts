@@ -59,7 +59,7 @@ export function userIdOf({ issuer, subject }: Pick<SignIn, 'issuer' | 'subject'>
 
 /** Records the user at each sign-in, and at the first one gives them an organization of their own. */
 export async function welcome(
-  { database, clock, log }: Pick<RegistryContext, 'database' | 'clock' | 'log'>,
+  { database, clock }: Pick<RegistryContext, 'database' | 'clock'>,
   signIn: SignIn,
   found: FoundOrganization,
 ): Promise<UserId> {
@@ -72,12 +72,11 @@ export async function welcome(
   })
   if ((await organizationsOf(database, id)).length > 0) return id
   try {
-    const organization = await found(name, async (transaction, organization) => {
+    await found(name, async (transaction, organization) => {
       await assertFirst(transaction, id)
       transaction.put(organizations, organization, { id: organization, name, createdAt: now })
       addMember(transaction, organization, id, now)
     })
-    log('info', 'organization.founded', { organization, user: id })
   } catch (error) {
     if (!(error instanceof FoundedMeanwhile)) throw error
   }

@@ -24,6 +24,7 @@ export interface Identity {
   readonly provider?: RequestHandler
   /** /login, /auth/callback, /logout, and with the embedded provider /login/… and /setup/…. */
   readonly routes: readonly RequestHandler[]
+  readonly sessions: Sessions
   /** The session's user; undefined when there is none. */
   signedIn(request: Request): Promise<SignedIn | undefined>
   /** Accounts of the embedded provider. */
@@ -56,6 +57,7 @@ export async function createIdentity(
   if (external !== undefined) {
     return {
       routes: [signIn],
+      sessions,
       signedIn: (request) => signedIn(context, sessions, request),
       firstUserUrl: async () => undefined,
       sweep: () => sessions.sweep(),
@@ -65,6 +67,7 @@ export async function createIdentity(
   const provider = createEmbeddedProvider(context, accounts, keys)
   return {
     provider: provider.handler,
+    sessions,
     routes: [signIn, embeddedRoutes(context, accounts, provider)],
     signedIn: (request) => signedIn(context, sessions, request, accounts),
     accounts,

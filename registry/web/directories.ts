@@ -2,6 +2,7 @@
 import type { Prefix } from '../../protocol/address.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Seconds } from '../../protocol/time.ts'
+import type { UserId } from '../organizations.ts'
 
 /** A device as a row of the organization's page. */
 export interface DeviceRow {
@@ -22,9 +23,8 @@ export interface DeviceRow {
 /** Each function takes an organization its caller has proved to belong to (`organizationFor`). */
 export interface DeviceDirectory {
   list(organization: OrganizationId): Promise<readonly DeviceRow[]>
-  get(organization: OrganizationId, device: string): Promise<DeviceRow | undefined>
   /** Revokes its certificates in a new manifest. False when there is no such device. */
-  remove(organization: OrganizationId, device: string): Promise<boolean>
+  remove(organization: OrganizationId, device: string, by: UserId): Promise<boolean>
   /** Lets the device advertise the prefix. False when there is no such device. Throws ProblemError
    *  when the prefix cannot be granted. */
   grantPrefix(organization: OrganizationId, device: string, prefix: Prefix): Promise<boolean>
@@ -50,8 +50,7 @@ export interface RegistrationKeyDirectory {
       readonly description: string
       readonly singleUse: boolean
       readonly expiresAt: Seconds
-      /** Who makes it, as people call them. */
-      readonly by: string
+      readonly by: UserId
     },
   ): Promise<{ readonly id: string; readonly secret: string }>
   /** False when there is no such key. */
@@ -75,10 +74,9 @@ export interface Approvals {
   /** The code is taken as typed: any case, with or without dash and spaces. Undefined when unknown,
    *  expired or decided. */
   find(userCode: string): Promise<PendingDevice | undefined>
-  /** @param owner who approves, as people call them
-   *  False when it was unknown, expired or decided meanwhile. */
-  approve(userCode: string, organization: OrganizationId, owner: string): Promise<boolean>
-  deny(userCode: string): Promise<boolean>
+  /** False when it was unknown, expired or decided meanwhile. */
+  approve(userCode: string, organization: OrganizationId, by: UserId): Promise<boolean>
+  deny(userCode: string, by: UserId): Promise<boolean>
 }
 
 export interface Directories {

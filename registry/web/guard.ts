@@ -19,7 +19,7 @@ export function forUsers(
     if (who !== undefined) return handler(request, response, who)
     if (request.method === 'GET') {
       const returnTo = encodeURIComponent(request.originalUrl)
-      response.redirect(303, request.path === '/' ? '/login' : `/login?returnTo=${returnTo}`)
+      response.redirect(303, request.originalUrl === '/' ? '/login' : `/login?returnTo=${returnTo}`)
       return
     }
     throw new ProblemError(

@@ -51,7 +51,7 @@ export function organizationRoutes(context: RegistryContext, parts: PageParts): 
   )
   router.post(
     '/devices/:device/remove',
-    forMembers((visit) => removeDevice(context, parts, visit)),
+    forMembers((visit) => removeDevice(parts, visit)),
   )
   router.post(
     '/devices/:device/prefixes',
@@ -91,7 +91,7 @@ async function createKey(context: RegistryContext, parts: PageParts, visit: Visi
     description,
     singleUse: singleUse === 'yes',
     expiresAt: seconds(context.clock.now() + KEY_LIFETIMES[lifetime]),
-    by: visit.who.name,
+    by: visit.who.user,
   })
   const about = { key: id, organization: visit.organization.id, user: visit.who.user }
   context.log('info', 'registration-key.created', about)
@@ -111,7 +111,8 @@ async function deviceOf(
   { directories }: PageParts,
   { request, organization }: Visit,
 ): Promise<DeviceRow> {
-  const device = await directories.devices.get(organization.id, String(request.params['device']))
+  const devices = await directories.devices.list(organization.id)
+  const device = devices.find(({ id }) => id === request.params['device'])
   if (device === undefined) throw deviceNotFound()
   return device
 }
@@ -139,15 +140,11 @@ async function askRemoval(parts: PageParts, visit: Visit): Promise<void> {
   sendPage(response, renderRemoval({ viewer: who, organization, device }))
 }
 
-async function removeDevice(
-  { log }: RegistryContext,
-  parts: PageParts,
-  visit: Visit,
-): Promise<void> {
-  const { response, who, organization } = visit
-  const { id } = await deviceOf(parts, visit)
-  if (!(await parts.directories.devices.remove(organization.id, id))) throw deviceNotFound()
-  log('info', 'device.removed', { device: id, organization: organization.id, user: who.user })
+async function removeDevice({ directories }: PageParts, visit: Visit): Promise<void> {
+  const { request, response, who, organization } = visit
+  const device = String(request.params['device'])
+  const removed = await directories.devices.remove(organization.id, device, who.user)
+  if (!removed) throw deviceNotFound()
   response.redirect(303, `/organizations/${organization.id}`)
 }
 

@@ -92,13 +92,9 @@ function decide(context: RegistryContext, { identity, directories }: PageParts):
     const done =
       pending !== undefined &&
       (approved === undefined
-        ? await approvals.deny(pending.userCode)
-        : await approvals.approve(pending.userCode, approved.id, who.name))
+        ? await approvals.deny(pending.userCode, who.user)
+        : await approvals.approve(pending.userCode, approved.id, who.user))
     if (!done) return sendPage(response, renderCodeEntry(who, unknownCode(wanted.user_code)), 404)
-    const { name, fingerprint } = pending
-    context.log('info', approved ? 'device.approved' : 'device.denied', {
-      ...{ device: name, fingerprint, organization: approved?.id, user: who.user },
-    })
     const view = { viewer: who, pending, ...(approved !== undefined && { organization: approved }) }
     sendPage(response, renderDecision(view))
   })

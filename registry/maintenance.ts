@@ -1,0 +1,38 @@
+/** What the registry does by itself, now and then: it deletes what is over and renews issuers in time. */
+import type { RegistryContext } from './context.ts'
+import { renewIssuers } from './issuer-renewal.ts'
+import { forgetProofs } from './possession.ts'
+import type { Services } from './start.ts'
+
+/** Milliseconds. */
+const EVERY_MS = 5 * 60_000
+
+/** The first round runs at once. A round that fails is logged, and the next one tries again. */
+export function startMaintenance(context: RegistryContext, services: Services): AsyncDisposable {
+  const { clock, database, log } = context
+  let round: Promise<void> | undefined
+  const tasks = {
+    sessions: () => services.identity.sweep(),
+    authorizations: () => services.authorizations.forgetExpired(),
+    proofs: () => forgetProofs(database, clock.now()),
+    issuers: () => renewIssuers({ ...context, issuing: services.issuing }),
+  }
+  const run = async () => {
+    for (const [task, body] of Object.entries(tasks)) {
+      await body().catch((error: unknown) => log('error', 'maintenance.failed', { task, error }))
+    }
+  }
+  const begin = () => {
+    round ??= run().finally(() => {
+      round = undefined
+    })
+  }
+  begin()
+  const timer = clock.every(EVERY_MS, begin)
+  return {
+    async [Symbol.asyncDispose]() {
+      timer.cancel()
+      await round
+    },
+  }
+}

@@ -1,0 +1,107 @@
+/** A running registry: every part made, joined to the others, and ended in reverse. */
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { RandomBytes } from '../crypto/random.ts'
+import type { Clock } from '../protocol/clock.ts'
+import type { Log } from '../protocol/log.ts'
+import { createApi } from './api/api.ts'
+import { createApp } from './app.ts'
+import { type Config, ConfigError, formatHostPort } from './config.ts'
+import type { RegistryContext } from './context.ts'
+import { openDeviceAuthorizations } from './device-authorization.ts'
+import { openDevices } from './devices.ts'
+import { openDirectories } from './directories.ts'
+import { startHttpServer } from './http-server.ts'
+import { createIdentity, type Identity } from './identity/identity.ts'
+import { openIssuing } from './issuing.ts'
+import { startMaintenance } from './maintenance.ts'
+import { openRegistrationKeys } from './registration-keys.ts'
+import { openDatabase } from './store/database.ts'
+import { openLevelStore } from './store/level-store.ts'
+import { renderProblem } from './web/layout.ts'
+import { pages } from './web/pages.ts'
+
+export interface RegistryParts {
+  readonly version: string
+  readonly clock: Clock
+  readonly randomBytes: RandomBytes
+  readonly log: Log
+  /** Called when the registry can only stop: its store has failed. */
+  readonly failed: (error: Error) => void
+}
+
+export interface Registry extends AsyncDisposable {
+  readonly publicUrl: string
+  /** Where the first user sets up their account; undefined when there is one, or an external provider. */
+  readonly setupUrl: string | undefined
+}
+
+/** Resolves once requests are answered. Throws ConfigError, StoreError or KeyFileError; what had been
+ *  opened is closed then. */
+export async function startRegistry(config: Config, parts: RegistryParts): Promise<Registry> {
+  await using opened = new AsyncDisposableStack()
+  await makeStateDirectory(config.stateDirectory)
+  const store = opened.use(
+    await openLevelStore(join(config.stateDirectory, 'store'), { failed: parts.failed }),
+  )
+  const server = opened.use(await startHttpServer(config.listen, parts.clock))
+  const publicUrl = config.publicUrl?.origin ?? `http://${formatHostPort(server.address)}`
+  const { clock, randomBytes, log } = parts
+  const database = openDatabase(store, parts)
+  const context: RegistryContext = { clock, randomBytes, log, database, config, publicUrl }
+  const services = await openServices(context, server.localUrl)
+  opened.use(startMaintenance(context, services))
+  server.answerWith(appOf(context, services, parts.version))
+  const setupUrl = await services.identity.firstUserUrl()
+  const ending = opened.move()
+  return { publicUrl, setupUrl, [Symbol.asyncDispose]: () => ending.disposeAsync() }
+}
+
+async function openServices(context: RegistryContext, localUrl: string) {
+  const { config } = context
+  const issuing = await openIssuing({ ...context, stateDirectory: config.stateDirectory })
+  const authorizations = openDeviceAuthorizations(context)
+  const registrationKeys = openRegistrationKeys(context)
+  const devices = openDevices({ ...context, issuing })
+  const directories = openDirectories({
+    ...context,
+    ...{ issuing, authorizations, registrationKeys, devices },
+  })
+  const identity: Identity = await createIdentity(context, {
+    localUrl,
+    found: (name, also) => issuing.found(name, also),
+  })
+  return { issuing, authorizations, registrationKeys, devices, directories, identity }
+}
+
+export type Services = Awaited<ReturnType<typeof openServices>>
+
+function appOf(context: RegistryContext, services: Services, version: string) {
+  const { identity, directories, ...rest } = services
+  const api = createApi({
+    ...context,
+    ...rest,
+    version,
+    sessions: identity.sessions,
+    directory: directories.devices,
+    rendezvous: () => ({ multiaddrs: [], stun: [] }),
+  })
+  return createApp(context, {
+    api,
+    ...(identity.provider !== undefined && { provider: identity.provider }),
+    pages: pages(context, { identity, directories }),
+    errorPage: (problem) => renderProblem(problem),
+  })
+}
+
+async function makeStateDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o700 })
+  } catch (cause) {
+    const why = cause instanceof Error && 'code' in cause ? cause.code : String(cause)
+    throw new ConfigError(
+      `--state-dir ${path}: cannot be made (${why}): choose a directory that you may write`,
+      { cause },
+    )
+  }
+}
