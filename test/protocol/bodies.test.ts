@@ -1,0 +1,224 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type CborMap, type CborValue, decodeCbor, encodeCbor } from '../../protocol/codec.ts'
+import { encodeSigned } from '../../protocol/cose.ts'
+import { openEnvelope } from '../../protocol/envelope.ts'
+import { MalformedError } from '../../protocol/errors.ts'
+import { NOON, testOrganization } from '../support/organization.ts'
+
+const acme = testOrganization('acme')
+const laptop = acme.device('laptop')
+const rule = suite('bodies of envelopes (SPEC §4–6, §9)')
+
+const samples = {
+  'issuer-certificate': { bytes: acme.issuerCertificate(), key: acme.root },
+  'membership-certificate': { bytes: acme.certificate(laptop), key: acme.issuer },
+  manifest: { bytes: acme.manifest(), key: acme.issuer },
+  'endpoint-update': { bytes: acme.endpoint(laptop), key: laptop.key },
+  'route-advertisement': { bytes: acme.route(laptop, '10.99.0.1/32'), key: laptop.key },
+} as const
+type SampleKind = keyof typeof samples
+
+/** The sample truly signed again with one claim changed (or removed): what opening it says. */
+function outcome(kind: SampleKind, claim: number, value: CborValue | undefined): string {
+  const { bytes, key } = samples[kind]
+  const envelope = decodeCbor(bytes, 'sample')
+  const payload =
+    Array.isArray(envelope) && envelope[2] instanceof Uint8Array
+      ? decodeCbor(envelope[2], 'payload')
+      : undefined
+  assert.ok(payload instanceof Map)
+  const changed: CborMap = new Map(payload)
+  if (value === undefined) changed.delete(claim)
+  else changed.set(claim, value)
+  try {
+    openEnvelope(encodeSigned(`nexodus/${kind}`, changed, key))
+    return 'opened'
+  } catch (error) {
+    assert.instance(error, MalformedError)
+    return error instanceof Error ? error.message : ''
+  }
+}
+
+const bytes = (length: number): Uint8Array => new Uint8Array(length).fill(1)
+const many = (count: number, item: CborValue): CborValue =>
+  Array.from({ length: count }, () => item)
+
+const refused: readonly [SampleKind, string, number, CborValue | undefined, RegExp][] = [
+  ['membership-certificate', 'no notAfter', 4, undefined, /notAfter must be a whole number/],
+  [
+    'membership-certificate',
+    'a lifetime over 30 days',
+    4,
+    NOON + 31 * 86_400,
+    /lasts \d+ s, want 1 to 2592000/,
+  ],
+  ['membership-certificate', 'an end before its beginning', 4, NOON - 3600, /lasts -\d+ s/],
+  ['membership-certificate', 'a serial of 7 bytes', 7, bytes(7), /serial has 7 bytes, want 8/],
+  [
+    'membership-certificate',
+    'a device key of small order',
+    -65537,
+    new Uint8Array(32),
+    /device key: not an Ed25519/,
+  ],
+  [
+    'membership-certificate',
+    'an all-zero WireGuard key',
+    -65538,
+    new Uint8Array(32),
+    /WireGuard key/,
+  ],
+  [
+    'membership-certificate',
+    'a name with a dot',
+    -65539,
+    'a.b',
+    /device name "a\.b": want 1 to 63/,
+  ],
+  ['membership-certificate', 'an upper-case name', -65539, 'Laptop', /device name/],
+  [
+    'membership-certificate',
+    'a name of 64 characters',
+    -65539,
+    'a'.repeat(64),
+    /name has 64 characters, want at most 63/,
+  ],
+  [
+    'membership-certificate',
+    'an owner with an escape sequence',
+    -65540,
+    'ada\u001b[2J',
+    /owner holds control characters/,
+  ],
+  [
+    'membership-certificate',
+    'five addresses',
+    -65541,
+    many(5, '100.64.0.1/32'),
+    /addresses has 5 items, want at most 4/,
+  ],
+  [
+    'membership-certificate',
+    'an address that is a network',
+    -65541,
+    ['100.64.0.0/10'],
+    /want a \/32 or a \/128/,
+  ],
+  ['membership-certificate', 'a prefix with host bits', -65543, ['10.0.0.1/8'], /host bits/],
+  [
+    'membership-certificate',
+    'a prefix that is not canonical',
+    -65543,
+    ['FD00::/16'],
+    /canonical form is "fd00::\/16"/,
+  ],
+  ['issuer-certificate', 'a lifetime over 90 days', 4, NOON + 91 * 86_400, /want 1 to 7776000/],
+  ['manifest', 'sequence 0', -65537, 0, /sequence is 0, want 1/],
+  ['manifest', 'a predecessor in the first', -65538, bytes(32), /previous has 32 bytes, want 0/],
+  ['manifest', 'a revocation without its end', -65541, [[bytes(8)]], /revocation: want/],
+  [
+    'manifest',
+    'too many revocations',
+    -65541,
+    many(2001, [bytes(8), NOON]),
+    /revocations has 2001 items, want at most 2000/,
+  ],
+  ['manifest', 'no policy', -65544, undefined, /policy: want \[version, body\]/],
+  [
+    'manifest',
+    'a body in policy version 0',
+    -65544,
+    [0, new Map([[1, 1]])],
+    /version 0 has no body/,
+  ],
+  ['endpoint-update', 'sequence 0', -65537, 0, /sequence is 0/],
+  ['endpoint-update', 'a lifetime over a day', 4, NOON + 2 * 86_400, /want 1 to 86400/],
+  [
+    'endpoint-update',
+    'seventeen candidates',
+    -65538,
+    many(17, [0, bytes(4), 1]),
+    /candidates has 17 items, want at most 16/,
+  ],
+  [
+    'endpoint-update',
+    'a candidate of five bytes',
+    -65538,
+    [[0, bytes(5), 1]],
+    /IP address of 5 bytes/,
+  ],
+  [
+    'endpoint-update',
+    'a candidate at port 0',
+    -65538,
+    [[0, bytes(4), 0]],
+    /port is 0, want 1 to 65535/,
+  ],
+  [
+    'endpoint-update',
+    'nine multiaddrs',
+    -65539,
+    many(9, '/ip4/1.2.3.4/tcp/1'),
+    /multiaddrs has 9 items/,
+  ],
+  ['route-advertisement', 'an unknown state', -65541, 9, /state is 9, want 0 to 2/],
+  ['route-advertisement', 'a negative epoch', -65539, -1, /epoch is -1/],
+]
+for (const [kind, what, claim, value, message] of refused) {
+  rule(`refuses ${kind} with ${what}, and says so`, () =>
+    assert.match(outcome(kind, claim, value), message),
+  )
+}
+
+rule('reads enumerations of a later version as what it knows least about', () => {
+  assert.is(outcome('endpoint-update', -65540, 77), 'opened')
+  assert.is(outcome('endpoint-update', -65538, [[9, bytes(4), 5]]), 'opened')
+  assert.is(outcome('membership-certificate', -65544, ['relay', 'from-the-future']), 'opened')
+})
+
+const cbor = suite('deterministic CBOR (SPEC §3.1)')
+for (const [what, hex] of [
+  ['a float', 'f93c00'],
+  ['a longer integer than needed', '1801'],
+  ['an indefinite list', '9f01ff'],
+  ['a tag', 'c001'],
+  ['undefined', 'f7'],
+  ['unsorted keys', 'a202010102'],
+  ['a repeated key', 'a201010102'],
+  ['invalid UTF-8', '61ff'],
+  ['two values', '0101'],
+  ['an integer beyond 2^53', '1bffffffffffffffff'],
+  ['nothing', ''],
+] as const) {
+  cbor(`refuses ${what}`, () => {
+    assert.throws(
+      () => decodeCbor(Uint8Array.from(Buffer.from(hex, 'hex')), 'value'),
+      (error: unknown) => error instanceof MalformedError,
+    )
+  })
+}
+
+cbor('refuses a value nested without end, and does not fall over', () => {
+  for (const [open, count] of [
+    ['81', 60_000],
+    ['a100', 30_000],
+  ] as const) {
+    const nested = Uint8Array.from(Buffer.from(`${open.repeat(count)}00`, 'hex'))
+    assert.throws(
+      () => decodeCbor(nested, 'value'),
+      (error: unknown) => error instanceof MalformedError,
+    )
+  }
+})
+
+cbor('reads back what it wrote', () => {
+  const value = new Map<CborValue, CborValue>([
+    [1, ['a', new Uint8Array([1]), true, null]],
+    [-5, new Map([[0, 2 ** 40]])],
+  ])
+  assert.equal(decodeCbor(encodeCbor(value), 'value'), value)
+})
+
+rule.run()
+cbor.run()
