@@ -1,0 +1,68 @@
+/** Port share: connectivity checks leave and arrive by WireGuard's own UDP port, though the agent's socket
+ *  is bound to another (SPEC §7.5). Two nftables rules rewrite the ports: outgoing before conntrack and
+ *  incoming after it, so that checks and WireGuard share one conntrack entry and one NAT mapping. */
+import { ownerIn, ownerMark } from './owner.ts'
+import type { Commands } from './run.ts'
+
+export interface PortShareOptions {
+  /** The port WireGuard listens on. */
+  readonly listenPort: number
+  /** The port the agent's socket is bound to. */
+  readonly checkPort: number
+  readonly commands: Commands
+}
+
+const TABLE = /^table inet (nexodus-port-(\d+))$/gm
+
+/** Installs table `inet nexodus-port-<listenPort>` in one transaction, in place of what a crash left, and
+ *  removes what agents that died left for other ports. Disposing removes it.
+ *  Throws CommandError: nft is missing, or not permitted. */
+export async function startPortShare(options: PortShareOptions): Promise<AsyncDisposable> {
+  const { commands, listenPort } = options
+  await removeLeftovers(commands, listenPort)
+  await commands.run('nft', ['-f', '-'], { input: portShareRules(options) })
+  return {
+    async [Symbol.asyncDispose]() {
+      await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
+    },
+  }
+}
+
+function tableOf(listenPort: number): string {
+  return `nexodus-port-${listenPort}`
+}
+
+/** Adding before deleting makes it hold whether or not the table is there. */
+function removal(table: string): string {
+  return `table inet ${table}\ndelete table inet ${table}\n`
+}
+
+/** The whole transaction. STUN is told from WireGuard by its first 14 bits, the binding method (RFC 8489
+ *  §5: 0x0001, 0x0101, 0x0111), and the magic cookie; WireGuard's first two bytes, 01 to 04 and 00, never
+ *  match the first. @th counts from the UDP header, whose 8 bytes come before the payload. */
+function portShareRules({ listenPort, checkPort }: PortShareOptions): string {
+  const table = tableOf(listenPort)
+  return `${removal(table)}
+table inet ${table} {
+  chain out {
+    type filter hook output priority raw; policy accept;
+    oifname != "lo" udp sport ${checkPort} udp sport set ${listenPort} comment "${ownerMark()}"
+  }
+  chain in {
+    type filter hook prerouting priority mangle; policy accept;
+    iifname != "lo" udp dport ${listenPort} @th,64,16 & 0xfeef == 0x0001 @th,96,32 0x2112a442 udp dport set ${checkPort}
+  }
+}
+`
+}
+
+async function removeLeftovers(commands: Commands, listenPort: number): Promise<void> {
+  const tables = await commands.run('nft', ['list', 'tables', 'inet'])
+  for (const [, table = '', port] of tables.matchAll(TABLE)) {
+    if (Number(port) === listenPort) continue
+    const rules = await commands.run('nft', ['list', 'table', 'inet', table])
+    if (ownerIn(rules) === 'gone') {
+      await commands.run('nft', ['-f', '-'], { input: removal(table) })
+    }
+  }
+}

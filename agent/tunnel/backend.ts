@@ -1,0 +1,73 @@
+/** Backend: what carries WireGuard, behind one interface of wanted state. */
+import type { AgreementKeyPair, AgreementPublicKey } from '../../crypto/agreement.ts'
+import type { Endpoint, Prefix } from '../../protocol/address.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { Seconds } from '../../protocol/time.ts'
+import type { Commands } from '../host/run.ts'
+
+export type BackendKind = 'kernel' | 'wireguard-go'
+
+export interface BackendOptions {
+  /** At most 15 characters; on Linux one name a host for wireguard-go, whatever the network namespace. */
+  readonly interfaceName: string
+  readonly commands: Commands
+  readonly clock: Clock
+  readonly log: Log
+}
+
+export interface TunnelPeer {
+  readonly publicKey: AgreementPublicKey
+  /** Undefined leaves the endpoint alone: it belongs to whoever finds paths, and to WireGuard's roaming. */
+  readonly endpoint?: Endpoint
+  /** Prefixes whose packets go to this peer, and come from no other. No prefix is in two peers. */
+  readonly allowedIps: readonly Prefix[]
+  /** Seconds, 0 is off. */
+  readonly persistentKeepalive: number
+}
+
+/** The whole wanted state. */
+export interface TunnelConfig {
+  readonly privateKey: AgreementKeyPair
+  /** UDP, 1 to 65535. */
+  readonly listenPort: number
+  /** The interface's own; the first of each family is the source of what the host sends. */
+  readonly addresses: readonly Prefix[]
+  /** Bytes; 1420 fits WireGuard over IPv6 in 1500 (40 + 8 + 32 of headers and tag). */
+  readonly mtu: number
+  /** By hexadecimal public key. */
+  readonly peers: ReadonlyMap<string, TunnelPeer>
+}
+
+export interface TunnelPeerStats {
+  readonly publicKey: AgreementPublicKey
+  /** Where packets to it go now: as set, or as WireGuard saw it roam. */
+  readonly endpoint?: Endpoint
+  /** 0 is never. */
+  readonly latestHandshake: Seconds
+  readonly receivedBytes: number
+  readonly sentBytes: number
+}
+
+/** A running tunnel: interface, WireGuard, addresses and routes. Disposing it leaves nothing behind.
+ *  Every method throws TunnelError or CommandError; after an error `configure` begins by reading what there
+ *  is, so repeating it mends a change that was half made. */
+export interface Tunnel extends AsyncDisposable {
+  readonly kind: BackendKind
+  readonly interfaceName: string
+  /** Resolves when the tunnel is no more: with the fault when it ended by itself, else undefined. */
+  readonly ended: Promise<Error | undefined>
+  /** Makes the tunnel so, changing only what differs: sessions of unchanged peers go on. An allowed IP that
+   *  moves between peers is at every moment with one of the two. */
+  configure(wanted: TunnelConfig): Promise<void>
+  /** Sends from now on to `endpoint`. Nothing happens if there is no such peer. */
+  setEndpoint(publicKey: AgreementPublicKey, endpoint: Endpoint): Promise<void>
+  /** @param seconds 0 is off; holds until `configure` wants another value than it wanted before. Turning it
+   *  on sends a packet at once. Nothing happens if there is no such peer. */
+  setKeepalive(publicKey: AgreementPublicKey, seconds: number): Promise<void>
+  /** Removes the peer and adds it again in one operation: its session ends and the next packet starts a
+   *  handshake at once, without the 5 s that WireGuard waits after one that failed. Nothing happens if there
+   *  is no such peer. */
+  restartPeer(publicKey: AgreementPublicKey): Promise<void>
+  stats(): Promise<readonly TunnelPeerStats[]>
+}

@@ -1,0 +1,72 @@
+/** Detect: the best tunnel backend this host has, started. */
+import { unreachable } from '../../protocol/errors.ts'
+import { isInterfaceName } from '../host/interface.ts'
+import { hasNetAdmin } from '../host/system.ts'
+import type { BackendKind, BackendOptions, Tunnel } from './backend.ts'
+import type { WireGuardDevice } from './device.ts'
+import { TunnelError } from './errors.ts'
+import { startKernel } from './kernel.ts'
+import { tunnelOver } from './tunnel.ts'
+import { startWireguardGo } from './wireguard-go.ts'
+
+export interface TunnelOptions extends BackendOptions {
+  /** `auto`: the kernel's WireGuard if it has one, else wireguard-go. */
+  readonly backend: BackendKind | 'auto'
+}
+
+/** A tunnel with no key, peer or address yet: `configure` it. Throws TunnelError or CommandError with one
+ *  line that says what to do. */
+export async function startTunnel(options: TunnelOptions): Promise<Tunnel> {
+  const { interfaceName } = options
+  if (!isInterfaceName(interfaceName)) {
+    throw new TunnelError(
+      'ERR_TUNNEL_NAME_INVALID',
+      `interface name "${interfaceName}" is not one (1 to 15 of letters, digits and _ = + . -)`,
+    )
+  }
+  if (!hasNetAdmin()) {
+    throw new TunnelError(
+      'ERR_TUNNEL_PRIVILEGES',
+      `cannot create ${interfaceName}: no CAP_NET_ADMIN (run as root, or give that capability)`,
+    )
+  }
+  return tunnelOver(await startBackend(options), options)
+}
+
+function startBackend(options: TunnelOptions): Promise<WireGuardDevice> {
+  const { backend } = options
+  switch (backend) {
+    case 'kernel':
+      return startKernel(options)
+    case 'wireguard-go':
+      return startWireguardGo(options)
+    case 'auto':
+      return startEither(options)
+    default:
+      return unreachable(backend)
+  }
+}
+
+async function startEither(options: TunnelOptions): Promise<WireGuardDevice> {
+  let kernelLacks: TunnelError
+  try {
+    return await startKernel(options)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    kernelLacks = error
+  }
+  try {
+    return await startWireguardGo(options)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+    throw new TunnelError(
+      'ERR_TUNNEL_BACKEND_MISSING',
+      `no WireGuard on this host: ${kernelLacks.message}, and ${error.message}`,
+      { cause: error },
+    )
+  }
+}
+
+function isMissing(error: unknown): error is TunnelError {
+  return error instanceof TunnelError && error.code === 'ERR_TUNNEL_BACKEND_MISSING'
+}

@@ -1,0 +1,125 @@
+/** The text of the UAPI: changes as lines, and lines as a device's state. Pure. */
+import {
+  type AgreementKeyPair,
+  agreementKeyPairFromPrivate,
+  parseAgreementPublicKey,
+  privateBytesOf,
+} from '../../crypto/agreement.ts'
+import { fromHex, toHex, utf8 } from '../../crypto/bytes.ts'
+import { sha256 } from '../../crypto/hash.ts'
+import {
+  type Endpoint,
+  formatEndpoint,
+  type Prefix,
+  parseEndpoint,
+  parsePrefix,
+} from '../../protocol/address.ts'
+import { seconds } from '../../protocol/time.ts'
+import type { TunnelPeer } from './backend.ts'
+import type { DevicePeer, DeviceState } from './device.ts'
+import type { PeerStep, WireGuardChange } from './diff.ts'
+
+/** A public key that nobody has the private key of. */
+const NOBODY = toHex(sha256(utf8('nexodus: nobody has this key')))
+
+export function changeLines({ privateKey, listenPort, peers }: WireGuardChange): readonly string[] {
+  return [
+    ...(privateKey === undefined ? [] : [`private_key=${toHex(privateBytesOf(privateKey))}`]),
+    ...(listenPort === undefined ? [] : [`listen_port=${listenPort}`]),
+    ...peers.flatMap(stepLines),
+  ]
+}
+
+/** `update_only` keeps a peer that was removed meanwhile from coming back. */
+export function updateLines(
+  publicKey: Uint8Array,
+  change: { readonly endpoint?: Endpoint; readonly persistentKeepalive?: number },
+): readonly string[] {
+  return [`public_key=${toHex(publicKey)}`, 'update_only=true', ...settingLines(change)]
+}
+
+export function replaceLines(peer: TunnelPeer): readonly string[] {
+  const key = `public_key=${toHex(peer.publicKey)}`
+  return [key, 'remove=true', key, ...settingLines(peer), ...peer.allowedIps.map(allowedIpLine)]
+}
+
+/** Adding an allowed IP takes it from its owner in the same act. The protocol has no line that takes one
+ *  away: `replace_allowed_ips` would leave the peer for a moment without those it keeps. So what is dropped
+ *  moves to a peer that is nobody, which is removed in the same operation. */
+function stepLines(step: PeerStep): readonly string[] {
+  switch (step.kind) {
+    case 'set':
+      return [
+        `public_key=${toHex(step.publicKey)}`,
+        ...(step.isNew ? [] : ['update_only=true']),
+        ...settingLines(step),
+        ...step.gained.map(allowedIpLine),
+      ]
+    case 'drop':
+      return [
+        `public_key=${NOBODY}`,
+        ...step.dropped.map(allowedIpLine),
+        `public_key=${NOBODY}`,
+        'remove=true',
+      ]
+    case 'remove':
+      return [`public_key=${toHex(step.publicKey)}`, 'remove=true']
+  }
+}
+
+function settingLines(change: {
+  readonly endpoint?: Endpoint
+  readonly persistentKeepalive?: number
+}): readonly string[] {
+  const { endpoint, persistentKeepalive } = change
+  return [
+    ...(endpoint === undefined ? [] : [`endpoint=${formatEndpoint(endpoint)}`]),
+    ...(persistentKeepalive === undefined
+      ? []
+      : [`persistent_keepalive_interval=${persistentKeepalive}`]),
+  ]
+}
+
+function allowedIpLine(prefix: Prefix): string {
+  return `allowed_ip=${prefix}`
+}
+
+/** From the lines of `get=1`. Unknown keys are passed over: newer versions have more. Throws MalformedError,
+ *  EncodingError or KeyError on values that are not what the protocol says. */
+export function deviceStateOf(lines: readonly string[]): DeviceState {
+  const pairs = lines.map((line): [string, string] => {
+    const at = line.indexOf('=')
+    return [line.slice(0, at), line.slice(at + 1)]
+  })
+  const starts = pairs.flatMap(([key], index) => (key === 'public_key' ? [index] : []))
+  const device = new Map(pairs.slice(0, starts[0] ?? pairs.length))
+  const privateKey = device.get('private_key')
+  return {
+    ...(privateKey === undefined ? {} : { privateKey: privateKeyOf(privateKey) }),
+    listenPort: Number(device.get('listen_port') ?? 0),
+    peers: starts.map((start, index) => peerOf(pairs.slice(start, starts[index + 1]))),
+  }
+}
+
+function privateKeyOf(hex: string): AgreementKeyPair {
+  return agreementKeyPairFromPrivate(fromHex(hex))
+}
+
+function peerOf(pairs: readonly [string, string][]): DevicePeer {
+  const values = new Map(pairs)
+  const number = (key: string): number => Number(values.get(key) ?? 0)
+  return {
+    publicKey: parseAgreementPublicKey(fromHex(values.get('public_key') ?? '')),
+    ...endpointOf(values.get('endpoint')),
+    latestHandshake: seconds(number('last_handshake_time_sec')),
+    receivedBytes: number('rx_bytes'),
+    sentBytes: number('tx_bytes'),
+    persistentKeepalive: number('persistent_keepalive_interval'),
+    allowedIps: pairs.flatMap(([key, value]) => (key === 'allowed_ip' ? [parsePrefix(value)] : [])),
+  }
+}
+
+/** A link-local endpoint has a zone (`[fe80::1%eth0]:51820`), which is no address of ours: left out. */
+export function endpointOf(text: string | undefined): { readonly endpoint?: Endpoint } {
+  return text === undefined || text.includes('%') ? {} : { endpoint: parseEndpoint(text) }
+}
