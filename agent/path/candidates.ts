@@ -3,7 +3,6 @@
 import {
   addressFamily,
   type Endpoint,
-  formatEndpoint,
   hostPrefix,
   type IpAddress,
   type Prefix,
@@ -20,6 +19,7 @@ import {
   withObservation,
 } from './observations.ts'
 import { isPrivate } from './pairs.ts'
+import { startAsking } from './stun-servers.ts'
 
 /** Server-reflexive candidates that are told, so that a NAT with a port for each peer fills no list. */
 const REFLEXIVE = 4
@@ -29,9 +29,6 @@ const REPORT_DELAY_MS = 30
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
 const REFRESH_WITHOUT_NAT_MS = 120_000
-/** Until the first repetition of a request without an answer, doubling (RFC 8489 §6.2.1 begins at
- *  500 ms; a first ping waits for this). */
-const FIRST_RETRY_MS = 100
 
 export interface LocalCandidatesOptions {
   readonly listenPort: number
@@ -58,91 +55,79 @@ export interface LocalCandidates {
   close(): void
 }
 
-interface Asked {
-  readonly askedMs: number
-  readonly tries: number
-}
-
 export function startLocalCandidates(options: LocalCandidatesOptions): LocalCandidates {
-  const { clock, listenPort } = options
+  const { clock } = options
   let observations: readonly Observation[] = []
   let networkChangedMs = -Infinity
-  let reported: string | undefined
-  let reporting: Cancellable | undefined
-  let asking: Cancellable | undefined
-  const asked = new Map<string, Asked>()
-
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
-  const host = (): readonly Endpoint[] =>
-    options
-      .hostAddresses()
-      .filter((address) => isUsable(address) && isOutside(address))
-      .map((address) => ({ address, port: listenPort }))
+  const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
   const current = (): readonly Candidate[] =>
     candidatesOf(host(), reflexiveEndpoints(observations, host()))
 
-  const report = (): void => {
-    reporting = undefined
-    const candidates = current()
-    const natMapping = natMappingOf(observations, host())
-    const text = JSON.stringify([candidates, natMapping])
-    if (text === reported) return
-    reported = text
-    options.onChange(candidates, natMapping)
-  }
-  const reportSoon = (): void => {
-    reporting ??= clock.after(REPORT_DELAY_MS, report)
-  }
-  const ask = (): void => {
-    asking?.cancel()
-    const nowMs = clock.monotonicMs()
-    const refreshMs =
-      natMappingOf(observations, host()) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS
-    let nextMs = nowMs + REFRESH_MS
-    for (const server of options.stunServers()) {
-      const name = formatEndpoint(server)
-      const last = asked.get(name)
-      const dueMs = last === undefined ? nowMs : last.askedMs + delayMs(last, refreshMs)
-      if (dueMs <= nowMs) {
-        const now = { askedMs: nowMs, tries: (last?.tries ?? 0) + 1 }
-        asked.set(name, now)
-        options.ask(server)
-        nextMs = Math.min(nextMs, nowMs + delayMs(now, refreshMs))
-      } else nextMs = Math.min(nextMs, dueMs)
-    }
-    asking = clock.after(nextMs - nowMs, ask)
-    reportSoon()
-  }
-  ask()
+  const report = startReports(options, () => [current(), natMappingOf(observations, host())])
+  const servers = startAsking({
+    servers: options.stunServers,
+    refreshMs: () =>
+      natMappingOf(observations, host()) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS,
+    ask: options.ask,
+    // With every request the host's addresses are read, too, should an event of theirs be lost.
+    onAsked: report.soon,
+    clock,
+  })
   return {
     current,
     isOwn: (endpoint) => host().some((own) => sameEndpoint(own, endpoint)),
     isOutside,
     observed: (observer, mapped) => {
-      const name = formatEndpoint(observer)
-      const last = asked.get(name)
-      if (last !== undefined) asked.set(name, { ...last, tries: 0 })
+      servers.answered(observer)
       if (!isUsable(mapped.address) || !isOutside(mapped.address)) return
       const seenMs = clock.monotonicMs()
       observations = withObservation(observations, { observer, mapped, seenMs }, networkChangedMs)
-      reportSoon()
+      report.soon()
     },
     networkChanged: () => {
       networkChangedMs = clock.monotonicMs()
-      asked.clear()
-      ask()
+      servers.restart()
     },
     close: () => {
-      reporting?.cancel()
-      asking?.cancel()
+      report.close()
+      servers.close()
     },
   }
 }
 
-/** `tries` counts requests since the last answer. */
-function delayMs({ tries }: Asked, refreshMs: number): number {
-  return tries === 0 ? refreshMs : Math.min(FIRST_RETRY_MS * 2 ** (tries - 1), REFRESH_MS)
+/** Reports what differs from the last report, some time after `soon`. */
+function startReports(
+  { clock, onChange }: LocalCandidatesOptions,
+  now: () => [readonly Candidate[], NatMapping],
+): { soon(): void; close(): void } {
+  let reported: string | undefined
+  let timer: Cancellable | undefined
+  const report = (): void => {
+    timer = undefined
+    const [candidates, natMapping] = now()
+    const text = JSON.stringify([candidates, natMapping])
+    if (text === reported) return
+    reported = text
+    onChange(candidates, natMapping)
+  }
+  return {
+    soon: () => {
+      timer ??= clock.after(REPORT_DELAY_MS, report)
+    },
+    close: () => timer?.cancel(),
+  }
+}
+
+function hostEndpoints(
+  options: LocalCandidatesOptions,
+  isOutside: (address: IpAddress) => boolean,
+): readonly Endpoint[] {
+  return options
+    .hostAddresses()
+    .filter((address) => isUsable(address) && isOutside(address))
+    .map((address) => ({ address, port: options.listenPort }))
 }
 
 /** The host's own, then what others see, once each. */

@@ -7,7 +7,7 @@
  *  so a lost one costs as much: the agent repeats the very bytes, which the responder accepts once (the
  *  timestamp inside, whitepaper §5.1) and drops after; and it repeats its own WireGuard's response to a
  *  repeated initiation. Pure. */
-import { equal, toHex } from '../../crypto/bytes.ts'
+import { equal } from '../../crypto/bytes.ts'
 import { CROSSING_MS, REKEY_TIMEOUT_MS } from './timing.ts'
 
 /** The first repetition of an initiation, milliseconds, doubling: more than most round trips. */
@@ -67,9 +67,11 @@ export function outgoing(
       return { state: { ...state, own: { datagram, seenMs: nowMs, sends: 0, dueMs } }, send: false }
     }
     case 'response': {
-      const peer = answers(datagram, state.peer?.initiation)
-        ? { initiation: state.peer.initiation, response: datagram }
-        : state.peer
+      const { peer: last } = state
+      const peer =
+        last !== undefined && answers(datagram, last.initiation)
+          ? { initiation: last.initiation, response: datagram }
+          : last
       return { state: { ...state, own: undefined, peer }, send: true }
     }
     default:
@@ -78,10 +80,8 @@ export function outgoing(
 }
 
 /** Bytes 8 to 12 of a response repeat bytes 4 to 8 of its initiation: the initiator's index. */
-function answers(response: Uint8Array, initiation: Uint8Array | undefined): boolean {
-  return (
-    initiation !== undefined && toHex(response.subarray(8, 12)) === toHex(initiation.subarray(4, 8))
-  )
+function answers(response: Uint8Array, initiation: Uint8Array): boolean {
+  return equal(response.subarray(8, 12), initiation.subarray(4, 8))
 }
 
 /** The peer's `datagram` came by the relay: whether it goes to our WireGuard, and what goes back. */

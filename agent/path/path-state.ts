@@ -14,6 +14,7 @@ import {
   RESTING_AFTER_MS,
   RESTING_HEARTBEAT_MS,
   SESSION_MS,
+  TRUST_MS,
   WARM_RELAY_HEARTBEAT_MS,
 } from './timing.ts'
 
@@ -63,6 +64,8 @@ export interface PathState {
   readonly initiates: boolean
   readonly phase: PathPhase
   readonly phaseSinceMs: number
+  /** No move from one working direct path to another before this. */
+  readonly movableMs: number
   readonly pairs: readonly CandidatePair[]
   /** Checks of all pairs: the number of rounds since the last hint, the last one, the next one. */
   readonly round: { readonly index: number; readonly atMs: number; readonly nextMs: number }
@@ -97,6 +100,7 @@ export function initialState(
     initiates,
     phase: { kind: 'connecting' },
     phaseSinceMs: nowMs,
+    movableMs: nowMs,
     pairs: withCandidates([], candidates, nowMs),
     round: { index: 0, atMs: -Infinity, nextMs: nowMs },
     relay: {
@@ -172,7 +176,11 @@ export function pairHeartbeatMs(state: PathState, nowMs: number): number {
   const pair = directPair(state)
   if (pair === undefined) return Infinity
   const interval = isResting(state, nowMs) ? RESTING_HEARTBEAT_MS : HEARTBEAT_MS
-  return heartbeatDueMs(pair, interval, HEARTBEAT_RETRY_MS)
+  // A path that has just come to rest has the shorter trust.
+  const lastMs = pair.trustedUntilMs - (TRUST_MS - HEARTBEAT_MS)
+  const isAnswered = pair.sentMs <= pair.answeredMs
+  const dueMs = heartbeatDueMs(pair, interval, HEARTBEAT_RETRY_MS)
+  return isAnswered ? Math.min(dueMs, lastMs) : dueMs
 }
 
 /** Infinity where rounds, not heartbeats, check the relay. */

@@ -49,7 +49,10 @@ function settlePhase(state: PathState, nowMs: number): PathState {
   }
   const entered: PathState = { ...state, phase: next, phaseSinceMs: nowMs }
   if (next.kind === 'idle') return entered
-  if (next.kind === 'direct') return { ...entered, round: later(state, nowMs, BETTER_ROUND_MS) }
+  if (next.kind === 'direct') {
+    const movableMs = nowMs + MOVE_SPACING_MS
+    return { ...entered, movableMs, round: later(state, nowMs, BETTER_ROUND_MS) }
+  }
   return state.phase.kind === 'direct' ? withoutDirect(entered, nowMs) : entered
 }
 
@@ -65,7 +68,7 @@ function nextPhase(state: PathState, nowMs: number): PathPhase {
   const best = bestProved(state.pairs, nowMs)
   if (best !== undefined) {
     const holds = current !== undefined && current.trustedUntilMs > nowMs
-    const moves = holds && isBetter(best, current) && nowMs - state.phaseSinceMs >= MOVE_SPACING_MS
+    const moves = holds && isBetter(best, current) && nowMs >= state.movableMs
     return holds && !moves ? phase : { kind: 'direct', endpoint: best.endpoint }
   }
   return { kind: isRelayProved(state, nowMs) ? 'relayed' : 'connecting' }

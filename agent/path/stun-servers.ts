@@ -1,0 +1,67 @@
+/** STUN servers: when each is asked. At the start and after a change until it answers, then at intervals. */
+import { type Endpoint, formatEndpoint } from '../../protocol/address.ts'
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+
+/** Until the first repetition of a request without an answer, milliseconds, doubling (RFC 8489 §6.2.1
+ *  begins at 500; a first ping waits for this). */
+const FIRST_RETRY_MS = 100
+/** The longest wait for a server that does not answer, or that is not listed yet. Milliseconds. */
+const LAST_RETRY_MS = 20_000
+
+export interface Asking {
+  answered(server: Endpoint): void
+  /** Asks all at once: the network changed, or there are new servers. */
+  restart(): void
+  close(): void
+}
+
+interface Asked {
+  readonly askedMs: number
+  /** Requests since the last answer. */
+  readonly tries: number
+}
+
+export function startAsking(options: {
+  servers(): readonly Endpoint[]
+  /** Between requests to a server that answers. Milliseconds. */
+  refreshMs(): number
+  ask(server: Endpoint): void
+  onAsked(): void
+  readonly clock: Clock
+}): Asking {
+  const { clock } = options
+  const asked = new Map<string, Asked>()
+  let timer: Cancellable | undefined
+
+  const dueMs = (server: Endpoint): number => {
+    const last = asked.get(formatEndpoint(server))
+    if (last === undefined) return -Infinity
+    if (last.tries === 0) return last.askedMs + options.refreshMs()
+    return last.askedMs + Math.min(FIRST_RETRY_MS * 2 ** (last.tries - 1), LAST_RETRY_MS)
+  }
+  const askDue = (): void => {
+    timer?.cancel()
+    const nowMs = clock.monotonicMs()
+    const servers = options.servers()
+    for (const server of servers.filter((one) => dueMs(one) <= nowMs)) {
+      const tries = (asked.get(formatEndpoint(server))?.tries ?? 0) + 1
+      asked.set(formatEndpoint(server), { askedMs: nowMs, tries })
+      options.ask(server)
+    }
+    const nextMs = Math.min(nowMs + LAST_RETRY_MS, ...servers.map(dueMs))
+    timer = clock.after(Math.max(1, nextMs - nowMs), askDue)
+    options.onAsked()
+  }
+  askDue()
+  return {
+    answered: (server) => {
+      const last = asked.get(formatEndpoint(server))
+      if (last !== undefined) asked.set(formatEndpoint(server), { ...last, tries: 0 })
+    },
+    restart: () => {
+      asked.clear()
+      askDue()
+    },
+    close: () => timer?.cancel(),
+  }
+}

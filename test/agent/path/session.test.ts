@@ -1,0 +1,120 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { PathInput } from '../../../agent/path/machine.ts'
+import { initialState, statusOf } from '../../../agent/path/path-state.ts'
+import { candidates, drive, kinds, network, PUBLIC, start } from './world.ts'
+
+const rule = suite('path machine: sessions and rest')
+
+rule('wakes WireGuard as soon as a relay takes a datagram, where this side initiates', () => {
+  const path = start(network([], 80))
+  path.runUntil(2)
+  assert.ok(kinds(path.done).includes('wake'))
+})
+
+rule('waits to hear of the peer and then for its handshake, where the other side initiates', () => {
+  const path = start(network([], 80), initialState(false, candidates, 0))
+  path.runUntil(240)
+  assert.not(kinds(path.done).includes('wake'))
+  path.runUntil(300)
+  assert.ok(kinds(path.done).includes('wake'))
+})
+
+rule('restarts the peer when a woken WireGuard stays mute', () => {
+  const path = drive(initialState(true, candidates, 0), (action, later) => {
+    if (action.kind === 'send-relay-check') later(0, { kind: 'relay', available: true })
+  })
+  path.runUntil(490)
+  assert.not(kinds(path.done).includes('restart-peer'))
+  path.runUntil(510)
+  assert.ok(kinds(path.done).includes('restart-peer'))
+})
+
+rule('never restarts a peer whose session is up', () => {
+  const path = start(network([[PUBLIC, 40]], 80))
+  path.runUntil(60_000)
+  assert.not(kinds(path.done).includes('restart-peer'))
+})
+
+rule('puts WireGuard to rest when nothing was heard of the peer for 10 s', () => {
+  const world = network([])
+  world.relay = 80
+  world.handshakes = false
+  const path = drive(initialState(true, candidates, 0), (action, later) => {
+    if (action.kind === 'send-relay-check') later(0, { kind: 'relay', available: true })
+    if (action.kind === 'wake') later(1, { kind: 'wireguard-sent', message: 'initiation' })
+  })
+  path.runUntil(10_100)
+  assert.equal(path.done.find(({ action }) => action.kind === 'rest')?.action, {
+    kind: 'rest',
+    restart: true,
+  })
+  assert.equal(kinds(path.done).filter((kind) => kind === 'wake').length, 1)
+})
+
+rule('wakes WireGuard again at the first word of a peer that was away', () => {
+  const path = drive(initialState(true, candidates, 0), (action, later) => {
+    if (action.kind === 'send-relay-check') later(0, { kind: 'relay', available: true })
+    if (action.kind === 'wake') later(1, { kind: 'wireguard-sent', message: 'initiation' })
+  })
+  path.runUntil(60_000)
+  path.give({ kind: 'relay-check-received' })
+  path.runUntil(60_000)
+  assert.equal(path.done.at(-1)?.action, { kind: 'wake' })
+  assert.ok(kinds(path.done.filter(({ atMs }) => atMs === 60_000)).includes('send-check'))
+})
+
+rule('is idle after 5 min without traffic: WireGuard at the loopback socket, nothing sent', () => {
+  const path = start(network([[PUBLIC, 40]], 80))
+  path.runUntil(301_000)
+  assert.equal(path.state.phase, { kind: 'idle' })
+  assert.ok(kinds(path.done).includes('use-relay'))
+  assert.ok(kinds(path.done).includes('rest'))
+  const before = path.done.length
+  path.runUntil(4_000_000)
+  assert.is(path.done.length, before)
+})
+
+rule('is not idle while a direct path has no relay beside it', () => {
+  const path = start(network([[PUBLIC, 40]]))
+  path.runUntil(1_000_000)
+  assert.equal(statusOf(path.state, path.nowMs).kind, 'direct')
+})
+
+for (const input of [
+  { kind: 'wireguard-sent', message: 'initiation' },
+  { kind: 'wireguard-sent', message: 'data' },
+  { kind: 'relayed-datagram' },
+  { kind: 'punched', candidates },
+] satisfies PathInput[]) {
+  rule(`checks at once when ${input.kind} ends idleness, and is direct again`, () => {
+    const path = start(network([[PUBLIC, 40]], 80))
+    path.runUntil(400_000)
+    path.give(input)
+    path.runUntil(400_060)
+    assert.equal(statusOf(path.state, path.nowMs).kind, 'direct')
+  })
+}
+
+rule('slows its heartbeat to 15 s without traffic, and loses no trust by it', () => {
+  const path = start(network([[PUBLIC, 40]], 80))
+  path.runUntil(250_000)
+  const checks = path.done.filter(
+    ({ action, atMs }) => action.kind === 'send-check' && atMs > 190_000,
+  )
+  assert.ok(checks.length <= 5, `${checks.length} checks in a minute`)
+  assert.equal(statusOf(path.state, path.nowMs).kind, 'direct')
+})
+
+rule('backs off to a round every 15 s and never gives up', () => {
+  const world = network([], 80)
+  const path = start(world)
+  for (let ms = 1000; ms < 3_600_000; ms += 60_000) path.give({ kind: 'relayed-datagram' }, ms)
+  path.runUntil(3_600_000)
+  const checks = path.done.filter(
+    ({ action, atMs }) => action.kind === 'send-check' && atMs > 3_540_000,
+  )
+  assert.ok(checks.length >= 6 && checks.length <= 10, `${checks.length} checks in a minute`)
+})
+
+rule.run()
