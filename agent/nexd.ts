@@ -22,6 +22,7 @@ const UP = z.object({
   stateDir: z.string(),
   socket: z.string(),
   interface: z.string(),
+  backend: z.enum(['auto', 'kernel', 'wireguard-go']),
   listenPort: z.number(),
   meshListen: z.array(z.string()),
   mdns: z.boolean(),
@@ -62,6 +63,12 @@ program
     new Option('--interface <name>', "WireGuard's interface")
       .default('nexodus0')
       .env('NEXODUS_INTERFACE'),
+  )
+  .addOption(
+    new Option('--backend <name>', 'what carries WireGuard')
+      .choices(['auto', 'kernel', 'wireguard-go'])
+      .default('auto')
+      .env('NEXODUS_BACKEND'),
   )
   .addOption(
     new Option(

@@ -18,6 +18,7 @@ import { type Applicant, RegistryClient } from './registry-client.ts'
 import { Renewal } from './renewal.ts'
 import { type Join, openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
+import type { BackendKind, Tunnel } from './tunnel/backend.ts'
 import { startTunnel } from './tunnel/detect.ts'
 import { DaemonView } from './view.ts'
 
@@ -29,6 +30,7 @@ export interface UpOptions {
   readonly stateDir: string
   readonly socket: string
   readonly interfaceName: string
+  readonly backend: 'auto' | BackendKind
   readonly listenPort: number
   readonly meshListen: readonly string[]
   readonly mdns: boolean
@@ -52,17 +54,22 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
     system: systemDescription(),
   }
   const { join, knowledge } = await joined(options, directory, applicant, stack)
-  await start(options, { directory, join, knowledge, applicant }, stack)
+  const tunnel = await start(options, { directory, join, knowledge, applicant }, stack)
   options.log('info', 'daemon.started', {
     device: deviceIdOf(directory.deviceKey.publicKey),
     organization: join.organization,
     version: VERSION,
   })
-  await new Promise<void>((resolve) => {
-    if (stop.aborted) resolve()
-    stop.addEventListener('abort', () => resolve())
-  })
+  const fault = await Promise.race([tunnel.ended, aborted(stop)])
+  if (fault !== undefined) throw fault
   options.log('info', 'daemon.stopping')
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined)
+    signal.addEventListener('abort', () => resolve(undefined))
+  })
 }
 
 function requirePrivileges(): void {
@@ -188,11 +195,17 @@ interface Parts extends Joined {
 }
 
 /** Tunnel and checks first: a hole is punched while the mesh is still being loaded. */
-async function start(options: UpOptions, parts: Parts, stack: AsyncDisposableStack): Promise<void> {
+async function start(
+  options: UpOptions,
+  parts: Parts,
+  stack: AsyncDisposableStack,
+): Promise<Tunnel> {
   const { log, interfaceName, listenPort } = options
   const { join, knowledge, applicant } = parts
   const commands = commandsOf()
-  const tunnel = stack.use(await startTunnel({ interfaceName, commands, clock, log }))
+  const tunnel = stack.use(
+    await startTunnel({ interfaceName, backend: options.backend, commands, clock, log }),
+  )
   const checkPort = listenPort + 1
   stack.use(await startPortShare({ listenPort, checkPort, commands }))
   const daemon = new Daemon({
@@ -226,4 +239,5 @@ async function start(options: UpOptions, parts: Parts, stack: AsyncDisposableSta
   stack.defer(() => ticking.cancel())
   stack.use(await startControlServer(options.socket, new DaemonView(daemon, renewal), log))
   void renewal.now()
+  return tunnel
 }
