@@ -47,7 +47,10 @@ export function startGossip(mesh: MeshNode, options: GossipOptions): Gossip {
       await gossip.publish(topic, bytes)
     },
     subscribe: () => gossip.subscribe(topic),
-    stop: () => repairing.cancel(),
+    stop: () => {
+      repairing.cancel()
+      clearTimeout(gossip.status.heartbeatTimeout)
+    },
   }
 }
 

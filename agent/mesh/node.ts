@@ -41,6 +41,8 @@ export interface NodeOptions {
 export interface MeshGossip extends GossipSub {
   readonly streamsOutbound: ReadonlyMap<string, unknown>
   onPeerConnected(peer: PeerId, connection: Connection): void
+  /** `stop` forgets to clear this timer: it would hold the process for a second. */
+  readonly status: { readonly heartbeatTimeout?: NodeJS.Timeout }
 }
 
 export interface ReservationStore {

@@ -22,6 +22,9 @@ const AGAIN_MS = 3000
 /** Milliseconds between syncs with a random link: between the two. */
 const LEAST_PAUSE_MS = 60_000
 const MOST_PAUSE_MS = 90_000
+/** Exchanges in a row while each teaches something: one side's issuer may vouch for the other's
+ *  certificate, and that for the first one's update. */
+const ROUNDS = 3
 /** Milliseconds that publications wait for each other on their way to a registry. */
 const PUSH_MS = 50
 const INBOUND_STREAMS = 4
@@ -115,7 +118,16 @@ async function offerOn(
   pushed: readonly Envelope[],
   options: SyncOptions,
 ): Promise<void> {
-  if (link.connection.status !== 'open') return
+  for (let round = 0; round < ROUNDS && link.connection.status === 'open'; round++) {
+    if ((await offerOnce(link, round === 0 ? pushed : [], options)) === 0) return
+  }
+}
+
+async function offerOnce(
+  link: Link,
+  pushed: readonly Envelope[],
+  options: SyncOptions,
+): Promise<number> {
   const signal = AbortSignal.timeout(EXCHANGE_MS)
   const stream = await link.connection.newStream(SYNC_PROTOCOL, {
     signal,
@@ -123,20 +135,21 @@ async function offerOn(
   })
   try {
     const channel = frameChannel(stream, FRAME_BYTES, signal)
-    await withTeachings(link, options, (party) => offerSync(channel, party, pushed))
+    const taught = await withTeachings(link, options, (party) => offerSync(channel, party, pushed))
     await stream.close({ signal })
+    return taught
   } catch (error) {
     stream.abort(error instanceof Error ? error : new Error(String(error)))
     throw error
   }
 }
 
-/** Runs an exchange; publishes what it taught, also when it breaks off half-way. */
+/** Runs an exchange; publishes what it taught, also when it breaks off half-way. Resolves to how much. */
 async function withTeachings(
   link: Link,
   options: SyncOptions,
   exchange: (party: SyncParty) => Promise<void>,
-): Promise<void> {
+): Promise<number> {
   const from = link.who.kind === 'device' ? link.who.device : 'registry'
   const taught: Uint8Array[] = []
   try {
@@ -149,4 +162,5 @@ async function withTeachings(
   } finally {
     for (const bytes of taught) await options.publish(bytes)
   }
+  return taught.length
 }
