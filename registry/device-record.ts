@@ -39,8 +39,17 @@ const WIREGUARD_KEY = collection('wireguard-key', z.strictObject({ device: z.str
 /** Device keys that were removed: they come back only by a person's approval. */
 export const REMOVED_DEVICE = collection('removed-device', z.strictObject({ removedAt: z.int() }))
 
-/** The newest endpoint update, so that a restarted registry knows where devices are. */
-export const ENDPOINT = collection('endpoint', z.strictObject({ envelope: z.string() }))
+/** What a device said last of its endpoints and of each prefix, so that a restarted registry knows it. */
+export const STATEMENT = collection('statement', z.strictObject({ envelope: z.string() }))
+
+/** @param subject `endpoints`, or a prefix */
+export function statementId(
+  organization: OrganizationId,
+  device: DeviceId,
+  subject: string,
+): string {
+  return `${organization}/${device}/${subject}`
+}
 
 export function deviceRecordId(organization: OrganizationId, device: DeviceId): string {
   return `${organization}/${device}`

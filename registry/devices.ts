@@ -10,10 +10,11 @@ import {
   DEVICE,
   type DeviceRecord,
   deviceRecordId,
-  ENDPOINT,
   freeName,
   freeWireguardKey,
   REMOVED_DEVICE,
+  STATEMENT,
+  statementId,
 } from './device-record.ts'
 import type { Issuing } from './issuing.ts'
 import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
@@ -125,7 +126,11 @@ async function removeDevice(change: OrganizationChange, id: DeviceId): Promise<b
   const { organization, transaction, now } = change
   const alive = record.issued.filter(({ notAfter }) => notAfter > now)
   transaction.delete(DEVICE, deviceRecordId(organization, id))
-  transaction.delete(ENDPOINT, deviceRecordId(organization, id))
+  for (const said of await transaction.list(STATEMENT, {
+    under: statementId(organization, id, ''),
+  })) {
+    transaction.delete(STATEMENT, said.id)
+  }
   transaction.put(REMOVED_DEVICE, deviceRecordId(organization, id), { removedAt: now })
   freeName(transaction, organization, record.name)
   freeWireguardKey(transaction, organization, record.wireguardKey)

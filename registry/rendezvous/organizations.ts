@@ -1,0 +1,207 @@
+/** The registry's own belief, an organization at a time: what it issued, what devices said. */
+import { fromBase64, toBase64 } from '../../crypto/bytes.ts'
+import { currentManifest } from '../../protocol/belief.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
+import type { DeviceId, IssuerKeyPair, OrganizationId } from '../../protocol/keys.ts'
+import type { Log } from '../../protocol/log.ts'
+import { apply, emptyState, type OrganizationState, prune } from '../../protocol/state.ts'
+import { syncable } from '../../protocol/sync.ts'
+import { STATEMENT, statementId } from '../device-record.ts'
+import type { Issued, Issuing } from '../issuing.ts'
+import type { Database } from '../store/database.ts'
+
+/** Milliseconds that what devices said waits to be stored, so that the newest is written once. */
+const STORE_MS = 2000
+/** Milliseconds between looks at what has ended. */
+const PRUNE_MS = 600_000
+/** Milliseconds for which what is worth sending is not computed again while nothing changes. */
+const SYNCABLE_MS = 5000
+
+export interface OrganizationsParts {
+  readonly database: Database
+  readonly issuing: Issuing
+  readonly clock: Clock
+  readonly log: Log
+}
+
+/** What was newly believed, and who said so first: a connection's id, or undefined: this registry. */
+export interface News {
+  readonly organization: OrganizationId
+  readonly envelopes: readonly Envelope[]
+  readonly from: string | undefined
+}
+
+interface Held {
+  state: OrganizationState
+  issuer: IssuerKeyPair
+  syncable: ReadonlyMap<string, Envelope> | undefined
+  computedMs: number
+}
+
+export class Organizations {
+  readonly #parts: OrganizationsParts
+  readonly #held = new Map<OrganizationId, Held>()
+  readonly #listeners: ((news: News) => void)[] = []
+  /** Statements to be stored, by record id. */
+  readonly #unstored = new Map<string, Envelope>()
+  readonly #timers: { cancel(): void }[] = []
+  /** Issued envelopes are taken in one after another, so that a manifest never overtakes its issuer. */
+  #taking: Promise<void> = Promise.resolve()
+
+  constructor(parts: OrganizationsParts) {
+    this.#parts = parts
+    this.#timers.push(
+      parts.issuing.onIssued((issued) => {
+        this.#taking = this.#taking
+          .then(() => this.#take(issued))
+          .catch((error) => this.#lost(error))
+      }),
+      parts.clock.every(STORE_MS, () => void this.#store()),
+      parts.clock.every(PRUNE_MS, () => this.#prune()),
+    )
+  }
+
+  /** Everything the store knows. */
+  async load(): Promise<void> {
+    for (const organization of await this.#parts.issuing.organizations()) {
+      await this.#load(organization)
+    }
+  }
+
+  async #load(organization: OrganizationId): Promise<Held> {
+    const { database, issuing, clock } = this.#parts
+    const issuer = await issuing.issuerKey(organization)
+    let state = emptyState(organization)
+    const add = (bytes: Uint8Array): void => {
+      state = apply(state, openEnvelope(bytes), clock.now()).state
+    }
+    for (const envelope of await issuing.envelopes(organization)) add(envelope)
+    for await (const { value } of database.list(STATEMENT, { under: `${organization}/` })) {
+      add(fromBase64(value.envelope))
+    }
+    const held: Held = { state, issuer, syncable: undefined, computedMs: 0 }
+    this.#held.set(organization, held)
+    return held
+  }
+
+  async #take({ organization, envelopes }: Issued): Promise<void> {
+    const held = this.#held.get(organization) ?? (await this.#load(organization))
+    held.issuer = await this.#parts.issuing.issuerKey(organization)
+    const opened = envelopes.map(openEnvelope)
+    for (const envelope of opened) this.#apply(held, envelope)
+    this.#tell({ organization, envelopes: opened, from: undefined })
+  }
+
+  #lost(error: unknown): void {
+    this.#parts.log('error', 'rendezvous.issued-not-taken', { error })
+  }
+
+  has(organization: OrganizationId): boolean {
+    return this.#held.has(organization)
+  }
+
+  /** Undefined of an organization that this registry does not have. */
+  state(organization: OrganizationId): OrganizationState | undefined {
+    return this.#held.get(organization)?.state
+  }
+
+  issuer(organization: OrganizationId): IssuerKeyPair | undefined {
+    return this.#held.get(organization)?.issuer
+  }
+
+  /** What is worth sending now; see protocol/sync.ts. */
+  syncable(organization: OrganizationId): ReadonlyMap<string, Envelope> {
+    const held = this.#held.get(organization)
+    if (held === undefined) return new Map()
+    const now = this.#parts.clock.monotonicMs()
+    if (held.syncable === undefined || now - held.computedMs > SYNCABLE_MS) {
+      held.syncable = syncable(held.state, this.#parts.clock.now())
+      held.computedMs = now
+    }
+    return held.syncable
+  }
+
+  /** What a hello taught. */
+  learn(state: OrganizationState): void {
+    const held = this.#held.get(state.organization)
+    if (held === undefined) return
+    held.state = state
+    held.syncable = undefined
+  }
+
+  /** A device's envelope; true when it is believed and new. */
+  receive(organization: OrganizationId, envelope: Envelope, from: string): boolean {
+    const held = this.#held.get(organization)
+    if (held === undefined) return false
+    this.#checkNotBehind(held, envelope)
+    if (!this.#apply(held, envelope)) return false
+    if (envelope.kind === 'endpoint-update' || envelope.kind === 'route-advertisement') {
+      const subject = envelope.kind === 'route-advertisement' ? envelope.body.prefix : 'endpoints'
+      const id = statementId(organization, envelope.signer as DeviceId, subject)
+      this.#unstored.set(id, envelope)
+    }
+    this.#tell({ organization, envelopes: [envelope], from })
+    return true
+  }
+
+  #apply(held: Held, envelope: Envelope): boolean {
+    const verdict = apply(held.state, envelope, this.#parts.clock.now())
+    if (verdict.changed) {
+      held.state = verdict.state
+      held.syncable = undefined
+    }
+    return verdict.ok
+  }
+
+  /** A store restored from an old backup would number its next manifest as one that exists. */
+  #checkNotBehind(held: Held, envelope: Envelope): void {
+    if (envelope.kind !== 'manifest') return
+    const ours = currentManifest(held.state, this.#parts.clock.now())
+    if (ours === undefined || envelope.body.sequence <= ours.body.sequence) return
+    this.#parts.log('error', 'registry.behind-its-manifests', {
+      organization: envelope.organization,
+      ours: ours.body.sequence,
+      devices: envelope.body.sequence,
+      todo: 'the store is older than what devices know: restore a newer backup',
+    })
+  }
+
+  onNews(listener: (news: News) => void): void {
+    this.#listeners.push(listener)
+  }
+
+  #tell(news: News): void {
+    for (const listener of this.#listeners) listener(news)
+  }
+
+  /** Best effort: devices say it again. */
+  async #store(): Promise<void> {
+    const statements = [...this.#unstored]
+    this.#unstored.clear()
+    if (statements.length === 0) return
+    try {
+      await this.#parts.database.transact('statements', async (transaction) => {
+        for (const [id, { bytes }] of statements) {
+          transaction.put(STATEMENT, id, { envelope: toBase64(bytes) })
+        }
+      })
+    } catch (error) {
+      this.#parts.log('warn', 'rendezvous.statements-not-stored', { error })
+    }
+  }
+
+  #prune(): void {
+    for (const held of this.#held.values()) {
+      held.state = prune(held.state, this.#parts.clock.now())
+      held.syncable = undefined
+    }
+  }
+
+  /** Resolves when what was said is stored. */
+  async stop(): Promise<void> {
+    for (const timer of this.#timers) timer.cancel()
+    await this.#taking
+    await this.#store()
+  }
+}

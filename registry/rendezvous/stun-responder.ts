@@ -1,0 +1,124 @@
+/** STUN responder: tells whoever asks from which address and port the question came (RFC 8489). */
+import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { isIPv6 } from 'node:net'
+import { toHex } from '../../crypto/bytes.ts'
+import { addressBytes, parseIpAddress } from '../../protocol/address.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import { MalformedError } from '../../protocol/errors.ts'
+import type { Log } from '../../protocol/log.ts'
+import { encodeStun, isStun, parseStun, type StunMessage } from '../../protocol/stun.ts'
+import type { HostPort } from '../config.ts'
+import { cannotListen, isMissingIpv6, stunText } from './listening.ts'
+
+const SOFTWARE = 'nexodus'
+/** An answer is at most so many times its request, so that nobody gains by forging a source. */
+const AMPLIFICATION = 3
+/** Requests of one source (an IPv4 address, an IPv6 /64) in a second; a NAT may have many behind it. */
+const REQUESTS = 200
+/** Sources in a second; beyond them the responder is under attack and new ones are not answered. */
+const SOURCES = 65_536
+const WINDOW_MS = 1000
+
+export interface StunResponderOptions {
+  readonly listen: readonly HostPort[]
+  readonly clock: Pick<Clock, 'every'>
+  readonly log: Log
+}
+
+export interface StunResponder extends AsyncDisposable {
+  /** With the ports that the system chose. */
+  readonly bound: readonly HostPort[]
+}
+
+/** Throws ConfigError where an address can't be listened on. */
+export async function startStunResponder(options: StunResponderOptions): Promise<StunResponder> {
+  await using started = new AsyncDisposableStack()
+  const budget = new Map<string, number>()
+  started.adopt(
+    options.clock.every(WINDOW_MS, () => budget.clear()),
+    (timer) => timer.cancel(),
+  )
+  const bound: HostPort[] = []
+  for (const { host, port } of options.listen) {
+    const socket = await listen({ host, port })
+    if (socket === undefined) continue
+    started.defer(() => close(socket))
+    socket.on('error', (error) => options.log('warn', 'stun.socket-failed', { host, error }))
+    socket.on('message', (request, from) => {
+      if (isWithinBudget(budget, from.address)) answer(socket, request, from)
+    })
+    bound.push({ host, port: socket.address().port })
+  }
+  const stack = started.move()
+  return { bound, [Symbol.asyncDispose]: () => stack.disposeAsync() }
+}
+
+/** Undefined where the address is all of IPv6 and this machine has none. */
+async function listen(where: HostPort): Promise<Socket | undefined> {
+  const { host, port } = where
+  const socket = isIPv6(host)
+    ? createSocket({ type: 'udp6', ipv6Only: true })
+    : createSocket({ type: 'udp4' })
+  try {
+    socket.bind(port, host)
+    await once(socket, 'listening')
+    return socket
+  } catch (cause) {
+    socket.close()
+    if (isMissingIpv6(where, cause)) return undefined
+    throw cannotListen('--stun-listen', stunText([where]), cause)
+  }
+}
+
+async function close(socket: Socket): Promise<void> {
+  const closed = once(socket, 'close')
+  socket.close()
+  await closed
+}
+
+function isWithinBudget(budget: Map<string, number>, address: string): boolean {
+  const bytes = addressBytes(parseIpAddress(address.replace(/%.*$/, '')))
+  const source = toHex(bytes.subarray(0, 8))
+  const count = budget.get(source) ?? 0
+  if (count >= REQUESTS || (count === 0 && budget.size >= SOURCES)) return false
+  budget.set(source, count + 1)
+  return true
+}
+
+function answer(socket: Socket, request: Uint8Array, from: RemoteInfo): void {
+  const response = answerTo(request, from)
+  // A port of 0 can't be answered; what the network does to an answer is not ours to mend.
+  if (response !== undefined && from.port !== 0) {
+    socket.send(response, from.port, from.address, () => undefined)
+  }
+}
+
+/** Undefined for what is no binding request. */
+function answerTo(bytes: Uint8Array, from: RemoteInfo): Uint8Array | undefined {
+  if (!isStun(bytes) || from.port === 0) return undefined
+  try {
+    const { kind, transactionId, unknownRequired } = parseStun(bytes)
+    if (kind !== 'request') return undefined
+    const address = parseIpAddress(from.address.replace(/%.*$/, ''))
+    const message: StunMessage =
+      unknownRequired.length === 0
+        ? { kind: 'success', transactionId, mappedAddress: { address, port: from.port } }
+        : {
+            kind: 'error',
+            transactionId,
+            error: { code: 420, reason: 'Unknown Attribute' },
+            unknownAttributes: unknownRequired.slice(0, 8),
+          }
+    return withinBounds(message, AMPLIFICATION * bytes.length)
+  } catch (error) {
+    if (error instanceof MalformedError) return undefined
+    throw error
+  }
+}
+
+function withinBounds(message: StunMessage, most: number): Uint8Array | undefined {
+  return [encodeStun({ ...message, software: SOFTWARE }), encodeStun(message)].find(
+    ({ length }) => length <= most,
+  )
+}

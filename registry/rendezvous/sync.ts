@@ -1,0 +1,160 @@
+/** Sync with devices: answers theirs, and pushes what is new to all others of the organization at once. */
+import type { Connection, Stream } from '@libp2p/interface'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Envelope } from '../../protocol/envelope.ts'
+import { FRAME_BYTES } from '../../protocol/limits.ts'
+import { answerSync, offerSync, type SyncParty } from '../../protocol/sync-exchange.ts'
+import { asError, isFaultOfPeer, RefusedPeerError } from './admission.ts'
+import { frameChannel } from './frames.ts'
+import type { Link, Links } from './links.ts'
+import type { RendezvousNode } from './node.ts'
+import type { News, Organizations } from './organizations.ts'
+import type { Strangers } from './strangers.ts'
+
+export const SYNC_PROTOCOL = '/nexodus/sync/1'
+/** Milliseconds of a whole exchange: a first one on a slow link. */
+const EXCHANGE_MS = 30_000
+/** Milliseconds that news waits for more: a change often makes several envelopes. */
+const PUSH_MS = 20
+const INBOUND_STREAMS = 4
+/** Bytes of sync that a device may send in a minute: ten times all that 1,000 devices say. */
+const BYTES_A_MINUTE = 16 * 1024 * 1024
+const MINUTE_MS = 60_000
+
+export interface SyncOptions {
+  readonly organizations: Organizations
+  readonly links: Links
+  readonly strangers: Strangers
+  readonly clock: Clock
+}
+
+export async function startSync({ node }: RendezvousNode, options: SyncOptions): Promise<void> {
+  const sync = new Sync(options)
+  await node.handle(SYNC_PROTOCOL, (stream, connection) => sync.answer(stream, connection), {
+    runOnLimitedConnection: true,
+    maxInboundStreams: INBOUND_STREAMS,
+  })
+  options.organizations.onNews((news) => sync.spread(news))
+  options.links.onDown((link) => sync.forget(link))
+}
+
+/** What a link is still to be told, and what it has sent in this minute. */
+interface Account {
+  waiting: Envelope[]
+  isPushing: boolean
+  bytes: number
+  minuteBegan: number
+}
+
+class Sync {
+  readonly #options: SyncOptions
+  /** By connection id. */
+  readonly #accounts = new Map<string, Account>()
+
+  constructor(options: SyncOptions) {
+    this.#options = options
+  }
+
+  forget({ connection }: Link): void {
+    this.#accounts.delete(connection.id)
+  }
+
+  answer(stream: Stream, connection: Connection): void {
+    const link = this.#options.links.of(connection)
+    if (link === undefined) {
+      stream.abort(new Error('not admitted'))
+      return
+    }
+    const signal = AbortSignal.timeout(EXCHANGE_MS)
+    const channel = frameChannel(stream, FRAME_BYTES, signal, (count) => this.#charge(link, count))
+    answerSync(channel, this.#partyOf(link))
+      .then(() => stream.close({ signal }))
+      .catch((error: unknown) => this.#failed(link, stream, error))
+  }
+
+  #partyOf(link: Link): SyncParty {
+    const { organizations } = this.#options
+    return {
+      syncable: () => organizations.syncable(link.organization),
+      receive: (envelope) => {
+        organizations.receive(link.organization, envelope, link.connection.id)
+      },
+    }
+  }
+
+  /** To every device of the organization but the one that said it. */
+  spread({ organization, envelopes, from }: News): void {
+    for (const link of this.#options.links.in(organization)) {
+      if (link.connection.id === from) continue
+      const account = this.#accountOf(link)
+      account.waiting.push(...envelopes)
+      this.#schedule(link, account)
+    }
+  }
+
+  /** One push at a time on a link; what comes meanwhile goes with the next. */
+  #schedule(link: Link, account: Account): void {
+    if (account.isPushing || account.waiting.length === 0) return
+    account.isPushing = true
+    this.#options.clock.after(PUSH_MS, () => {
+      const pushed = account.waiting
+      account.waiting = []
+      this.#push(link, pushed)
+        .catch((error: unknown) => this.#failed(link, undefined, error))
+        .finally(() => {
+          account.isPushing = false
+          if (this.#options.links.of(link.connection) === link) this.#schedule(link, account)
+        })
+    })
+  }
+
+  async #push(link: Link, pushed: readonly Envelope[]): Promise<void> {
+    if (link.connection.status !== 'open') return
+    const signal = AbortSignal.timeout(EXCHANGE_MS)
+    const options = { signal, runOnLimitedConnection: true }
+    const stream = await link.connection.newStream(SYNC_PROTOCOL, options)
+    try {
+      const charge = (count: number): void => this.#charge(link, count)
+      const channel = frameChannel(stream, FRAME_BYTES, signal, charge)
+      await offerSync(channel, this.#partyOf(link), pushed)
+      await stream.close({ signal })
+    } catch (error) {
+      stream.abort(asError(error))
+      throw error
+    }
+  }
+
+  #accountOf({ connection }: Link): Account {
+    const known = this.#accounts.get(connection.id)
+    if (known !== undefined) return known
+    const minuteBegan = this.#options.clock.monotonicMs()
+    const account = { waiting: [], isPushing: false, bytes: 0, minuteBegan }
+    this.#accounts.set(connection.id, account)
+    return account
+  }
+
+  /** Throws RefusedPeerError where a device sends more than all that is to be said. */
+  #charge(link: Link, count: number): void {
+    const account = this.#accountOf(link)
+    const now = this.#options.clock.monotonicMs()
+    if (now - account.minuteBegan >= MINUTE_MS) {
+      account.minuteBegan = now
+      account.bytes = 0
+    }
+    account.bytes += count
+    if (account.bytes > BYTES_A_MINUTE) {
+      throw new RefusedPeerError(`more than ${BYTES_A_MINUTE} bytes of sync in a minute`)
+    }
+  }
+
+  /** A fault of the network ends the exchange, a fault of the device the connection. */
+  #failed(link: Link, stream: Stream | undefined, error: unknown): void {
+    const cause = asError(error)
+    stream?.abort(cause)
+    if (!isFaultOfPeer(cause)) return
+    const { device, name, organization } = link
+    const fields = { device, name, organization, reason: cause.message }
+    this.#options.strangers.tell(link.peer, 'rendezvous.device-misbehaves', fields)
+    link.connection.abort(cause)
+  }
+}
