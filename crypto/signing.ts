@@ -27,7 +27,8 @@ export interface SigningKeyPair<Role extends string> {
   readonly privateKey: SigningPrivateKey<Role>
 }
 
-/** Public keys ready to verify with, by hex; importing one costs as much as verifying. */
+/** Strictly checked public keys ready to verify with, by hex: checking one costs as much as verifying,
+ *  importing one too. Bounded; the oldest goes first. */
 const imported = new Map<string, KeyObject>()
 const IMPORTED = 4096
 
@@ -37,11 +38,22 @@ export function parseSigningPublicKey<Role extends string>(
 ): SigningPublicKey<Role> {
   if (bytes.length !== 32)
     throw new KeyError(`Ed25519 public key has ${bytes.length} bytes, want 32`)
-  if (!imported.has(toHex(bytes)) && !isStrongPoint(bytes)) {
+  if (importKey(bytes) === undefined) {
     throw new KeyError('Ed25519 public key is not canonical or of small order')
   }
-  const key = Uint8Array.from(bytes) as SigningPublicKey<Role>
-  importKey(key)
+  return Uint8Array.from(bytes) as SigningPublicKey<Role>
+}
+
+/** Undefined for a key that must not be used: a cast past `parseSigningPublicKey` gains nothing. */
+function importKey(bytes: Uint8Array): KeyObject | undefined {
+  const name = toHex(bytes)
+  const known = imported.get(name)
+  if (known !== undefined) return known
+  if (!isStrongPoint(bytes)) return undefined
+  const oldest = imported.keys().next()
+  if (imported.size >= IMPORTED && oldest.done !== true) imported.delete(oldest.value)
+  const key = publicKeyObject('ed25519', bytes)
+  imported.set(name, key)
   return key
 }
 
@@ -52,17 +64,6 @@ function isStrongPoint(bytes: Uint8Array): boolean {
     if (error instanceof Error) return false
     throw error
   }
-}
-
-function importKey(key: SigningPublicKey<string>): KeyObject {
-  const name = toHex(key)
-  const known = imported.get(name)
-  if (known !== undefined) return known
-  const oldest = imported.keys().next()
-  if (imported.size >= IMPORTED && oldest.done !== true) imported.delete(oldest.value)
-  const object = publicKeyObject('ed25519', key)
-  imported.set(name, object)
-  return object
 }
 
 export function generateSigningKeyPair<Role extends string>(): SigningKeyPair<Role> {
@@ -96,5 +97,7 @@ export function verify(
   message: Uint8Array,
   signature: Uint8Array,
 ): boolean {
-  return signature.length === 64 && nodeVerify(null, message, importKey(publicKey), signature)
+  if (signature.length !== 64) return false
+  const key = importKey(publicKey)
+  return key !== undefined && nodeVerify(null, message, key, signature)
 }
