@@ -28,6 +28,11 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
   app.use(securityHeaders(publicUrl.startsWith('https:')))
   app.use(refuseCrossSite(publicUrl))
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
+  app.get('/readyz', async (_request, response) => {
+    // Throws where the store has failed.
+    await context.database.store.get('readyz')
+    response.json({ status: 'ready' })
+  })
   app.use('/v1', express.json({ limit: MAX_JSON_BYTES }), noStore, parts.api, refuseUnknown)
   if (parts.provider !== undefined) app.use('/oidc', parts.provider)
   app.use(parts.pages)

@@ -16,6 +16,8 @@ import { createIdentity, type Identity } from './identity/identity.ts'
 import { openIssuing } from './issuing.ts'
 import { startMaintenance } from './maintenance.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
+import { listeningOf } from './rendezvous/listening.ts'
+import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
 import { openDatabase } from './store/database.ts'
 import { openLevelStore } from './store/level-store.ts'
 import { renderProblem } from './web/layout.ts'
@@ -32,6 +34,8 @@ export interface RegistryParts {
 
 export interface Registry extends AsyncDisposable {
   readonly publicUrl: string
+  /** As this machine reaches it, without proxies. */
+  readonly localUrl: string
   /** Where the first user sets up their account; undefined when there is one, or an external provider. */
   readonly setupUrl: string | undefined
 }
@@ -50,11 +54,13 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
   const database = openDatabase(store, parts)
   const context: RegistryContext = { clock, randomBytes, log, database, config, publicUrl }
   const services = await openServices(context, server.localUrl)
+  const rendezvous = opened.use(await openRendezvous(context, services))
   opened.use(startMaintenance(context, services))
-  server.answerWith(appOf(context, services, parts.version))
+  server.answerWith(appOf(context, services, rendezvous, parts.version))
   const setupUrl = await services.identity.firstUserUrl()
   const ending = opened.move()
-  return { publicUrl, setupUrl, [Symbol.asyncDispose]: () => ending.disposeAsync() }
+  const { localUrl } = server
+  return { publicUrl, localUrl, setupUrl, [Symbol.asyncDispose]: () => ending.disposeAsync() }
 }
 
 async function openServices(context: RegistryContext, localUrl: string) {
@@ -76,7 +82,25 @@ async function openServices(context: RegistryContext, localUrl: string) {
 
 export type Services = Awaited<ReturnType<typeof openServices>>
 
-function appOf(context: RegistryContext, services: Services, version: string) {
+/** Its addresses go into every manifest before the first request is answered. */
+async function openRendezvous(context: RegistryContext, { issuing }: Services) {
+  const { config } = context
+  const rendezvous = await startRendezvous({
+    ...{ ...context, ...listeningOf(config), issuing },
+    stateDirectory: config.stateDirectory,
+    announce: config.rendezvousAnnounce,
+    stunAnnounce: config.stunAnnounce,
+  })
+  await issuing.setRendezvous([rendezvous.meeting])
+  return rendezvous
+}
+
+function appOf(
+  context: RegistryContext,
+  services: Services,
+  rendezvous: Rendezvous,
+  version: string,
+) {
   const { identity, directories, ...rest } = services
   const api = createApi({
     ...context,
@@ -84,7 +108,7 @@ function appOf(context: RegistryContext, services: Services, version: string) {
     version,
     sessions: identity.sessions,
     directory: directories.devices,
-    rendezvous: () => ({ multiaddrs: [], stun: [] }),
+    rendezvous: () => rendezvous.meeting,
   })
   return createApp(context, {
     api,
