@@ -1,27 +1,16 @@
 /** The kernel backend: WireGuard as a Linux module, told what to do by `ip` and `wg`. */
-
-import {
-  agreementKeyPairFromPrivate,
-  parseAgreementPublicKey,
-  privateBytesOf,
-} from '../../crypto/agreement.ts'
-import { fromBase64, toBase64 } from '../../crypto/bytes.ts'
-import { formatEndpoint, parsePrefix } from '../../protocol/address.ts'
-import { seconds } from '../../protocol/time.ts'
-import {
-  claimInterface,
-  deleteInterface,
-  readLinks,
-  removeLeftoverInterfaces,
-} from '../host/interface.ts'
-import { ownerIn, ownerPid } from '../host/owner.ts'
+import { privateBytesOf } from '../../crypto/agreement.ts'
+import { toBase64 } from '../../crypto/bytes.ts'
+import { formatEndpoint } from '../../protocol/address.ts'
+import { claimInterface, deleteInterface, readLinks } from '../host/interface.ts'
 import { CommandError, type Commands } from '../host/run.ts'
-import type { BackendOptions, TunnelPeer } from './backend.ts'
-import type { DevicePeer, DeviceState, WireGuardDevice } from './device.ts'
-import type { PeerStep, WireGuardChange } from './diff.ts'
+import type { BackendOptions } from './backend.ts'
+import type { WireGuardDevice } from './device.ts'
+import type { WireGuardChange } from './diff.ts'
 import { TunnelError } from './errors.ts'
+import { freeName } from './interface-name.ts'
 import { portTakenError } from './listen-port.ts'
-import { endpointOf } from './uapi-text.ts'
+import { parseDump, peerArguments, stepArguments } from './wg-text.ts'
 
 /** Steps in one invocation of `wg`: with a hundred allowed IPs each still far below the 2 MB that the
  *  arguments of a process may have. */
@@ -30,9 +19,8 @@ const STEPS_A_CALL = 250
 /** Creates the interface and brings it up. Removes what an agent that died left there. Throws TunnelError:
  *  the module or `wg` is missing, it is not permitted, or the name is taken. */
 export async function startKernel(options: BackendOptions): Promise<WireGuardDevice> {
-  const { commands, interfaceName, log } = options
-  const removed = await removeLeftoverInterfaces(commands, interfaceName)
-  if (removed.length > 0) log('info', 'tunnel.leftover-removed', { interfaces: removed })
+  const { commands, interfaceName } = options
+  await freeName(options)
   await requireWg(commands)
   await createInterface(commands, interfaceName)
   try {
@@ -90,7 +78,6 @@ async function createInterface(commands: Commands, name: string): Promise<void> 
     await commands.run('ip', ['link', 'add', 'dev', name, 'type', 'wireguard'])
   } catch (cause) {
     if (!(cause instanceof CommandError)) throw cause
-    if (/File exists/.test(cause.stderr)) throw await nameTakenError(commands, name, cause)
     if (cause.code === 'ERR_COMMAND_PRIVILEGES') {
       const message = `cannot create ${name}: not permitted (run as root, or with CAP_NET_ADMIN)`
       throw new TunnelError('ERR_TUNNEL_PRIVILEGES', message, { cause })
@@ -101,21 +88,6 @@ async function createInterface(commands: Commands, name: string): Promise<void> 
     }
     throw cause
   }
-}
-
-async function nameTakenError(
-  commands: Commands,
-  name: string,
-  cause: unknown,
-): Promise<TunnelError> {
-  const alias = (await readLinks(commands)).find((link) => link.name === name)?.alias ?? ''
-  const holder =
-    ownerIn(alias) === 'running' ? `the agent with process ${ownerPid(alias)}` : 'another'
-  return new TunnelError(
-    'ERR_TUNNEL_NAME_TAKEN',
-    `interface name ${name} is taken by ${holder} (stop it, or choose another name with --interface)`,
-    { cause },
-  )
 }
 
 async function setDevice(
@@ -134,67 +106,5 @@ async function setDevice(
     if (!(error instanceof CommandError) || !/Address already in use/.test(error.stderr))
       throw error
     throw await portTakenError(commands, listenPort, error)
-  }
-}
-
-/** `wg set` can only replace the list of allowed IPs: each step gives the whole. */
-function stepArguments(step: PeerStep): readonly string[] {
-  const peer = ['peer', toBase64(step.publicKey)]
-  switch (step.kind) {
-    case 'set':
-      return [
-        ...peer,
-        ...settingArguments(step),
-        ...(step.isNew || step.gained.length > 0 ? ['allowed-ips', step.holds.join(',')] : []),
-      ]
-    case 'drop':
-      return [...peer, 'allowed-ips', step.holds.join(',')]
-    case 'remove':
-      return [...peer, 'remove']
-  }
-}
-
-function peerArguments(peer: TunnelPeer): readonly string[] {
-  const key = ['peer', toBase64(peer.publicKey)]
-  return [...key, ...settingArguments(peer), 'allowed-ips', peer.allowedIps.join(',')]
-}
-
-function settingArguments(
-  change: Partial<Pick<TunnelPeer, 'endpoint' | 'persistentKeepalive'>>,
-): readonly string[] {
-  const { endpoint, persistentKeepalive } = change
-  return [
-    ...(endpoint === undefined ? [] : ['endpoint', formatEndpoint(endpoint)]),
-    ...(persistentKeepalive === undefined
-      ? []
-      : ['persistent-keepalive', `${persistentKeepalive}`]),
-  ]
-}
-
-/** The output of `wg show NAME dump` (wg(8)): tab-separated, the device's line first, then a line a peer.
- *  Throws MalformedError, EncodingError or KeyError on anything else. */
-export function parseDump(dump: string): DeviceState {
-  const [device = '', ...peers] = dump.split('\n').filter((line) => line !== '')
-  const [privateKey = '(none)', , listenPort] = device.split('\t')
-  return {
-    ...(privateKey === '(none)'
-      ? {}
-      : { privateKey: agreementKeyPairFromPrivate(fromBase64(privateKey)) }),
-    listenPort: Number(listenPort ?? 0),
-    peers: peers.map(parsePeer),
-  }
-}
-
-function parsePeer(line: string): DevicePeer {
-  const [key = '', , endpoint, allowedIps = '', handshake, received, sent, keepalive] =
-    line.split('\t')
-  return {
-    publicKey: parseAgreementPublicKey(fromBase64(key)),
-    ...endpointOf(endpoint === '(none)' ? undefined : endpoint),
-    allowedIps: allowedIps === '(none)' ? [] : allowedIps.split(',').map(parsePrefix),
-    latestHandshake: seconds(Number(handshake)),
-    receivedBytes: Number(received),
-    sentBytes: Number(sent),
-    persistentKeepalive: keepalive === 'off' ? 0 : Number(keepalive),
   }
 }

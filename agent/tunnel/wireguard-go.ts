@@ -4,11 +4,12 @@ import { rm } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import type { Clock } from '../../protocol/clock.ts'
-import { claimInterface, removeLeftoverInterfaces } from '../host/interface.ts'
+import { claimInterface } from '../host/interface.ts'
 import { missingCommand } from '../host/run.ts'
 import type { BackendOptions } from './backend.ts'
 import type { WireGuardDevice } from './device.ts'
 import { TunnelError } from './errors.ts'
+import { freeName, nameTakenError } from './interface-name.ts'
 import { portTakenError } from './listen-port.ts'
 import { openUapi, type Uapi, UapiError } from './uapi.ts'
 import { changeLines, deviceStateOf, replaceLines, updateLines } from './uapi-text.ts'
@@ -73,14 +74,15 @@ function socketOf(interfaceName: string): string {
 }
 
 /** Removes what an agent that died left under the name; refuses a name that somebody living has. */
-async function clearName({ commands, clock, interfaceName, log }: BackendOptions): Promise<void> {
-  const removed = await removeLeftoverInterfaces(commands, interfaceName)
-  if (removed.length > 0) log('info', 'tunnel.leftover-removed', { interfaces: removed })
+async function clearName(options: BackendOptions): Promise<void> {
+  const { clock, interfaceName } = options
+  const wasLeft = await freeName(options)
   // A wireguard-go whose interface was removed ends by itself.
-  const until = clock.monotonicMs() + (removed.includes(interfaceName) ? STOP_TIMEOUT_MS : 0)
+  const until = clock.monotonicMs() + (wasLeft ? STOP_TIMEOUT_MS : 0)
   while (await answers(interfaceName)) {
     if (clock.monotonicMs() >= until) {
-      throw nameTakenError(interfaceName, `another WireGuard answers at ${socketOf(interfaceName)}`)
+      const socket = socketOf(interfaceName)
+      throw nameTakenError(interfaceName, `by another WireGuard, which answers at ${socket}`)
     }
     await clock.sleep(LOOK_MS)
   }
@@ -167,19 +169,13 @@ async function untilReady(
   }
 }
 
-function nameTakenError(interfaceName: string, why: string): TunnelError {
-  const message = `interface name ${interfaceName} is taken: ${why}`
-  const hint = 'stop it, or choose another name with --interface'
-  return new TunnelError('ERR_TUNNEL_NAME_TAKEN', `${message} (${hint})`)
-}
-
 /** From what wireguard-go wrote when it ended, or the reason why it could not be run. */
 function startError(interfaceName: string, said: string, cause: unknown): Error {
   if (said === 'ENOENT' || said.startsWith('exec of')) {
     const { message } = missingCommand('wireguard-go', cause)
     return new TunnelError('ERR_TUNNEL_BACKEND_MISSING', message, { cause })
   }
-  if (/resource busy/.test(said)) return nameTakenError(interfaceName, 'an interface has it')
+  if (/resource busy/.test(said)) return nameTakenError(interfaceName, 'by another interface')
   if (/net\/tun does not exist|no such device/.test(said)) {
     const hint = 'load the module tun, or give the container --device /dev/net/tun'
     const message = `wireguard-go needs /dev/net/tun, which is not there (${hint})`

@@ -1,0 +1,93 @@
+/** Two hosts with a tunnel each, and the words to say how they are to be configured. */
+import { systemClock } from '../../../agent/system-clock.ts'
+import type {
+  BackendKind,
+  Tunnel,
+  TunnelConfig,
+  TunnelPeer,
+  TunnelPeerStats,
+} from '../../../agent/tunnel/backend.ts'
+import { startTunnel } from '../../../agent/tunnel/detect.ts'
+import {
+  type AgreementKeyPair,
+  type AgreementPublicKey,
+  generateAgreementKeyPair,
+} from '../../../crypto/agreement.ts'
+import { equal, toHex } from '../../../crypto/bytes.ts'
+import { type Endpoint, parseIpAddress, parsePrefix } from '../../../protocol/address.ts'
+import { joinedNamespaces, type Namespace } from './namespaces.ts'
+
+export const PORT = 51820
+export const ADDRESSES = {
+  a: ['100.64.0.1/32', 'fd00:64::1/128'],
+  b: ['100.64.0.2/32', 'fd00:64::2/128'],
+}
+
+export interface Side {
+  readonly host: Namespace
+  readonly keys: AgreementKeyPair
+  readonly addresses: readonly string[]
+  readonly logged: string[]
+  tunnel: Tunnel
+}
+
+export async function start(
+  host: Namespace,
+  backend: BackendKind,
+  logged: string[],
+): Promise<Tunnel> {
+  return startTunnel({
+    backend,
+    interfaceName: host.tunnelName,
+    commands: host.commands,
+    clock: systemClock,
+    log: (level, event) => logged.push(`${level} ${event}`),
+  })
+}
+
+export function config(side: Side, ...peers: TunnelPeer[]): TunnelConfig {
+  return {
+    privateKey: side.keys,
+    listenPort: PORT,
+    addresses: side.addresses.map(parsePrefix),
+    mtu: 1420,
+    peers: new Map(peers.map((peer) => [toHex(peer.publicKey), peer])),
+  }
+}
+
+export function peerOf(side: Side, ...more: string[]): TunnelPeer {
+  return {
+    publicKey: side.keys.publicKey,
+    allowedIps: [...side.addresses, ...more].map(parsePrefix),
+    persistentKeepalive: 0,
+  }
+}
+
+export function at(address: string, port = PORT): Endpoint {
+  return { address: parseIpAddress(address), port }
+}
+
+export async function statsOf(
+  side: Side,
+  key: AgreementPublicKey,
+): Promise<TunnelPeerStats | undefined> {
+  return (await side.tunnel.stats()).find(({ publicKey }) => equal(publicKey, key))
+}
+
+/** Two hosts with a tunnel each that knows no peer yet. */
+export async function startSides(backend: BackendKind): Promise<readonly [Side, Side]> {
+  const [first, second] = await joinedNamespaces()
+  const side = async (host: Namespace, addresses: readonly string[]): Promise<Side> => {
+    const logged: string[] = []
+    const tunnel = await start(host, backend, logged)
+    return { host, keys: generateAgreementKeyPair(), addresses, logged, tunnel }
+  }
+  return [await side(first, ADDRESSES.a), await side(second, ADDRESSES.b)]
+}
+
+/** What a tunnel may leave in a namespace: links, its routes, its socket. */
+export async function leftovers({ host }: Side): Promise<string> {
+  return host.sh(`ip -brief link | grep ${host.tunnelName} || true
+    ip route show proto 78; ip -6 route show proto 78
+    ls /var/run/wireguard/${host.tunnelName}.sock 2>/dev/null || true; nft list tables`)
+}

@@ -1,0 +1,25 @@
+/** An agent reduced to its tunnel, in a process that a test may kill: `node tunnel-process.ts NAMESPACE
+ *  INTERFACE BACKEND`. Prints "up" and stays. */
+import { commandsOf } from '../../../agent/host/run.ts'
+import { systemClock } from '../../../agent/system-clock.ts'
+import { startTunnel } from '../../../agent/tunnel/detect.ts'
+import { generateAgreementKeyPair } from '../../../crypto/agreement.ts'
+import { parsePrefix } from '../../../protocol/address.ts'
+
+const [namespace = '', interfaceName = '', backend] = process.argv.slice(2)
+const tunnel = await startTunnel({
+  backend: backend === 'kernel' ? 'kernel' : 'wireguard-go',
+  interfaceName,
+  commands: commandsOf({ prefix: ['ip', 'netns', 'exec', namespace] }),
+  clock: systemClock,
+  log: () => undefined,
+})
+await tunnel.configure({
+  privateKey: generateAgreementKeyPair(),
+  listenPort: 51820,
+  addresses: [parsePrefix('100.64.0.77/32')],
+  mtu: 1420,
+  peers: new Map(),
+})
+process.stdout.write('up\n')
+setInterval(() => undefined, 60_000)
