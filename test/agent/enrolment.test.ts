@@ -1,0 +1,165 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type EnrolmentOptions, enrol, parseRegistryReference } from '../../agent/enrolment.ts'
+import { OperatorError } from '../../agent/errors.ts'
+import { type Applicant, RegistryClient, RegistryRefusal } from '../../agent/registry-client.ts'
+import { systemClock } from '../../agent/system-clock.ts'
+import { generateAgreementKeyPair } from '../../crypto/agreement.ts'
+import { randomBytes } from '../../crypto/random.ts'
+import { generateSigningKeyPair } from '../../crypto/signing.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import { seconds } from '../../protocol/time.ts'
+import { approveDevice, type Browser, organizationsOf } from '../../simulations/lab/login.ts'
+import { startTestRegistry } from '../support/registry.ts'
+
+const rule = suite('enrolment against a real registry')
+const registry = await startTestRegistry()
+const ada: Browser = await registry.ada()
+const [organization = ''] = await organizationsOf(ada)
+
+const applicant = (name: string): Applicant => ({
+  deviceKey: generateSigningKeyPair<'device'>(),
+  wireguardKey: generateAgreementKeyPair(),
+  name,
+  system: 'Test Linux',
+})
+const client = (url = registry.url): RegistryClient =>
+  new RegistryClient(url, () => systemClock.now(), randomBytes)
+const options = (change: Partial<EnrolmentOptions> = {}): EnrolmentOptions => ({
+  registry: registry.url,
+  organization: undefined,
+  registrationKey: undefined,
+  announce: () => {},
+  // Polls are fast in tests; the registry is asked as it asks to be.
+  clock: systemClock,
+  ...change,
+})
+
+async function registrationKey(): Promise<string> {
+  const response = await ada.fetch(`/v1/organizations/${organization}/registration-keys`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', origin: registry.url },
+    body: JSON.stringify({ description: 'test' }),
+  })
+  const made: unknown = await response.json()
+  assert.is(response.status, 201)
+  return made !== null && typeof made === 'object' && 'key' in made ? String(made.key) : ''
+}
+
+async function refusal(work: Promise<unknown>): Promise<Error> {
+  try {
+    await work
+  } catch (error) {
+    if (error instanceof Error) return error
+  }
+  return assert.unreachable('was not refused') as never
+}
+
+rule('gives a device that a person approves a certificate it can verify', async () => {
+  let shown = ''
+  const enrolled = enrol(
+    client(),
+    applicant('laptop'),
+    options({
+      announce: (code, link) => {
+        shown = code
+        void approveDevice(ada, link)
+      },
+    }),
+  )
+  const { join, envelopes } = await enrolled
+  assert.match(shown, /^[A-Z]{4}-[A-Z]{4}$/)
+  assert.is(join.organization, organization)
+  assert.is(join.name, 'laptop')
+  assert.equal(envelopes.map(({ kind }) => kind).toSorted(), [
+    'issuer-certificate',
+    'manifest',
+    'membership-certificate',
+  ])
+})
+
+rule('enrols by a registration key, once', async () => {
+  const key = await registrationKey()
+  const { join } = await enrol(client(), applicant('server'), options({ registrationKey: key }))
+  assert.is(join.organization, organization)
+  const again = await refusal(
+    enrol(client(), applicant('server-2'), options({ registrationKey: key })),
+  )
+  assert.instance(again, OperatorError)
+  assert.match(again.message, /enrolment refused/)
+})
+
+rule('pins the organization that the reference names', async () => {
+  const other = `${'b'.repeat(25)}a`
+  const wanted = parseRegistryReference(`${registry.url}#${other}`)
+  const error = await refusal(
+    enrol(
+      client(),
+      applicant('pinned'),
+      options({ organization: wanted.organization, registrationKey: await registrationKey() }),
+    ),
+  )
+  assert.match(error.message, new RegExp(`answered for organization ${organization}, not ${other}`))
+})
+
+rule('names the clock when what was issued is not valid yet here', async () => {
+  const early: Clock = { ...systemClock, now: () => seconds(systemClock.now() - 3600) }
+  const key = await registrationKey()
+  const error = await refusal(
+    enrol(client(), applicant('early'), options({ registrationKey: key, clock: early })),
+  )
+  assert.match(error.message, /is this device's clock right\? it says 20/)
+})
+
+rule('is refused by the registry, in words, where the clock makes the proof stale', async () => {
+  const years = new RegistryClient(
+    registry.url,
+    () => seconds(systemClock.now() - 10 * 365 * 86_400),
+    randomBytes,
+  )
+  const error = await refusal(
+    enrol(years, applicant('old'), options({ registrationKey: await registrationKey() })),
+  )
+  assert.match(error.message, /clock/i)
+})
+
+rule('says what to check when the registry is not there, or is something else', async () => {
+  const gone = await refusal(client('http://127.0.0.1:1/').info())
+  assert.match(
+    gone.message,
+    /cannot reach the registry at http:\/\/127\.0\.0\.1:1\/: .*\(check --registry and the network\)/,
+  )
+  const page = await refusal(client(`${registry.url}/healthz/`).info())
+  assert.ok(page instanceof OperatorError || page instanceof RegistryRefusal)
+})
+
+rule('refuses a reference that is no URL, or names no organization id', () => {
+  assert.throws(() => parseRegistryReference('registry.example'), /is not a URL/)
+  assert.throws(() => parseRegistryReference('ftp://registry.example'), /want https/)
+  assert.throws(
+    () => parseRegistryReference('https://registry.example#short'),
+    /organization id "short"/,
+  )
+})
+
+rule('renews by proof of the device key alone, and not once the device was removed', async () => {
+  const by = applicant('renewing')
+  const { join } = await enrol(client(), by, options({ registrationKey: await registrationKey() }))
+  const renewed = await client().renew(by, join.organization)
+  assert.ok(renewed.envelopes.length > 0)
+  const response = await ada.fetch(`/v1/organizations/${organization}/devices`)
+  const list = (await response.json()) as { devices: { id: string; name: string }[] }
+  const device = list.devices.find(({ name }) => name === 'renewing')
+  const removed = await ada.fetch(`/v1/organizations/${organization}/devices/${device?.id}`, {
+    method: 'DELETE',
+    headers: { origin: registry.url },
+  })
+  assert.is(removed.status, 204)
+  const error = await refusal(client().renew(by, join.organization))
+  assert.instance(error, RegistryRefusal)
+})
+
+rule.after(async () => {
+  await registry[Symbol.asyncDispose]()
+})
+rule.run()
