@@ -35,15 +35,7 @@ export function tunnelContract(backend: BackendKind): void {
   const rule = suite(`tunnel contract: ${backend}`)
 
   rule.before(async () => {
-    const hosts = await joinedNamespaces()
-    ;[a, b] = (await Promise.all(
-      hosts.map(async (host, index): Promise<Side> => {
-        const logged: string[] = []
-        const addresses = index === 0 ? ADDRESSES.a : ADDRESSES.b
-        const tunnel = await start(host, backend, logged)
-        return { host, keys: generateAgreementKeyPair(), addresses, logged, tunnel }
-      }),
-    )) as unknown as [Side, Side]
+    ;[a, b] = await startSides(backend)
   })
   rule.after(async () => {
     for (const { tunnel } of [a, b]) await tunnel[Symbol.asyncDispose]()
