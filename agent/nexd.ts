@@ -120,6 +120,7 @@ function logTo(level: string): Log {
     {
       level,
       base: null,
+      formatters: { level: (label) => ({ level: label }) },
       timestamp: pino.stdTimeFunctions.isoTime,
       redact: ['*.privateKey', '*.registrationKey', '*.token'],
     },
