@@ -51,6 +51,8 @@ export function absorb(state: PathState, input: PathInput, nowMs: number): PathS
       return tunnelSeen(state, input, nowMs)
     case 'wireguard-sent':
       return wireguardSent(state, input.message, nowMs)
+    case 'woken':
+      return { ...state, session: { ...state.session, readyMs: nowMs } }
     case 'relayed-datagram':
       return relayedDatagram(state, nowMs)
     case 'tick':

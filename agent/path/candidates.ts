@@ -52,6 +52,8 @@ export interface LocalCandidates {
   observed(observer: Endpoint, mapped: Endpoint): void
   /** Reads the host's addresses anew and asks the servers at once. */
   networkChanged(): void
+  /** Asks servers that are listed for the first time. */
+  askNew(): void
   close(): void
 }
 
@@ -90,6 +92,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
       networkChangedMs = clock.monotonicMs()
       servers.restart()
     },
+    askNew: servers.askDue,
     close: () => {
       report.close()
       servers.close()

@@ -61,6 +61,8 @@ export type PathInput =
       readonly kind: 'wireguard-sent'
       readonly message: 'initiation' | 'response' | 'keepalive' | 'data'
     }
+  /** The tunnel has done what `wake` asked for. */
+  | { readonly kind: 'woken' }
   /** A WireGuard datagram of the peer came by the relay. */
   | { readonly kind: 'relayed-datagram' }
   | { readonly kind: 'tick' }

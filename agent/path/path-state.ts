@@ -53,6 +53,8 @@ export interface Session {
   /** WireGuard was last woken; its keepalive is on while `isAwake`. */
   readonly wokenMs: number
   readonly isAwake: boolean
+  /** The tunnel had done what waking takes; Infinity: not yet. */
+  readonly readyMs: number
   /** WireGuard's last initiation seen at the loopback socket. */
   readonly initiatedMs: number
   readonly restartedMs: number
@@ -116,6 +118,7 @@ export function initialState(
       neededMs: Infinity,
       wokenMs: -Infinity,
       isAwake: false,
+      readyMs: Infinity,
       initiatedMs: -Infinity,
       restartedMs: -Infinity,
     },

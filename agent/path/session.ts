@@ -14,7 +14,9 @@ export function settleSession(state: PathState, nowMs: number): Step {
     ])
   }
   if (wakeDueMs(needing, nowMs) <= nowMs) {
-    return changed(needing, { isAwake: true, wokenMs: nowMs }, [{ kind: 'wake' }])
+    return changed(needing, { isAwake: true, wokenMs: nowMs, readyMs: Infinity }, [
+      { kind: 'wake' },
+    ])
   }
   if (restartDueMs(needing, nowMs) <= nowMs) {
     return changed(needing, { restartedMs: nowMs }, [{ kind: 'restart-peer' }])
@@ -54,10 +56,9 @@ function restartDueMs(state: PathState, nowMs: number): number {
   const { session } = state
   if (session.neededMs === Infinity || !session.isAwake || isSessionUp(state, nowMs))
     return Infinity
-  if (session.initiatedMs >= session.wokenMs || session.restartedMs >= session.wokenMs) {
-    return Infinity
-  }
-  return session.wokenMs + WAKE_PATIENCE_MS
+  const isInitiating = session.initiatedMs + REKEY_TIMEOUT_MS > nowMs
+  if (isInitiating || session.restartedMs >= session.wokenMs) return Infinity
+  return session.readyMs + WAKE_PATIENCE_MS
 }
 
 function restDueMs(state: PathState, nowMs: number): number {

@@ -12,6 +12,8 @@ export interface Asking {
   answered(server: Endpoint): void
   /** Asks all at once: the network changed, or there are new servers. */
   restart(): void
+  /** Asks those that are due: new ones are. */
+  askDue(): void
   close(): void
 }
 
@@ -62,6 +64,7 @@ export function startAsking(options: {
       asked.clear()
       askDue()
     },
+    askDue,
     close: () => timer?.cancel(),
   }
 }

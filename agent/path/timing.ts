@@ -69,8 +69,9 @@ export const HOLD_MS = 250
 /** An initiation of the peer's is dropped while our own is younger than this and unanswered. */
 export const CROSSING_MS = 1000
 /** WireGuard was woken and sent nothing for this long: it is inside REKEY_TIMEOUT of an initiation
- *  that went elsewhere, and only a restart of the peer ends that. */
-export const WAKE_PATIENCE_MS = 500
+ *  that went elsewhere (or nowhere: the peer had no endpoint yet), and only a restart of the peer ends
+ *  that. Its initiation takes 1 ms to reach the agent; a busy machine has 150. */
+export const WAKE_PATIENCE_MS = 150
 /** Without a word of the peer for this long a woken WireGuard is put to rest. */
 export const WAKE_LIMIT_MS = 10_000
 /** A peer heard of within this time is online. */

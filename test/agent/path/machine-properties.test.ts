@@ -55,6 +55,7 @@ const input: fc.Arbitrary<PathInput> = fc.oneof(
     { kind: 'relay-check-received' },
     { kind: 'network-changed' },
     { kind: 'relayed-datagram' },
+    { kind: 'woken' },
     { kind: 'tick' },
   ),
 )

@@ -1,0 +1,220 @@
+/** Connectivity checks as messages: STUN binding requests and answers between members, authenticated by
+ *  the key that their two WireGuard keys share (SPEC §7.5), and the requests that await an answer. */
+import {
+  type AgreementKeyPair,
+  type AgreementPublicKey,
+  sharedSecret,
+} from '../../crypto/agreement.ts'
+import { toHex, utf8 } from '../../crypto/bytes.ts'
+import { hkdfSha256 } from '../../crypto/hash.ts'
+import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
+import { MalformedError } from '../../protocol/errors.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+import { type RelayAddress, relayAddressOf } from '../../protocol/relay.ts'
+import {
+  encodeStun,
+  parseStun,
+  type ReceivedStun,
+  TRANSACTION_ID_BYTES,
+  verifyIntegrity,
+} from '../../protocol/stun.ts'
+import { type Bucket, newBucket } from './bucket.ts'
+
+const KEY_INFO = utf8('nexodus stun v1')
+/** An answer after this long is none: longer than any round trip in use. Milliseconds. */
+const TRANSACTION_MS = 5000
+/** Signatures looked at per second: 1 % of a core, and far more than peers send. */
+const VERIFICATIONS_PER_SECOND = 2000
+
+/** Where a message came from or goes to: an endpoint of the network, or the relay. */
+export type CheckPath = Endpoint | 'relay'
+
+export type DropReason =
+  | 'malformed'
+  | 'not-asked'
+  | 'unknown-user'
+  | 'not-authentic'
+  | 'too-many'
+  | 'refused'
+
+export type Received =
+  /** A member checks the path: `answer` goes back by it. */
+  | { readonly kind: 'request'; readonly device: DeviceId; readonly answer: Uint8Array }
+  /** A member answered; `mapped` is as what it saw us, unless by the relay. */
+  | {
+      readonly kind: 'answer'
+      readonly device: DeviceId
+      readonly path: CheckPath
+      readonly roundTripMs: number
+      readonly mapped: Endpoint | undefined
+    }
+  /** A STUN server answered. */
+  | { readonly kind: 'mapped'; readonly server: Endpoint; readonly mapped: Endpoint }
+  | { readonly kind: 'dropped'; readonly reason: DropReason }
+
+export interface Checks {
+  /** The members whose checks are answered. One whose WireGuard key is unusable is left out. */
+  setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void
+  /** A request to a member, to be sent by `path`; undefined if there is no such member. */
+  request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined
+  /** A request without credentials, to a STUN server. */
+  ask(server: Endpoint, nowMs: number): Uint8Array
+  /** Total: whatever is no message for us is dropped, with the reason. */
+  receive(datagram: Uint8Array, from: CheckPath, nowMs: number): Received
+}
+
+interface Member {
+  readonly device: DeviceId
+  readonly address: RelayAddress
+  readonly wireguardKey: AgreementPublicKey
+  readonly key: Uint8Array
+}
+
+interface Transaction {
+  /** Undefined: a STUN server. */
+  readonly member: Member | undefined
+  readonly path: CheckPath
+  readonly sentMs: number
+}
+
+export function newChecks(options: {
+  readonly device: DeviceId
+  readonly wireguardKey: AgreementKeyPair
+  random(length: number): Uint8Array
+}): Checks {
+  return new MemberChecks(options)
+}
+
+class MemberChecks implements Checks {
+  readonly #own: RelayAddress
+  readonly #keys: AgreementKeyPair
+  readonly #random: (length: number) => Uint8Array
+  readonly #verifications: Bucket = newBucket(VERIFICATIONS_PER_SECOND, VERIFICATIONS_PER_SECOND)
+  /** In the order in which they were sent. */
+  readonly #transactions = new Map<string, Transaction>()
+  #members: ReadonlyMap<DeviceId, Member> = new Map()
+  #byAddress: ReadonlyMap<RelayAddress, Member> = new Map()
+
+  constructor(options: Parameters<typeof newChecks>[0]) {
+    this.#own = relayAddressOf(options.device)
+    this.#keys = options.wireguardKey
+    this.#random = options.random
+  }
+
+  setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void {
+    const members = [...peers].flatMap(([device, wireguardKey]) => {
+      const known = this.#members.get(device)
+      if (known !== undefined && toHex(known.wireguardKey) === toHex(wireguardKey)) return [known]
+      return this.#memberOf(device, wireguardKey)
+    })
+    this.#members = new Map(members.map((member) => [member.device, member]))
+    this.#byAddress = new Map(members.map((member) => [member.address, member]))
+  }
+
+  #memberOf(device: DeviceId, wireguardKey: AgreementPublicKey): Member[] {
+    try {
+      const secret = sharedSecret(this.#keys.privateKey, wireguardKey)
+      const key = hkdfSha256(secret, new Uint8Array(0), KEY_INFO, 32)
+      return [{ device, address: relayAddressOf(device), wireguardKey, key }]
+    } catch (error) {
+      // A key of small order: WireGuard will not speak to it either.
+      if (error instanceof Error && 'code' in error && error.code === 'ERR_KEY') return []
+      throw error
+    }
+  }
+
+  request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined {
+    const member = this.#members.get(device)
+    if (member === undefined) return undefined
+    const username = `${member.address}:${this.#own}`
+    const transactionId = this.#begin({ member, path, sentMs: nowMs })
+    return encodeStun({ kind: 'request', transactionId, username }, member.key)
+  }
+
+  ask(server: Endpoint, nowMs: number): Uint8Array {
+    const transactionId = this.#begin({ member: undefined, path: server, sentMs: nowMs })
+    return encodeStun({ kind: 'request', transactionId })
+  }
+
+  #begin(transaction: Transaction): Uint8Array {
+    for (const [id, { sentMs }] of this.#transactions) {
+      if (transaction.sentMs - sentMs < TRANSACTION_MS) break
+      this.#transactions.delete(id)
+    }
+    const transactionId = this.#random(TRANSACTION_ID_BYTES)
+    this.#transactions.set(toHex(transactionId), transaction)
+    return transactionId
+  }
+
+  receive(datagram: Uint8Array, from: CheckPath, nowMs: number): Received {
+    try {
+      const message = parseStun(datagram)
+      if (message.kind === 'request') return this.#requested(datagram, message, from, nowMs)
+      if (message.kind === 'success') return this.#answered(datagram, message, from, nowMs)
+      return { kind: 'dropped', reason: 'refused' }
+    } catch (error) {
+      if (error instanceof MalformedError) return { kind: 'dropped', reason: 'malformed' }
+      throw error
+    }
+  }
+
+  #requested(
+    datagram: Uint8Array,
+    { username = '', unknownRequired, transactionId }: ReceivedStun,
+    from: CheckPath,
+    nowMs: number,
+  ): Received {
+    const [receiver, sender = ''] = username.split(':')
+    const member = receiver === this.#own ? this.#byAddress.get(sender) : undefined
+    if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
+    const fault = this.#faultIn(datagram, member, unknownRequired, nowMs)
+    if (fault !== undefined) return { kind: 'dropped', reason: fault }
+    const seen = from === 'relay' ? {} : { mappedAddress: from }
+    const answer = encodeStun({ kind: 'success', transactionId, ...seen }, member.key)
+    return { kind: 'request', device: member.device, answer }
+  }
+
+  /** Of an answer that comes from elsewhere than the request went the path is not proved
+   *  (RFC 8445 §7.2.5.2.1). */
+  #answered(
+    datagram: Uint8Array,
+    { transactionId, unknownRequired, mappedAddress }: ReceivedStun,
+    from: CheckPath,
+    nowMs: number,
+  ): Received {
+    const id = toHex(transactionId)
+    const transaction = this.#transactions.get(id)
+    if (transaction === undefined || !isSamePath(transaction.path, from)) {
+      return { kind: 'dropped', reason: 'not-asked' }
+    }
+    const { member, path, sentMs } = transaction
+    if (member === undefined) {
+      this.#transactions.delete(id)
+      if (mappedAddress === undefined || path === 'relay') {
+        return { kind: 'dropped', reason: 'malformed' }
+      }
+      return { kind: 'mapped', server: path, mapped: mappedAddress }
+    }
+    const fault = this.#faultIn(datagram, member, unknownRequired, nowMs)
+    if (fault !== undefined) return { kind: 'dropped', reason: fault }
+    this.#transactions.delete(id)
+    if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
+    const roundTripMs = nowMs - sentMs
+    return { kind: 'answer', device: member.device, path, roundTripMs, mapped: mappedAddress }
+  }
+
+  #faultIn(
+    datagram: Uint8Array,
+    member: Member,
+    unknownRequired: readonly number[],
+    nowMs: number,
+  ): DropReason | undefined {
+    if (!this.#verifications.take(nowMs)) return 'too-many'
+    if (!verifyIntegrity(datagram, member.key)) return 'not-authentic'
+    return unknownRequired.length > 0 ? 'refused' : undefined
+  }
+}
+
+function isSamePath(a: CheckPath, b: CheckPath): boolean {
+  return a === 'relay' || b === 'relay' ? a === b : sameEndpoint(a, b)
+}

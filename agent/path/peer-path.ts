@@ -1,0 +1,280 @@
+/** The paths to one peer: its machine, its handshake order and its loopback socket, and what the actions
+ *  of the machine do. */
+import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import { unreachable } from '../../protocol/errors.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
+import {
+  completed,
+  type HandshakeState,
+  incoming,
+  initialHandshake,
+  outgoing,
+  repeat,
+  repeatDueMs,
+  repeatNow,
+  wireguardMessage,
+} from './handshake.ts'
+import { type PathAction, type PathInput, step } from './machine.ts'
+import {
+  holdMs,
+  initialState,
+  isSessionUp,
+  type PathState,
+  type PathStatus,
+  routeOf,
+  statusOf,
+} from './path-state.ts'
+import type { PathPeer } from './paths.ts'
+import { openPeerTunnel, type PeerTunnel } from './peer-tunnel.ts'
+import type { RelayCarrier } from './relay-carrier.ts'
+import { nextTickMs } from './settle.ts'
+
+/** The machine hears of a stream of datagrams so often, milliseconds: it need not see each. */
+const FEED_SPACING_MS = 50
+/** Looks at WireGuard after a handshake message passed, milliseconds: it may be done now. */
+const LOOKS_MS = [20, 100, 300]
+
+/** What a peer's paths use of the shell they live in. */
+export interface PathContext {
+  readonly tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer'>
+  readonly listenPort: number
+  readonly clock: Clock
+  readonly log: Log
+  /** A check to the peer by an endpoint, or by the relay (then false where no relay took it). */
+  sendCheck(peer: PathPeer, path: Endpoint | 'relay'): boolean
+  sendDirect(datagram: Uint8Array, to: Endpoint): void
+  sendRelayed(peer: PathPeer, datagram: Uint8Array): boolean
+  sendPunch(peer: PathPeer): void
+  /** WireGuard's state is looked at again after so many milliseconds. */
+  lookSoon(afterMs: number): void
+  onStatus(peer: PathPeer, status: PathStatus): void
+}
+
+export class PeerPath {
+  readonly #context: PathContext
+  readonly #carrier: RelayCarrier
+  readonly #tunnel: PeerTunnel
+  readonly #inputs: PathInput[] = []
+  readonly #fedMs = new Map<string, number>()
+  #peer: PathPeer
+  #state: PathState
+  #handshake: HandshakeState
+  #timer: Cancellable | undefined
+  #told: PathStatus
+  #handshakeSeen = { second: 0, atMs: -Infinity }
+  #isStepping = false
+  #isClosed = false
+
+  constructor(context: PathContext, peer: PathPeer, carrier: RelayCarrier, initiates: boolean) {
+    const nowMs = context.clock.monotonicMs()
+    this.#context = context
+    this.#carrier = carrier
+    this.#tunnel = openPeerTunnel(context.tunnel, peer, context.log)
+    this.#peer = peer
+    this.#state = initialState(initiates, peer.candidates, nowMs)
+    this.#handshake = initialHandshake(initiates)
+    this.#told = statusOf(this.#state, nowMs)
+  }
+
+  get peer(): PathPeer {
+    return this.#peer
+  }
+
+  get status(): PathStatus {
+    return statusOf(this.#state, this.#nowMs())
+  }
+
+  get isIdle(): boolean {
+    return this.#state.phase.kind === 'idle'
+  }
+
+  /** WireGuard's endpoint as it should be. */
+  get endpoint(): Endpoint {
+    return this.#state.told ?? this.#carrier.endpoint
+  }
+
+  start(): void {
+    this.#tunnel.use(this.#carrier.endpoint)
+    this.give({ kind: 'tick' })
+  }
+
+  update(peer: PathPeer): void {
+    this.#peer = peer
+    this.give({ kind: 'peer-candidates', candidates: peer.candidates })
+  }
+
+  /** One step of the machine for each input, in order, also for those that its own actions cause. */
+  give(input: PathInput): void {
+    this.#inputs.push(input)
+    if (this.#isStepping || this.#isClosed) return
+    this.#isStepping = true
+    for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
+      const nowMs = this.#nowMs()
+      const hadRelay = this.#state.relay.available
+      const { state, actions } = step(this.#state, next, nowMs)
+      this.#state = state
+      if (isGoodNews(next) || (state.relay.available && !hadRelay))
+        this.#handshake = repeatNow(this.#handshake, nowMs)
+      for (const action of actions) this.#act(action)
+    }
+    this.#isStepping = false
+    this.#repeatHandshake()
+    this.#tellStatus()
+    this.#schedule()
+  }
+
+  /** WireGuard's `datagram` for the peer reached the loopback socket. */
+  fromWireGuard(datagram: Uint8Array): void {
+    if (this.#isClosed) return
+    const message = wireguardMessage(datagram)
+    const { state, send } = outgoing(this.#handshake, datagram, this.#nowMs(), holdMs(this.#state))
+    this.#handshake = state
+    if (send) this.#forward(datagram)
+    if (message === 'initiation' || message === 'response') this.#lookSoon()
+    if (message !== 'unknown' && message !== 'cookie') {
+      this.#feed({ kind: 'wireguard-sent', message }, message)
+    }
+  }
+
+  /** The peer's WireGuard `datagram` came by the relay. */
+  fromRelay(datagram: Uint8Array): void {
+    if (this.#isClosed) return
+    const taken = incoming(this.#handshake, datagram, this.#nowMs())
+    this.#handshake = taken.state
+    if (taken.reply !== undefined) this.#context.sendRelayed(this.#peer, taken.reply)
+    if (taken.inject) this.#carrier.inject(datagram)
+    if (!isSessionUp(this.#state, this.#nowMs())) this.#lookSoon()
+    this.#feed({ kind: 'relayed-datagram' }, 'relayed')
+  }
+
+  /** What WireGuard shows of the peer. */
+  seen(stats: TunnelPeerStats): void {
+    const endpoint = sameEndpoint(stats.endpoint, this.#carrier.endpoint)
+      ? undefined
+      : stats.endpoint
+    const handshakeMs = this.#handshakeMs(stats)
+    if (handshakeMs > this.#state.session.upMs) this.#handshake = completed(this.#handshake)
+    const { receivedBytes, sentBytes } = stats
+    this.give({ kind: 'tunnel', handshakeMs, receivedBytes, sentBytes, endpoint })
+  }
+
+  /** Resolves when the tunnel has nothing more to do for the peer. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#timer?.cancel()
+    this.#carrier.close()
+    await this.#tunnel.close()
+  }
+
+  #nowMs(): number {
+    return this.#context.clock.monotonicMs()
+  }
+
+  /** WireGuard tells whole seconds of the wall's clock: taken over once, when they change. */
+  #handshakeMs({ latestHandshake }: TunnelPeerStats): number {
+    if (latestHandshake === 0) return -Infinity
+    if (latestHandshake !== this.#handshakeSeen.second) {
+      const agoSeconds = Math.max(0, this.#context.clock.now() - latestHandshake)
+      const atMs = this.#nowMs() - agoSeconds * 1000
+      this.#handshakeSeen = { second: latestHandshake, atMs }
+    }
+    return this.#handshakeSeen.atMs
+  }
+
+  #feed(input: PathInput, stream: string): void {
+    const nowMs = this.#nowMs()
+    if (nowMs - (this.#fedMs.get(stream) ?? -Infinity) < FEED_SPACING_MS) {
+      this.#repeatHandshake()
+      this.#schedule()
+      return
+    }
+    this.#fedMs.set(stream, nowMs)
+    this.give(input)
+  }
+
+  #act(action: PathAction): void {
+    switch (action.kind) {
+      case 'send-check':
+        this.#context.sendCheck(this.#peer, action.endpoint)
+        break
+      case 'send-relay-check':
+        this.give({ kind: 'relay', available: this.#context.sendCheck(this.#peer, 'relay') })
+        break
+      case 'send-punch':
+        this.#context.sendPunch(this.#peer)
+        break
+      case 'use-direct':
+        this.#tunnel.use(action.endpoint)
+        break
+      case 'use-relay':
+        this.#tunnel.use(this.#carrier.endpoint)
+        break
+      case 'wake':
+        this.#tunnel.wake(() => this.give({ kind: 'woken' }))
+        break
+      case 'rest':
+        this.#tunnel.rest(action.restart)
+        break
+      case 'restart-peer':
+        this.#tunnel.restart()
+        break
+      default:
+        unreachable(action)
+    }
+  }
+
+  #forward(datagram: Uint8Array): void {
+    const route = routeOf(this.#state)
+    if (route.kind === 'direct') this.#context.sendDirect(datagram, route.endpoint)
+    if (route.kind === 'relay') this.#relay(datagram)
+  }
+
+  #relay(datagram: Uint8Array): void {
+    const available = this.#context.sendRelayed(this.#peer, datagram)
+    if (available !== this.#state.relay.available) this.give({ kind: 'relay', available })
+  }
+
+  /** A repeated initiation takes every way there is; the responder drops what it knows. */
+  #repeatHandshake(): void {
+    const { state, send, isRepeated } = repeat(this.#handshake, this.#nowMs())
+    this.#handshake = state
+    if (send === undefined) return
+    this.#forward(send)
+    if (isRepeated && routeOf(this.#state).kind === 'direct' && this.#state.relay.available) {
+      this.#context.sendRelayed(this.#peer, send)
+    }
+    this.#lookSoon()
+  }
+
+  #lookSoon(): void {
+    for (const afterMs of LOOKS_MS) this.#context.lookSoon(afterMs)
+  }
+
+  #tellStatus(): void {
+    const { status } = this
+    const isSame =
+      status.kind === this.#told.kind &&
+      (status.kind !== 'direct' ||
+        (this.#told.kind === 'direct' && sameEndpoint(status.endpoint, this.#told.endpoint)))
+    if (isSame) return
+    this.#told = status
+    this.#context.onStatus(this.#peer, status)
+  }
+
+  #schedule(): void {
+    this.#timer?.cancel()
+    const nowMs = this.#nowMs()
+    const nextMs = Math.min(nextTickMs(this.#state, nowMs), repeatDueMs(this.#handshake))
+    if (this.#isClosed || !Number.isFinite(nextMs)) return
+    this.#timer = this.#context.clock.after(Math.max(1, Math.ceil(nextMs - nowMs)), () =>
+      this.give({ kind: 'tick' }),
+    )
+  }
+}
+
+/** The peer or a path to it has appeared: an initiation that was lost is worth repeating now. */
+function isGoodNews({ kind }: PathInput): boolean {
+  return ['check-answered', 'relay-check-answered', 'relay-check-received'].includes(kind)
+}

@@ -1,0 +1,70 @@
+/** Looks at WireGuard's state: often while peers are active, seldom while all are idle, and soon when
+ *  something is expected. One look at a time. */
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import type { Log } from '../../protocol/log.ts'
+import { explain } from '../errors.ts'
+import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
+
+/** Milliseconds between looks. One of a thousand peers takes wireguard-go 6 ms. */
+const ACTIVE_MS = 1000
+const IDLE_MS = 5000
+/** Looks that are asked for are no closer than this, milliseconds. */
+const SPACING_MS = 20
+
+export interface TunnelLooks {
+  /** A look within so many milliseconds, or little later. */
+  soon(afterMs: number): void
+  close(): Promise<void>
+}
+
+export function startLooks(options: {
+  readonly tunnel: Pick<Tunnel, 'stats'>
+  readonly clock: Clock
+  readonly log: Log
+  isActive(): boolean
+  onStats(stats: readonly TunnelPeerStats[]): void
+}): TunnelLooks {
+  const { clock, log, tunnel } = options
+  let timer: Cancellable | undefined
+  let looking: Promise<void> | undefined
+  let isClosed = false
+  /** Moments at which a look is wanted. */
+  let wanted: number[] = []
+
+  const look = async (): Promise<void> => {
+    try {
+      const stats = await tunnel.stats()
+      if (!isClosed) options.onStats(stats)
+    } catch (error) {
+      log('debug', 'tunnel.look-failed', { reason: explain(error) })
+    }
+    looking = undefined
+    schedule(options.isActive() ? ACTIVE_MS : IDLE_MS)
+  }
+  const begin = (): void => {
+    const nowMs = clock.monotonicMs()
+    wanted = wanted.filter((momentMs) => momentMs > nowMs)
+    looking = look()
+  }
+  const schedule = (regularMs: number): void => {
+    timer?.cancel()
+    if (isClosed || looking !== undefined) return
+    const nowMs = clock.monotonicMs()
+    const nextMs = Math.min(nowMs + regularMs, ...wanted)
+    timer = clock.after(Math.max(SPACING_MS, Math.ceil(nextMs - nowMs)), begin)
+  }
+  schedule(ACTIVE_MS)
+  return {
+    soon: (afterMs) => {
+      const momentMs = clock.monotonicMs() + afterMs
+      if (wanted.some((other) => Math.abs(other - momentMs) < SPACING_MS)) return
+      wanted = [...wanted, momentMs]
+      schedule(ACTIVE_MS)
+    },
+    close: async () => {
+      isClosed = true
+      timer?.cancel()
+      await looking
+    },
+  }
+}
