@@ -7,7 +7,7 @@ import { randomBytes } from '../crypto/random.ts'
 import { registryCommand } from './command-line.ts'
 import { type Config, ConfigError } from './config.ts'
 import { createLog } from './log.ts'
-import { type Registry, startRegistry } from './start.ts'
+import type { Registry } from './start.ts'
 import { StoreError } from './store/store.ts'
 import { systemClock } from './system-clock.ts'
 
@@ -16,6 +16,8 @@ const STOP_MS = 2_500
 
 async function run(config: Config): Promise<void> {
   const log = createLog(config.logLevel)
+  // Only now: what a wrong option or --help needs is loaded in a fraction of the time.
+  const { startRegistry } = await import('./start.ts')
   const registry = await startRegistry(config, {
     version,
     clock: systemClock,
@@ -27,10 +29,11 @@ async function run(config: Config): Promise<void> {
     },
   })
   log('info', 'registry.started', { version, publicUrl: registry.publicUrl })
-  say(`Nexodus registry ${version} at ${registry.publicUrl}`)
+  const welcome = [`Nexodus registry ${version} at ${registry.publicUrl}`]
   if (registry.setupUrl !== undefined) {
-    say(`Set up the first user within 15 minutes: ${registry.setupUrl}`)
+    welcome.push(`Set up the first user within 15 minutes: ${registry.setupUrl}`)
   }
+  process.stdout.write(`${welcome.join('\n')}\n`)
   stopOnSignals(registry)
 }
 
@@ -45,10 +48,6 @@ function stopOnSignals(registry: Registry): void {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-}
-
-function say(line: string): void {
-  process.stdout.write(`${line}\n`)
 }
 
 /** One line for what the operator can mend; the stack for what only we can. */

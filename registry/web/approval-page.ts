@@ -19,7 +19,7 @@ export function renderCodeEntry(
 ${error !== undefined && notice('error', error)}
 <form method="get" action="/device" class="stack">
 <label>Code shown on the device
-<input name="user_code" class="usercode" value="${code ?? ''}" required maxlength="32" placeholder="XXXX-XXXX" autocomplete="off" autocapitalize="characters" spellcheck="false" autofocus></label>
+<input name="code" class="usercode" value="${code ?? ''}" required maxlength="32" placeholder="XXXX-XXXX" autocomplete="off" autocapitalize="characters" spellcheck="false" autofocus></label>
 <button class="primary">Continue</button>
 </form>
 </section>`,

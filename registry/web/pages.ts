@@ -61,7 +61,7 @@ function showPending(
   { identity, directories }: PageParts,
 ): RequestHandler {
   return forUsers(identity, async (request, response, who) => {
-    const code = request.query['user_code']
+    const code = request.query['code']
     if (typeof code !== 'string' || code === '') return sendPage(response, renderCodeEntry(who, {}))
     const pending = await directories.approvals.find(code)
     if (pending === undefined)

@@ -7,6 +7,10 @@ export interface Browser {
   open(path: string): Promise<BrowserPage>
   /** Sends a form as the browser sends one of the registry's own pages. */
   submit(path: string, fields: Readonly<Record<string, string>>): Promise<BrowserPage>
+  /** The value of a cookie it holds, with or without the prefix `__Host-`. */
+  cookie(name: string): string | undefined
+  /** Puts a cookie in as if the registry had set it. */
+  plant(name: string, value: string): void
   /** The same requests with the cookies, for what a page does not do; no redirect is followed. */
   fetch(path: string, init?: RequestInit): Promise<Response>
 }
@@ -46,12 +50,16 @@ function cookieJar() {
         const name = pair.slice(0, at)
         const value = pair.slice(at + 1)
         const path = attribute('path') ?? '/'
-        const key = `${url.host} ${name} ${path}`
+        const cookie = { host: url.host, name, value, path }
         const expires = Date.parse(attribute('expires') ?? '')
-        if (attribute('max-age') === '0' || expires <= Date.now()) cookies.delete(key)
-        else cookies.set(key, { host: url.host, name, value, path })
+        if (attribute('max-age') === '0' || expires <= Date.now()) cookies.delete(keyOf(cookie))
+        else cookies.set(keyOf(cookie), cookie)
       }
     },
+    set: (cookie: Cookie) => void cookies.set(keyOf(cookie), cookie),
+    value: (wanted: string) =>
+      [...cookies.values()].find(({ name }) => name === wanted || name === `__Host-${wanted}`)
+        ?.value,
     header(url: URL): string {
       return [...cookies.values()]
         .filter(({ host, path }) => host === url.host && isUnder(url.pathname, path))
@@ -59,6 +67,10 @@ function cookieJar() {
         .join('; ')
     },
   }
+}
+
+function keyOf({ host, name, path }: Cookie): string {
+  return `${host} ${name} ${path}`
 }
 
 function isUnder(pathname: string, path: string): boolean {
@@ -102,6 +114,8 @@ export function openBrowser(baseUrl: string): Browser {
         body: new URLSearchParams(fields),
       })
     },
+    cookie: (name) => jar.value(name),
+    plant: (name, value) => jar.set({ host: new URL(origin).host, name, value, path: '/' }),
     fetch: (path, init) => request(new URL(path, origin), init),
   }
 }

@@ -1,0 +1,141 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { IssuerConfig } from '../../../registry/config.ts'
+import {
+  type Browser,
+  type BrowserPage,
+  messageOf,
+  openBrowser,
+  organizationsOf,
+} from '../../../simulations/lab/login.ts'
+import { ISSUER_CLIENT } from '../../support/oidc-issuer.ts'
+import {
+  freePort,
+  startTestRegistry,
+  type TestRegistry,
+  temporaryDirectory,
+} from '../../support/registry.ts'
+
+const rule = suite('sign-in with an OpenID provider of one’s own')
+
+type Method = IssuerConfig['clientAuthentication']
+
+interface Site {
+  readonly registry: TestRegistry
+  readonly issuer: string
+  startIssuer(): Promise<ChildProcess>
+}
+
+async function withSite(method: Method, body: (site: Site) => Promise<void>): Promise<void> {
+  const issuerPort = await freePort()
+  const issuer = `http://127.0.0.1:${issuerPort}`
+  const port = await freePort()
+  const directory = await temporaryDirectory()
+  const clientSecretFile = join(directory, 'secret')
+  await writeFile(clientSecretFile, `${ISSUER_CLIENT.secret}\n`)
+  await using registry = await startTestRegistry({
+    stateDirectory: join(directory, 'state'),
+    listen: { host: '127.0.0.1', port },
+    issuer: {
+      url: new URL(issuer),
+      clientId: ISSUER_CLIENT.id,
+      clientSecretFile,
+      clientAuthentication: method,
+      scopes: 'openid email',
+    },
+  })
+  const started: ChildProcess[] = []
+  try {
+    const startIssuer = async () => {
+      const script = fileURLToPath(new URL('../../support/oidc-issuer.ts', import.meta.url))
+      const redirect = `${registry.url}/auth/callback`
+      const child = spawn(process.execPath, [script, String(issuerPort), redirect, method], {
+        stdio: ['ignore', 'pipe', 'ignore'],
+      })
+      started.push(child)
+      await once(child.stdout, 'data')
+      return child
+    }
+    await body({ registry, issuer, startIssuer })
+  } finally {
+    for (const child of started) child.kill('SIGKILL')
+  }
+}
+
+async function signInAs(browser: Browser, subject: string): Promise<BrowserPage> {
+  const form = await browser.open('/login')
+  const action = /action="(\/interaction\/[\w-]+)"/.exec(form.text)?.[1]
+  if (action === undefined) return form
+  return browser.submit(new URL(action, form.url).href, { subject })
+}
+
+for (const method of ['client_secret_post', 'client_secret_basic'] as const) {
+  rule(`signs in and out with ${method}`, () =>
+    withSite(method, async ({ registry, issuer, startIssuer }) => {
+      await startIssuer()
+      assert.is(registry.registry.setupUrl, undefined)
+      const grace = openBrowser(registry.url)
+      const page = await signInAs(grace, 'grace')
+      assert.is(page.url.href, `${registry.url}/`, messageOf(page))
+      assert.match(page.text, 'grace@issuer.example')
+      assert.is((await organizationsOf(grace)).length, 1)
+      const out = await grace.submit('/logout', {})
+      assert.match(out.text, `href="${issuer}/session/end?`)
+    }),
+  )
+}
+
+rule('knows a user again by issuer and subject, and no other user', () =>
+  withSite('client_secret_post', async ({ registry, startIssuer }) => {
+    await startIssuer()
+    const of = async (subject: string) => {
+      const browser = openBrowser(registry.url)
+      await signInAs(browser, subject)
+      return organizationsOf(browser)
+    }
+    const grace = await of('grace')
+    assert.equal(await of('grace'), grace)
+    assert.not.equal(await of('edsger'), grace)
+  }),
+)
+
+rule('serves no provider, password or set-up page of its own', () =>
+  withSite('client_secret_post', async ({ registry }) => {
+    const browser = openBrowser(registry.url)
+    for (const path of [
+      '/oidc/.well-known/openid-configuration',
+      '/setup/x',
+      '/login/x',
+      '/users',
+    ]) {
+      assert.is((await browser.fetch(path)).status, 404, path)
+    }
+  }),
+)
+
+rule('says when the provider cannot be reached, and works as soon as it can', () =>
+  withSite('client_secret_post', async ({ registry, startIssuer }) => {
+    const browser = openBrowser(registry.url)
+    const page = await signInAs(browser, 'grace')
+    assert.is(page.status, 502)
+    assert.match(page.text, 'cannot be reached')
+    await startIssuer()
+    assert.is((await signInAs(browser, 'grace')).url.pathname, '/')
+  }),
+)
+
+rule('says what the provider said when it refuses', () =>
+  withSite('client_secret_post', async ({ registry, startIssuer }) => {
+    await startIssuer()
+    const page = await signInAs(openBrowser(registry.url), '')
+    assert.is(page.status, 400)
+    assert.match(page.text, 'access_denied')
+  }),
+)
+
+rule.run()
