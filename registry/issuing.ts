@@ -192,8 +192,8 @@ class StoredIssuing implements Issuing {
   async #keyOf(organization: OrganizationId, { issuer }: Head): Promise<IssuerKeyPair> {
     const known = this.#issuers.get(issuer.key)
     if (known !== undefined) return known
-    const pairs = await this.keys.issuers(organization)
-    const pair = pairs.find(({ publicKey }) => toBase32(publicKey) === issuer.key)
+    const { current, next } = await this.keys.issuers(organization)
+    const pair = [current, next].find((each) => each && toBase32(each.publicKey) === issuer.key)
     if (pair === undefined) {
       const path = this.keys.issuerPath(organization)
       throw new Refused(
@@ -201,7 +201,7 @@ class StoredIssuing implements Issuing {
         `${path} does not hold the issuer key of organization ${organization} (restore it from a backup)`,
       )
     }
-    if (pair !== pairs[0]) await this.keys.promoteIssuer(organization)
+    if (pair === next) await this.keys.promoteIssuer(organization)
     this.#issuers.set(issuer.key, pair)
     return pair
   }

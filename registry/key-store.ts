@@ -11,11 +11,16 @@ export interface KeyStore {
   rootPath(organization: OrganizationId): string
   issuerPath(organization: OrganizationId): string
   saveRoot(organization: OrganizationId, key: RootKeyPair): Promise<void>
-  /** Keys that may be the organization's issuer: the one in use, and one that a rotation left behind. */
-  issuers(organization: OrganizationId): Promise<readonly IssuerKeyPair[]>
+  /** The issuer key in its place, and one beside it that a rotation has made and not put there yet. */
+  issuers(organization: OrganizationId): Promise<IssuerKeys>
   /** Beside the one in use; `promote` puts it in its place. */
   saveNextIssuer(organization: OrganizationId, key: IssuerKeyPair): Promise<void>
   promoteIssuer(organization: OrganizationId): Promise<void>
+}
+
+export interface IssuerKeys {
+  readonly current: IssuerKeyPair | undefined
+  readonly next: IssuerKeyPair | undefined
 }
 
 const SEED_BYTES = 32
@@ -35,11 +40,8 @@ export async function openKeyStore(stateDirectory: string): Promise<KeyStore> {
     root: (organization) => readPair<'root'>(rootPath(organization)),
     saveRoot: (organization, key) => writeKeyFile(rootPath(organization), seedOf(key)),
     async issuers(organization) {
-      const pairs = [
-        await readPair<'issuer'>(issuerPath(organization)),
-        await readPair<'issuer'>(nextPath(organization)),
-      ]
-      return pairs.filter((pair) => pair !== undefined)
+      const current = await readPair<'issuer'>(issuerPath(organization))
+      return { current, next: await readPair<'issuer'>(nextPath(organization)) }
     },
     saveNextIssuer: (organization, key) => writeKeyFile(nextPath(organization), seedOf(key)),
     async promoteIssuer(organization) {
