@@ -102,7 +102,7 @@ function monitorEnd(child: ChildProcess, onLine: (line: string) => void): Promis
   child.stderr?.resume()
   return new Promise((resolve) => {
     child.once('error', (error) => resolve(error.message))
-    child.once('close', (status, signal) => resolve(`ip monitor ended with ${status ?? signal}`))
+    child.once('exit', (status, signal) => resolve(`ip monitor ended with ${status ?? signal}`))
   })
 }
 

@@ -21,7 +21,7 @@ export async function startTunnel(options: TunnelOptions): Promise<Tunnel> {
   if (!isInterfaceName(interfaceName)) {
     throw new TunnelError(
       'ERR_TUNNEL_NAME_INVALID',
-      `interface name "${interfaceName}" is not one (1 to 15 of letters, digits and _ = + . -)`,
+      `interface name ${JSON.stringify(interfaceName)} is not one (1 to 15 of letters, digits and _ = + . -)`,
     )
   }
   if (!hasNetAdmin()) {

@@ -1,9 +1,15 @@
 /** Two network namespaces joined by a cable, for tests of what the host's kernel does. */
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { promisify } from 'node:util'
 import { type Commands, commandsOf } from '../../../agent/host/run.ts'
 
 const execute = promisify(execFile)
+const made = new Set<string>()
+// A test that is stopped for its time limit, or throws outside its rules, leaves none behind.
+process.once('SIGTERM', () => process.exit(143))
+process.once('exit', () => {
+  for (const name of made) execFileSync('ip', ['netns', 'delete', name])
+})
 
 export interface Namespace extends AsyncDisposable {
   readonly name: string
@@ -37,6 +43,7 @@ export async function joinedNamespaces(): Promise<readonly [Namespace, Namespace
 async function namespace(letter: string, number: number): Promise<Namespace> {
   const name = `nxt-${process.pid}-${letter}`
   await execute('ip', ['netns', 'add', name])
+  made.add(name)
   const prefix = ['ip', 'netns', 'exec', name]
   const sh = async (command: string): Promise<string> => {
     const { stdout } = await execute('ip', ['netns', 'exec', name, 'sh', '-ec', command])
@@ -63,6 +70,7 @@ async function namespace(letter: string, number: number): Promise<Namespace> {
     async [Symbol.asyncDispose]() {
       for (const pid of await processes()) process.kill(pid, 'SIGKILL')
       await execute('ip', ['netns', 'delete', name])
+      made.delete(name)
     },
   }
 }
