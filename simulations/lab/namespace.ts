@@ -1,0 +1,176 @@
+/** A network namespace: a host of the laboratory. Commands run in it; what they start ends with it. */
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
+import { createWriteStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+
+export interface Output {
+  readonly stdout: string
+  readonly stderr: string
+  readonly status: number
+}
+
+/** A process that lasts, its output line by line and in a file. */
+export interface Running {
+  readonly child: ChildProcess
+  readonly lines: readonly string[]
+  /** The first line that matches, one printed before included. Throws with the last lines when none comes. */
+  waitFor(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>
+  /** Resolves when it has ended. */
+  stop(signal?: NodeJS.Signals): Promise<void>
+  readonly ended: Promise<number>
+}
+
+const ENV = { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
+
+/** Runs a command of this host. Throws with its stderr unless it ends with status 0. */
+export function run(command: string, args: readonly string[], input = ''): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = execFile(
+      command,
+      [...args],
+      { env: ENV, timeout: 60_000, maxBuffer: 64 << 20 },
+      (error, stdout, stderr) => {
+        if (error === null) resolve(stdout)
+        else
+          reject(
+            new Error(
+              `${command} ${args.join(' ').slice(0, 200)}: ${stderr.trim() || error.message}`,
+            ),
+          )
+      },
+    )
+    child.stdin?.on('error', () => undefined)
+    child.stdin?.end(input)
+  })
+}
+
+export class Namespace {
+  readonly name: string
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  /** Throws with stderr unless the command ends with status 0. */
+  exec(command: string, ...args: readonly string[]): Promise<string> {
+    return run('ip', ['netns', 'exec', this.name, command, ...args])
+  }
+
+  /** As `exec`, but whatever the status. */
+  attempt(command: string, ...args: readonly string[]): Promise<Output> {
+    return new Promise((resolve) => {
+      execFile(
+        'ip',
+        ['netns', 'exec', this.name, command, ...args],
+        { env: ENV, maxBuffer: 64 << 20 },
+        (error, stdout, stderr) => {
+          const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+          resolve({ stdout, stderr, status })
+        },
+      )
+    })
+  }
+
+  /** Many lines for `ip -batch -`, or rules for `nft -f -`, in one process. */
+  async batch(kind: 'ip' | 'nft', lines: readonly string[]): Promise<void> {
+    if (lines.length === 0) return
+    const command = kind === 'ip' ? ['ip', '-batch', '-'] : ['nft', '-f', '-']
+    await run('ip', ['netns', 'exec', this.name, ...command], `${lines.join('\n')}\n`)
+  }
+
+  spawn(
+    logFile: string,
+    command: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Running {
+    const child = spawn('ip', ['netns', 'exec', this.name, command, ...args], {
+      env: { ...ENV, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    return watch(child, logFile, command)
+  }
+
+  /** Kills whatever runs in it and removes it; synchronous, so that it also works while dying. */
+  remove(): void {
+    try {
+      const pids = execFileSync('ip', ['netns', 'pids', this.name], {
+        encoding: 'utf8',
+        env: ENV,
+      }).trim()
+      for (const pid of pids === '' ? [] : pids.split('\n')) kill(Number(pid))
+      execFileSync('ip', ['netns', 'del', this.name], { env: ENV, stdio: 'ignore' })
+    } catch (error) {
+      // Gone already: somebody else has removed it.
+      if (!(error instanceof Error)) throw error
+    }
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+  }
+}
+
+function watch(child: ChildProcess, logFile: string, command: string): Running {
+  const lines: string[] = []
+  const waiting = new Set<() => void>()
+  const file = createWriteStream(logFile, { flags: 'a' })
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream === null) continue
+    createInterface({ input: stream }).on('line', (line) => {
+      lines.push(line)
+      file.write(`${line}\n`)
+      for (const each of waiting) each()
+    })
+  }
+  const ended = new Promise<number>((resolve) => {
+    child.once('close', (status) => {
+      file.end()
+      resolve(status ?? 1)
+      for (const each of waiting) each()
+    })
+  })
+  let isEnded = false
+  void ended.then(() => {
+    isEnded = true
+  })
+  return {
+    child,
+    lines,
+    ended,
+    waitFor: (pattern, timeoutMs = 20_000) =>
+      new Promise((resolve, reject) => {
+        const fail = (why: string): void => {
+          waiting.delete(look)
+          clearTimeout(timer)
+          reject(
+            new Error(
+              `${command}: ${why} before ${pattern}; last lines:\n${lines.slice(-12).join('\n')}`,
+            ),
+          )
+        }
+        const timer = setTimeout(() => fail(`nothing for ${timeoutMs} ms`), timeoutMs)
+        const look = (): void => {
+          for (const line of lines) {
+            const match = pattern.exec(line)
+            if (match === null) continue
+            waiting.delete(look)
+            clearTimeout(timer)
+            resolve(match)
+            return
+          }
+          if (isEnded) fail('ended')
+        }
+        waiting.add(look)
+        look()
+      }),
+    stop: async (signal = 'SIGTERM') => {
+      child.kill(signal)
+      await ended
+    },
+  }
+}
