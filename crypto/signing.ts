@@ -1,6 +1,7 @@
 /** Ed25519 (RFC 8032), keys branded by role. Node signs and verifies; every public key that enters
- *  passes noble's strict point check once, because Node accepts small-order keys, with which one fixed
- *  signature verifies for every message. */
+ *  passes noble's strict point check once: with a key of small order or in a second encoding, which Node
+ *  imports without a word, OpenSSL 3.0 takes one fixed signature for every message (3.5 does not; nothing
+ *  here depends on it). */
 import {
   createPublicKey,
   type KeyObject,
