@@ -11,16 +11,19 @@ const NOTHING = new Uint8Array(0)
 
 /** Knows the ports of one organization's devices. One for each organization: no frame leaves it. */
 export class RelaySwitchboard {
-  readonly #ports = new Map<RelayAddress, RelayPort>()
+  /** Of each device the open ports, the newest last. */
+  readonly #ports = new Map<RelayAddress, readonly RelayPort[]>()
 
-  /** The newest port of a device replaces an older one. */
+  /** The newest port of a device is the one used. */
   attach(address: RelayAddress, port: RelayPort): void {
-    this.#ports.set(address, port)
+    this.#ports.set(address, [...(this.#ports.get(address) ?? []), port])
   }
 
-  /** Forgets the port, unless a newer one has replaced it. */
+  /** Forgets the port; an older one that is still open is used again. */
   detach(address: RelayAddress, port: RelayPort): void {
-    if (this.#ports.get(address) === port) this.#ports.delete(address)
+    const left = (this.#ports.get(address) ?? []).filter((each) => each !== port)
+    if (left.length > 0) this.#ports.set(address, left)
+    else this.#ports.delete(address)
   }
 
   has(address: RelayAddress): boolean {
@@ -31,8 +34,12 @@ export class RelaySwitchboard {
    *  own port, is an empty datagram: "unreachable here". */
   forward(from: RelayAddress, { peer, datagram }: RelayFrame): void {
     if (datagram.length === 0) return
-    const port = this.#ports.get(peer)
+    const port = this.#ports.get(peer)?.at(-1)
     if (port !== undefined) port.send(encodeRelayFrame({ peer: from, datagram }))
-    else this.#ports.get(from)?.send(encodeRelayFrame({ peer, datagram: NOTHING }))
+    else
+      this.#ports
+        .get(from)
+        ?.at(-1)
+        ?.send(encodeRelayFrame({ peer, datagram: NOTHING }))
   }
 }

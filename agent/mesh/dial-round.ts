@@ -1,4 +1,5 @@
 /** One round of dialling a peer: every way that may work, the better ones a little earlier. */
+import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
 import type { IpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
@@ -122,12 +123,20 @@ async function connect(
 ): Promise<void> {
   if (laterMs > 0) await clock.sleep(laterMs, signal)
   signal.throwIfAborted()
-  // The socket stays bound to the signal it was dialled with: that one must never fire afterwards.
+  await admission.admitted(await dialUnder(address, signal, mesh))
+}
+
+/** The socket stays bound to the signal it is dialled with: that one must never fire afterwards. */
+async function dialUnder(
+  address: Multiaddr,
+  signal: AbortSignal,
+  mesh: MeshNode,
+): Promise<Connection> {
   const dialling = new AbortController()
   const abort = (): void => dialling.abort(signal.reason)
   signal.addEventListener('abort', abort)
   try {
-    await admission.admitted(await mesh.dial(address, dialling.signal))
+    return await mesh.dial(address, dialling.signal)
   } finally {
     signal.removeEventListener('abort', abort)
   }

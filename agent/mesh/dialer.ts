@@ -135,8 +135,16 @@ export class Dialer {
     const { clock, random } = this.#options
     const kept: Kept = {
       target,
-      direct: startRedial(async (failures) => this.#dial(kept, failures), clock, random),
-      circuit: startRedial(async () => dialCircuit(kept.target, this.#options), clock, random),
+      direct: startRedial(
+        async (failures, signal) => this.#dial(kept, failures, signal),
+        clock,
+        random,
+      ),
+      circuit: startRedial(
+        async (_, signal) => dialCircuit(kept.target, { ...this.#options, signal }),
+        clock,
+        random,
+      ),
     }
     this.#kept.set(key, kept)
     kept.direct.hint()
@@ -150,18 +158,18 @@ export class Dialer {
     this.#found.delete(key)
   }
 
-  async #dial(kept: Kept, failures: number): Promise<boolean> {
-    if (await dialDirectly(kept.target, this.#options)) return true
+  async #dial(kept: Kept, failures: number, signal: AbortSignal): Promise<boolean> {
+    if (await dialDirectly(kept.target, { ...this.#options, signal })) return true
     const { peer } = kept.target
     const isLost = linksTo(kept.target, this.#options.links).length === 0
     if (isLost && peer !== undefined && failures % ASK_DHT_EVERY === ASK_DHT_EVERY - 1) {
-      await this.#askDht(peer)
+      await this.#askDht(peer, signal)
     }
     return false
   }
 
-  async #askDht(peer: string): Promise<void> {
-    const { mesh, signal, log } = this.#options
+  async #askDht(peer: string, signal: AbortSignal): Promise<void> {
+    const { mesh, log } = this.#options
     try {
       const { multiaddrs } = await mesh.node.peerRouting.findPeer(peerIdFromString(peer), {
         signal: AbortSignal.any([signal, AbortSignal.timeout(DHT_MS)]),

@@ -98,7 +98,10 @@ export async function createNode(options: NodeOptions): Promise<MeshNode> {
     transportManager: { faultTolerance: 1 },
     transports: [
       tcp({ inboundSocketInactivityTimeout: 90_000, outboundSocketInactivityTimeout: 90_000 }),
-      circuitRelayTransport(),
+      // reservations.ts chooses relays; libp2p's own search would compete with it.
+      circuitRelayTransport({
+        discoveryFilter: { has: () => true, add: () => undefined, remove: () => undefined },
+      }),
     ],
     connectionEncrypters: [noise()],
     streamMuxers: [yamux({ enableKeepAlive: false })], // liveness.ts pings

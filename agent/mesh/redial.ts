@@ -32,14 +32,14 @@ export interface Redial {
 }
 
 /** Tries until `attempt` says that nothing is wanted any more, then waits for `hint` or `lost`.
- *  `attempt` must not reject. */
+ *  `attempt` must not reject; the signal tells it that a better one waits, or that all has ended. */
 export function startRedial(
-  attempt: (failures: number) => Promise<boolean>,
+  attempt: (failures: number, signal: AbortSignal) => Promise<boolean>,
   clock: Clock,
   random: (n: number) => Uint8Array,
 ): Redial {
   let failures = 0
-  let running = false
+  let running: AbortController | undefined
   let hinted = false
   let stopped = false
   let timer: Cancellable | undefined
@@ -49,9 +49,9 @@ export function startRedial(
   }
   const run = (): void => {
     timer = undefined
-    running = true
-    void attempt(failures).then((satisfied) => {
-      running = false
+    running = new AbortController()
+    void attempt(failures, running.signal).then((satisfied) => {
+      running = undefined
       failures = satisfied || hinted ? 0 : failures + 1
       if (hinted) schedule(0)
       else if (!satisfied) schedule(redialDelay(failures, fraction(random)))
@@ -60,18 +60,20 @@ export function startRedial(
   }
   return {
     hint: () => {
-      if (running) hinted = true
-      else schedule(0)
       failures = 0
+      hinted = running !== undefined
+      if (running === undefined) schedule(0)
+      else running.abort(new Error('something better to try'))
     },
     lost: (livedMs) => {
-      if (running || timer !== undefined) return
+      if (running !== undefined || timer !== undefined) return
       if (livedMs < WORKED_MS) failures += 1
       schedule(livedMs < WORKED_MS ? redialDelay(failures, fraction(random)) : AGAIN_MS)
     },
     stop: () => {
       stopped = true
       timer?.cancel()
+      running?.abort(new Error('no more tries'))
     },
   }
 }

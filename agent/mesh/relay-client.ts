@@ -53,6 +53,8 @@ const REMEMBERED = 4096
 
 export class RelayClient {
   readonly #relays = new Map<string, Relay>()
+  /** Ids of connections on which a stream is being opened. */
+  readonly #opening = new Set<string>()
   readonly #undelivered = new Map<DeviceId, Undelivered>()
   readonly #options: RelayClientOptions
   #stopped = false
@@ -71,11 +73,15 @@ export class RelayClient {
 
   /** Opens a relay stream where there should be one; harmless when there is. */
   open(link: Link): void {
-    if (!this.#isWanted(link) || this.#relays.has(link.connection.id)) return
-    this.#start(link).catch((error: unknown) => {
-      this.#options.onFault(link, error)
-      this.#reopen(link)
-    })
+    const { id } = link.connection
+    if (!this.#isWanted(link) || this.#relays.has(id) || this.#opening.has(id)) return
+    this.#opening.add(id)
+    this.#start(link)
+      .catch((error: unknown) => {
+        this.#options.onFault(link, error)
+        this.#reopen(link)
+      })
+      .finally(() => this.#opening.delete(id))
   }
 
   /** On a direct link the one who dialled opens the stream, and both send by it; a relay's client and
@@ -92,7 +98,7 @@ export class RelayClient {
       runOnLimitedConnection: true,
     })
     const id = link.connection.id
-    if (this.#relays.has(id) || this.#stopped) return stream.abort(new Error('not wanted'))
+    if (this.#stopped) return stream.abort(new Error('not wanted'))
     const relay: Relay = {
       link,
       heard: new Map(),

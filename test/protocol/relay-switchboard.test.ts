@@ -62,7 +62,17 @@ rule('sends by the newest port of a device, and keeps it when the older one ends
   board.detach(b, old)
   board.forward(a, { peer: b, datagram: hello })
   assert.equal([old.got, young.got], [[], [`${a}:010203`]])
+})
+
+rule('goes back to an older port of a device when the newest ends', () => {
+  const board = new RelaySwitchboard()
+  const [old, young] = [port(), port()]
+  board.attach(b, old)
+  board.attach(b, young)
   board.detach(b, young)
+  board.forward(a, { peer: b, datagram: hello })
+  assert.equal([old.got, young.got], [[`${a}:010203`], []])
+  board.detach(b, old)
   assert.not(board.has(b))
 })
 

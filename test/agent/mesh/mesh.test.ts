@@ -1,0 +1,155 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { systemClock } from '../../../agent/system-clock.ts'
+import { parseIpAddress } from '../../../protocol/address.ts'
+import { openEnvelope } from '../../../protocol/envelope.ts'
+import { apply } from '../../../protocol/state.ts'
+import { digestOf, syncable } from '../../../protocol/sync.ts'
+import { seconds } from '../../../protocol/time.ts'
+import { testOrganization } from '../../support/organization.ts'
+import { linked, type MeshAgent, startAgent, until } from './mesh-agent.ts'
+
+const now = systemClock.now()
+const acme = testOrganization('acme', now)
+const everybody = acme.stateWith('ant', 'bee', 'cow')
+const rule = suite('mesh over TCP')
+
+const digest = (agent: MeshAgent): string =>
+  Buffer.from(digestOf(syncable(agent.state(), systemClock.now()).keys()).hashes).toString('base64')
+const revoking = (name: string): Uint8Array =>
+  acme.manifest({
+    sequence: 2,
+    revocations: new Map([[acme.device(name).serial, seconds(now + 86_400)]]),
+  })
+
+rule('brings two that were apart to the same state when they meet', async () => {
+  await using stack = new AsyncDisposableStack()
+  const learn = (...news: Uint8Array[]) =>
+    news.reduce((state, bytes) => apply(state, openEnvelope(bytes), now).state, everybody)
+  const [ant, bee, cow] = ['ant', 'bee', 'cow'].map((name) => acme.device(name))
+  assert.ok(ant && bee && cow)
+  const a = stack.use(
+    await startAgent(acme, 'ant', {
+      initial: learn(acme.endpoint(ant, { sequence: 4 }), acme.endpoint(cow, { sequence: 9 })),
+    }),
+  )
+  const b = stack.use(
+    await startAgent(acme, 'bee', {
+      initial: learn(
+        acme.endpoint(bee),
+        acme.endpoint(cow, { sequence: 2 }),
+        acme.certificate(acme.device('dog')),
+        revoking('eel'),
+      ),
+      known: { ant: [a.address()] },
+    }),
+  )
+  const ms = await until('same', () => digest(a) === digest(b))
+  assert.ok(ms < 2500, `${ms} ms`)
+  assert.is(b.state().endpoints.get(cow.id)?.body.sequence, 9)
+  assert.ok([...a.state().memberships.values()].some(({ body }) => body.name === 'dog'))
+})
+
+rule('tells the others by gossip what a sync has taught it', async () => {
+  await using stack = new AsyncDisposableStack()
+  const a = stack.use(await startAgent(acme, 'ant', { initial: everybody }))
+  const known = { ant: [a.address()] }
+  const b = stack.use(await startAgent(acme, 'bee', { initial: everybody, known }))
+  await until('linked', () => linked(a, b) && linked(b, a))
+  await systemClock.sleep(500)
+  const news = openEnvelope(acme.endpoint(acme.device('cow'), { sequence: 5 }))
+  const initial = apply(everybody, news, now).state
+  const c = stack.use(await startAgent(acme, 'cow', { initial, known }))
+  await until('c is linked to a', () => linked(c, a))
+  await until('b knows it from a', () => b.state().endpoints.has(c.device.id))
+})
+
+rule('drops a revoked device at once, everywhere, and lets it in no more', async () => {
+  await using stack = new AsyncDisposableStack()
+  const a = stack.use(await startAgent(acme, 'ant', { initial: everybody }))
+  const b = stack.use(
+    await startAgent(acme, 'bee', { initial: everybody, known: { ant: [a.address()] } }),
+  )
+  const known = { ant: [a.address()], bee: [b.address()] }
+  const c = stack.use(await startAgent(acme, 'cow', { initial: everybody, known }))
+  await until('all linked', () => linked(a, c) && linked(b, c) && linked(a, b))
+  await systemClock.sleep(1200)
+  await a.publish(revoking('cow'))
+  const ms = await until('dropped by both', () => !linked(a, c) && !linked(b, c))
+  assert.ok(ms < 1000, `${ms} ms`)
+  assert.is(a.mesh.sendDatagram(c.device.id, Buffer.from('x')), false)
+  await systemClock.sleep(1500) // it dials again and again
+  assert.equal([linked(a, c), linked(b, c), linked(c, a)], [false, false, false])
+  assert.ok(linked(a, b), 'the others stay connected')
+  await b.publish(acme.endpoint(b.device, { sequence: 6 }))
+  await until('gossip goes on', () => a.state().endpoints.has(b.device.id))
+  assert.not.ok(c.state().endpoints.has(b.device.id), 'the revoked device hears nothing')
+})
+
+rule('connects again to a peer that has restarted', async () => {
+  await using stack = new AsyncDisposableStack()
+  const first = await startAgent(acme, 'ant', { initial: everybody })
+  const listen = first.mesh.multiaddrs()
+  const b = stack.use(
+    await startAgent(acme, 'bee', { initial: everybody, known: { ant: [first.address()] } }),
+  )
+  await until('linked', () => linked(b, first))
+  await first[Symbol.asyncDispose]()
+  await until('noticed', () => b.mesh.connections().length === 0)
+  await systemClock.sleep(700)
+  const again = stack.use(await startAgent(acme, 'ant', { initial: everybody, listen }))
+  const ms = await until('linked again', () => linked(b, again))
+  assert.ok(ms < 3000, `${ms} ms`)
+})
+
+rule('dials at once a peer whose new address an endpoint update tells', async () => {
+  await using stack = new AsyncDisposableStack()
+  const a = stack.use(await startAgent(acme, 'ant', { initial: everybody }))
+  const b = stack.use(await startAgent(acme, 'bee', { initial: everybody }))
+  await systemClock.sleep(100)
+  b.learn(acme.endpoint(a.device, { multiaddrs: a.mesh.multiaddrs() }))
+  const ms = await until('linked', () => linked(b, a))
+  assert.ok(ms < 1000, `${ms} ms`)
+})
+
+rule('carries punches to a peer, and says so when there is no way to it', async () => {
+  await using stack = new AsyncDisposableStack()
+  const a = stack.use(await startAgent(acme, 'ant', { initial: everybody }))
+  const known = { ant: [a.address()] }
+  const b = stack.use(await startAgent(acme, 'bee', { initial: everybody, known }))
+  await until('linked', () => linked(b, a) && linked(a, b))
+  const candidates = [{ kind: 'host', address: parseIpAddress('192.0.2.1'), port: 51820 }] as const
+  assert.ok(await a.mesh.sendPunch(b.device.id, { sequence: 5, candidates }))
+  assert.ok(await a.mesh.sendPunch(b.device.id, { sequence: 4, candidates: [] }))
+  await until('came', () => b.punches.length > 0)
+  await systemClock.sleep(50)
+  assert.equal(b.punches, [{ from: a.device.id, punch: { sequence: 5, candidates } }])
+  assert.is(await a.mesh.sendPunch(acme.device('cow').id, { sequence: 1, candidates }), false)
+})
+
+rule('announces what it listens on, without the peer id and without the overlay', async () => {
+  await using a = await startAgent(acme, 'ant', {
+    initial: everybody,
+    listen: ['/ip4/0.0.0.0/tcp/0', '/ip6/::/tcp/0'],
+  })
+  const own = a.mesh.multiaddrs()
+  assert.ok(own.length > 0 && own.length <= 8)
+  for (const each of own) assert.match(each, /^\/ip[46]\/[0-9a-f.:]+\/tcp\/\d+$/)
+  assert.not.ok(own.some((each) => each.includes('127.0.0.1')) && own.length > 1)
+})
+
+rule('runs nothing any more when it is disposed of', async () => {
+  const a = await startAgent(acme, 'ant', { initial: everybody })
+  const known = { ant: [a.address()] }
+  const b = await startAgent(acme, 'bee', { initial: everybody, known })
+  await until('linked', () => linked(b, a))
+  const start = performance.now()
+  await Promise.all([a[Symbol.asyncDispose](), b[Symbol.asyncDispose]()])
+  const ms = performance.now() - start
+  assert.ok(ms < 1000, `${ms} ms`)
+  const lines = a.lines.length + b.lines.length
+  await systemClock.sleep(1500)
+  assert.is(a.lines.length + b.lines.length, lines)
+})
+
+rule.run()

@@ -1,0 +1,175 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { systemClock } from '../../../agent/system-clock.ts'
+import { generateSigningKeyPair } from '../../../crypto/signing.ts'
+import { encodeRelayFrame, RELAY_PROTOCOL, relayAddressOf } from '../../../protocol/relay.ts'
+import { testOrganization } from '../../support/organization.ts'
+import { linked, type MeshAgent, startAgent, until } from './mesh-agent.ts'
+import { startStranger } from './stranger.ts'
+
+const acme = testOrganization('acme', systemClock.now())
+const everybody = acme.stateWith('ant', 'bee', 'hub')
+const rule = suite('relays over TCP')
+
+const text = (bytes: string): Uint8Array => Buffer.from(bytes)
+const startHub = async (): Promise<MeshAgent> =>
+  startAgent(acme, 'hub', { initial: everybody, relayServer: true })
+/** Ant and bee know the hub and nothing of each other; nobody can dial one that listens nowhere. */
+const startLeaf = async (name: string, hub: MeshAgent, listen: string[] = []): Promise<MeshAgent> =>
+  startAgent(acme, name, { initial: everybody, known: { hub: [hub.address()] }, listen })
+const kinds = (agent: MeshAgent, to: MeshAgent): readonly string[] =>
+  agent.mesh
+    .connections()
+    .filter(({ device }) => device === to.device.id)
+    .map(({ kind }) => kind)
+
+rule('carries datagrams between two members that only a third connects', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startHub())
+  const a = stack.use(await startLeaf('ant', hub))
+  const b = stack.use(await startLeaf('bee', hub))
+  const start = performance.now()
+  await until('a relay is known', () => a.mesh.relays(b.device.id).includes('hub'))
+  await until('sent', () => a.mesh.sendDatagram(b.device.id, text('ping')))
+  await until('came', () => b.datagrams.length > 0)
+  const ms = performance.now() - start
+  assert.equal(b.datagrams[0], { from: a.device.id, text: 'ping' })
+  assert.ok(b.mesh.sendDatagram(a.device.id, text('pong')))
+  await until('answered', () => a.datagrams.length > 0)
+  assert.equal(a.datagrams[0], { from: b.device.id, text: 'pong' })
+  assert.equal(hub.datagrams, [])
+  assert.ok(ms < 2000, `${ms} ms`)
+})
+
+rule('needs no relay between two that are connected, in either direction', async () => {
+  await using stack = new AsyncDisposableStack()
+  const a = stack.use(await startAgent(acme, 'ant', { initial: everybody }))
+  const known = { ant: [a.address()] }
+  const b = stack.use(await startAgent(acme, 'bee', { initial: everybody, known }))
+  await until('both ways', () => {
+    const [there, back] = [a.mesh.relays(b.device.id), b.mesh.relays(a.device.id)]
+    return there.length > 0 && back.length > 0
+  })
+  assert.ok(a.mesh.sendDatagram(b.device.id, text('one')))
+  assert.ok(b.mesh.sendDatagram(a.device.id, text('two')))
+  await until('came', () => a.datagrams.length === 1 && b.datagrams.length === 1)
+  assert.equal([a.mesh.relays(b.device.id), b.mesh.relays(a.device.id)], [['bee'], ['ant']])
+})
+
+rule('does not pass on what is for others unless it is a relay', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startAgent(acme, 'hub', { initial: everybody }))
+  const a = stack.use(await startLeaf('ant', hub))
+  const b = stack.use(await startLeaf('bee', hub))
+  await until('linked', () => linked(a, hub) && linked(b, hub))
+  await systemClock.sleep(300)
+  assert.equal(
+    [a.mesh.relays(b.device.id), a.mesh.sendDatagram(b.device.id, text('x'))],
+    [[], false],
+  )
+  await systemClock.sleep(100)
+  assert.equal(b.datagrams, [])
+})
+
+rule('delivers the newest datagram to a peer that reaches the relay a moment later', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startHub())
+  const a = stack.use(await startLeaf('ant', hub))
+  const bee = acme.device('bee')
+  await until('a relay is known', () => a.mesh.relays(bee.id).includes('hub'))
+  a.mesh.sendDatagram(bee.id, text('old'))
+  a.mesh.sendDatagram(bee.id, text('new'))
+  await until('the hub says that it does not reach it', () => a.mesh.relays(bee.id).length === 0)
+  assert.is(a.mesh.sendDatagram(bee.id, text('newest')), false)
+  const b = stack.use(await startLeaf('bee', hub))
+  await until('came', () => b.datagrams.length > 0)
+  assert.equal(b.datagrams[0], { from: a.device.id, text: 'newest' })
+})
+
+rule('drops what does not fit and never grows its queue', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startHub())
+  const a = stack.use(await startLeaf('ant', hub))
+  const b = stack.use(await startLeaf('bee', hub))
+  await until('a relay is known', () => a.mesh.relays(b.device.id).includes('hub'))
+  await until('proved', () => {
+    b.mesh.sendDatagram(a.device.id, text('x'))
+    return a.datagrams.length > 0
+  })
+  const datagram = new Uint8Array(1400)
+  let taken = 0
+  for (let n = 0; n < 20_000; n++) if (a.mesh.sendDatagram(b.device.id, datagram)) taken += 1
+  assert.ok(taken > 50 && taken < 2000, `${taken} of 20000 taken without waiting`)
+  await until('those came', () => b.datagrams.length >= taken)
+  assert.ok(a.mesh.sendDatagram(b.device.id, datagram), 'and there is room again')
+})
+
+rule(
+  'connects two members by a circuit when neither can dial the other, and gossips over it',
+  async () => {
+    await using stack = new AsyncDisposableStack()
+    const hub = stack.use(await startHub())
+    const a = stack.use(await startLeaf('ant', hub))
+    const b = stack.use(await startLeaf('bee', hub))
+    await until('a place at the relay', () =>
+      [a, b].every((each) => each.mesh.multiaddrs().some((one) => one.endsWith('/p2p-circuit'))),
+    )
+    await until('linked', () => linked(a, b) && linked(b, a))
+    assert.equal(kinds(a, b), ['circuit'])
+    assert.ok(await a.mesh.sendPunch(b.device.id, { sequence: 1, candidates: [] }))
+    await until('punch', () => b.punches.length === 1)
+    await hub[Symbol.asyncDispose]()
+    await until('the circuit ends with its relay', () => !linked(a, b))
+  },
+)
+
+rule('moves from the circuit to a direct connection when one is possible', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startHub())
+  const a = stack.use(await startLeaf('ant', hub))
+  const b = stack.use(await startLeaf('bee', hub, ['/ip4/127.0.0.1/tcp/0']))
+  await b.publish(acme.endpoint(b.device, { multiaddrs: b.mesh.multiaddrs() }))
+  await until(
+    'direct alone',
+    () => kinds(a, b).join() === 'direct' && kinds(b, a).join() === 'direct',
+  )
+  await a.publish(acme.endpoint(a.device, { sequence: 5 }))
+  await until('gossip goes on', () => b.state().endpoints.has(a.device.id))
+})
+
+rule('takes a place at the relay again when the relay has restarted', async () => {
+  await using stack = new AsyncDisposableStack()
+  const first = await startHub()
+  const listen = first.mesh.multiaddrs()
+  const a = stack.use(await startLeaf('ant', first))
+  const hasPlace = (): boolean => a.mesh.multiaddrs().some((each) => each.endsWith('/p2p-circuit'))
+  await until('a place', hasPlace)
+  await first[Symbol.asyncDispose]()
+  await until('lost', () => !hasPlace())
+  stack.use(await startAgent(acme, 'hub', { initial: everybody, relayServer: true, listen }))
+  await until('a place again', hasPlace)
+})
+
+rule('relays nothing for a stranger, or for a member of another organization', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startHub())
+  const a = stack.use(await startLeaf('ant', hub))
+  await until('linked', () => linked(a, hub))
+  const evil = testOrganization('evil', systemClock.now())
+  for (const key of [generateSigningKeyPair<'device'>(), evil.device('spy').key]) {
+    const stranger = stack.use(await startStranger(key))
+    const out = stranger.intrude(hub.address(), async () => undefined)
+    await systemClock.sleep(200)
+    const [connection] = stranger.node.getConnections()
+    const frame = encodeRelayFrame({ peer: relayAddressOf(a.device.id), datagram: text('spam') })
+    connection
+      ?.newStream(RELAY_PROTOCOL)
+      .then((stream) => stream.send(frame))
+      .catch(() => undefined)
+    await out
+  }
+  await systemClock.sleep(50)
+  assert.equal(a.datagrams, [])
+})
+
+rule.run()
