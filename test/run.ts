@@ -1,64 +1,100 @@
 /** The test runner: every `*.test.ts` below test/ in a process of its own, two at a time.
  *
- *    node test/run.ts [part of a file's name …]
+ *    node test/run.ts [part of a file's name …]      the files whose name contains one of these
+ *    node test/run.ts --in <folder> …                the files of another folder's test/
  *
- *  With REQUIRE_ALL=1 a skipped file fails the run, except for needs named in MAY_SKIP (commas). */
-import { readFileSync } from 'node:fs'
-import { glob } from 'node:fs/promises'
-import { availableParallelism } from 'node:os'
-import { type FileResult, isSerial, runFile } from './support/run-file.ts'
+ *  In a file's first five lines, `// time limit: 300 s` asks for more than 60 s, and `// serial` to run alone, after
+ *  the others, as all in a lab/ do. With REQUIRE_ALL=1 a skip is a failure, save for the needs in MAY_SKIP (commas). */
+import { glob, readFile } from 'node:fs/promises'
+import { parseArgs } from 'node:util'
+import { endRunning, type FileResult, isSerial, runFile } from './support/run-file.ts'
+import type { Skip } from './support/verdict.ts'
 
-const ROOT = new URL('..', import.meta.url).pathname
-process.chdir(ROOT)
+const AT_ONCE = 2
 
-const wanted = process.argv.slice(2)
-const files = (await Array.fromAsync(glob('test/**/*.test.ts')))
-  .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
-  .toSorted()
-if (files.length === 0) {
-  process.stderr.write(`no test file matches ${wanted.join(' ')}\n`)
-  process.exit(1)
-}
-const serial = files.filter((file) => isSerial(file, readFileSync(file, 'utf8')))
-const parallel = files.filter((file) => !serial.includes(file))
-process.stdout.write(`running ${files.length} test files, ${serial.length} of them alone\n`)
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { in: { type: 'string', default: new URL('..', import.meta.url).pathname } },
+})
+process.chdir(values.in)
+const isStrict = process.env['REQUIRE_ALL'] === '1'
+const maySkip = (process.env['MAY_SKIP'] ?? '').split(',')
 
 const results: FileResult[] = []
 
+function say(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+async function filesWanted(): Promise<string[]> {
+  const files = await Array.fromAsync(glob('test/**/*.test.ts'))
+  return files
+    .filter((file) => positionals.length === 0 || positionals.some((part) => file.includes(part)))
+    .toSorted()
+}
+
 async function work(queue: string[]): Promise<void> {
   for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-    const result = await runFile(file)
+    const result = judged(await runFile(file))
     results.push(result)
     report(result)
   }
 }
 
-function report({ file, passed, failed, skipped, seconds, output, fault }: FileResult): void {
-  const verdict = failed > 0 ? 'FAIL' : passed === 0 && skipped.length > 0 ? 'SKIP' : 'ok  '
-  process.stdout.write(
-    `${verdict} ${file}  ${passed} passed, ${seconds.toFixed(1)} s${fault === undefined ? '' : `: ${fault}`}\n`,
-  )
-  for (const reason of skipped) process.stdout.write(`     skipped: ${reason}\n`)
-  if (failed > 0) process.stdout.write(`${output.trimEnd()}\n---- end of ${file}\n`)
+/** Where all is required, a skip becomes a failure. */
+function judged(result: FileResult): FileResult {
+  const forbidden = result.skips.filter((skip) => isStrict && !isExempt(skip))
+  if (forbidden.length === 0) return result
+  return {
+    ...result,
+    failed: result.failed + forbidden.length,
+    skips: result.skips.filter((skip) => !forbidden.includes(skip)),
+    fault: `skipped, but all is required: ${forbidden.map(({ reason }) => reason).join('; ')}`,
+  }
 }
 
-const queue = [...parallel]
-await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, () => work(queue)))
-await work([...serial])
+function isExempt({ needs }: Skip): boolean {
+  return needs.length > 0 && needs.every((need) => maySkip.includes(need))
+}
 
-const sum = (pick: (result: FileResult) => number): number =>
-  results.reduce((total, result) => total + pick(result), 0)
-const mayNot = (process.env['MAY_SKIP'] ?? '').split(',').filter((need) => need !== '')
-const forbidden = results.flatMap(({ file, skipped }) =>
-  skipped
-    .filter((reason) => !mayNot.some((need) => reason.startsWith(`needs ${need} `)))
-    .map((reason) => `${file}: ${reason}`),
-)
-const isStrict = process.env['REQUIRE_ALL'] === '1'
-if (isStrict)
-  for (const each of forbidden) process.stdout.write(`FAIL skipped where it must run: ${each}\n`)
-const failed = sum((result) => result.failed) + (isStrict ? forbidden.length : 0)
-process.stdout.write(
-  `${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skipped }) => skipped.length)} skipped\n`,
+function report({ file, passed, failed, skips, seconds, output, fault }: FileResult): void {
+  const verdict = failed > 0 ? 'FAIL' : passed > 0 ? 'ok  ' : 'SKIP'
+  const counts = `${passed} passed${failed > 0 ? `, ${failed} failed` : ''}`
+  if (verdict !== 'SKIP') {
+    say(
+      `${verdict} ${file}  ${counts}, ${seconds.toFixed(1)} s${fault === undefined ? '' : `: ${fault}`}`,
+    )
+  }
+  for (const { reason } of skips) say(`SKIP ${file}: ${reason}`)
+  if (failed > 0) say(`${output.trimEnd()}\n---- end of what ${file} printed`)
+}
+
+function sum(pick: (result: FileResult) => number): number {
+  return results.reduce((total, result) => total + pick(result), 0)
+}
+
+for (const [signal, status] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.once(signal, () => {
+    say(`stopped by ${signal}: ending what runs`)
+    void endRunning().then(() => process.exit(status))
+  })
+}
+
+const files = await filesWanted()
+const alone: string[] = []
+for (const file of files) if (isSerial(file, await readFile(file, 'utf8'))) alone.push(file)
+const together = files.filter((file) => !alone.includes(file))
+say(`${files.length} test files: ${together.length} two at a time, then ${alone.length} alone`)
+
+await Promise.all(Array.from({ length: AT_ONCE }, () => work(together)))
+await work(alone)
+
+if (files.length === 0) say(`no test file matches: ${positionals.join(' ')}`)
+const failed = sum((result) => result.failed) + (files.length === 0 ? 1 : 0)
+say(
+  `${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skips }) => skips.length)} skipped`,
 )
 process.exit(failed > 0 ? 1 : 0)

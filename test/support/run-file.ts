@@ -1,126 +1,108 @@
-/** One test file in a process of its own: what came of it, with uvu's known holes closed. */
-import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+/** One test file in a process of its own, within its time limit. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Ending, type Verdict, verdictOf } from './verdict.ts'
 
-export interface FileResult {
+export interface FileResult extends Verdict {
   readonly file: string
-  readonly passed: number
-  readonly failed: number
-  /** Why, one line a skip. */
-  readonly skipped: readonly string[]
   readonly seconds: number
-  /** Everything it printed; shown where it failed. */
+  /** What it printed (of very much, the end); shown where it failed. */
   readonly output: string
-  /** What is wrong besides failed tests: a hang, a crash, no tests. */
-  readonly fault: string | undefined
 }
 
 /** A file that needs longer says so in its first five lines: `// time limit: 300 s`. */
 const DEFAULT_LIMIT_SECONDS = 60
-/** Printed by needs.ts; the file then ends without tests, on purpose. */
-export const SKIP_MARK = '@@skip '
+/** From the polite signal to the other one: laboratories remove what they made. Milliseconds. */
+const GRACE_MS = 10_000
+/** What a test started may take this long to follow it. Milliseconds. */
+const LEFTOVER_MS = 3000
+/** Characters of output kept. */
+const OUTPUT_LIMIT = 1_000_000
 
-export function declaredLimit(source: string): number {
-  const head = source.split('\n').slice(0, 5).join('\n')
-  return Number(/^\/\/ time limit: (\d+) s$/m.exec(head)?.[1] ?? DEFAULT_LIMIT_SECONDS)
+const WATCH = new URL('watch-uvu.ts', import.meta.url).href
+const running = new Set<ChildProcess>()
+
+function head(source: string): string {
+  return source.split('\n').slice(0, 5).join('\n')
 }
 
 /** Must it run alone? It says `// serial` in its first five lines, or lies in a laboratory. */
 export function isSerial(file: string, source: string): boolean {
-  return (
-    /(^|\/)lab\//.test(file) || /^\/\/ serial$/m.test(source.split('\n').slice(0, 5).join('\n'))
-  )
+  return /(^|\/)lab\//.test(file) || /^\/\/ serial$/m.test(head(source))
 }
 
 export async function runFile(file: string): Promise<FileResult> {
-  const limit = declaredLimit(readFileSync(file, 'utf8'))
-  const started = performance.now()
-  const { output, status, isLate } = await collect(file, limit)
-  const seconds = (performance.now() - started) / 1000
-  const counted = count(output)
-  const skipped = [...output.matchAll(/^@@skip (.*)$/gm)].map(([, reason]) => reason ?? '')
-  const fault = isLate ? `still running after ${limit} s` : faultOf(counted, skipped.length, status)
-  return {
-    file,
-    passed: counted.passed,
-    failed: Math.max(counted.total - counted.passed - counted.skipped, fault === undefined ? 0 : 1),
-    skipped: [
-      ...skipped,
-      ...Array.from({ length: counted.skipped }, () => 'marked as skipped in the file'),
-    ],
-    seconds,
-    output,
-    fault,
-  }
+  const declared = /^\/\/ time limit: (\d+) s$/m.exec(head(await readFile(file, 'utf8')))?.[1]
+  const startedMs = performance.now()
+  const ending = await run(file, Number(declared ?? DEFAULT_LIMIT_SECONDS))
+  const seconds = (performance.now() - startedMs) / 1000
+  return { file, seconds, output: ending.output, ...verdictOf(ending) }
 }
 
-interface Count {
-  readonly total: number
-  readonly passed: number
-  readonly skipped: number
+/** Ends every file that runs, politely first. */
+export async function endRunning(): Promise<void> {
+  const children = [...running]
+  for (const child of children) child.kill('SIGTERM')
+  for (let waitedMs = 0; running.size > 0 && waitedMs < GRACE_MS; waitedMs += 50) await sleep(50)
+  for (const child of children) signalGroup(child, 'SIGKILL')
 }
 
-/** uvu prints one summary at the end of a process. */
-function count(output: string): Count {
-  const figure = (name: string): number =>
-    Number(new RegExp(`^ {2}${name}: +(\\d+)`, 'm').exec(output)?.[1] ?? 0)
-  return { total: figure('Total'), passed: figure('Passed'), skipped: figure('Skipped') }
-}
-
-/** A throwing hook and a forgotten `run()` end with status 0 in uvu: the counts tell. */
-function faultOf(
-  { total, passed, skipped }: Count,
-  needs: number,
-  status: number | string,
-): string | undefined {
-  if (status !== 0 && passed + skipped === total) return `ended with ${status}`
-  if (needs > 0 && total === 0) return undefined
-  if (total === 0) return 'ran no test (is .run() missing?)'
-  return passed + skipped < total
-    ? `${total - passed - skipped} of ${total} tests failed or never ran`
-    : undefined
-}
-
-function collect(
-  file: string,
-  limitSeconds: number,
-): Promise<{ output: string; status: number | string; isLate: boolean }> {
-  return new Promise((resolve) => {
-    // A group of its own, so that what the test started ends with it.
-    const child = spawn(process.execPath, [file], {
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NO_COLOR: '1', FORCE_COLOR: '0' },
-    })
-    let output = ''
-    let isLate = false
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (chunk: string) => {
-        output += chunk
-      })
-    }
-    const killGroup = (): void => {
-      try {
-        if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
-      } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
-      }
-    }
-    const timer = setTimeout(() => {
-      isLate = true
-      // First the polite way: laboratories remove what they made.
-      child.kill('SIGTERM')
-      setTimeout(killGroup, 5000).unref()
-    }, limitSeconds * 1000)
-    child.once('error', (error) => {
-      output += String(error)
-    })
-    child.once('exit', (code, signal) => {
-      clearTimeout(timer)
-      setTimeout(() => {
-        killGroup()
-        resolve({ output, status: code ?? signal ?? 'nothing', isLate })
-      }, 20)
-    })
+async function run(file: string, limitSeconds: number): Promise<Ending> {
+  const { FORCE_COLOR: _, ...environment } = process.env
+  // A group of its own, so that what the test started can be ended with it.
+  const child = spawn(process.execPath, ['--import', WATCH, file], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...environment, NO_COLOR: '1' },
   })
+  running.add(child)
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (chunk: string) => {
+      output = (output + chunk).slice(-OUTPUT_LIMIT)
+    })
+  }
+  let isLate = false
+  const limit = setTimeout(() => {
+    isLate = true
+    child.kill('SIGTERM')
+  }, limitSeconds * 1000)
+  const last = setTimeout(() => signalGroup(child, 'SIGKILL'), limitSeconds * 1000 + GRACE_MS)
+  const closed = new Promise((resolve) => child.once('close', resolve))
+  const status = await exitOf(child)
+  clearTimeout(limit)
+  clearTimeout(last)
+  running.delete(child)
+  const hasLeftovers = await endGroup(child)
+  // Who left the group may hold the pipes open still.
+  await Promise.race([closed, sleep(200)])
+  return { output, status, limitSeconds, isLate, hasLeftovers }
+}
+
+function exitOf(child: ChildProcess): Promise<number | string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message))
+    child.once('exit', (code, signal) => resolve(code ?? signal ?? 'nothing'))
+  })
+}
+
+/** @returns whether anything of the group had to be killed */
+async function endGroup(child: ChildProcess): Promise<boolean> {
+  for (let waitedMs = 0; waitedMs < LEFTOVER_MS; waitedMs += 50) {
+    if (!signalGroup(child, 0)) return false
+    await sleep(50)
+  }
+  return signalGroup(child, 'SIGKILL')
+}
+
+/** @returns whether there was anybody to be signalled */
+function signalGroup({ pid }: ChildProcess, signal: NodeJS.Signals | 0): boolean {
+  if (pid === undefined) return false
+  try {
+    return process.kill(-pid, signal)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ESRCH') return false
+    throw error
+  }
 }
