@@ -1,12 +1,7 @@
 /** Connectivity checks as messages: STUN binding requests and answers between members, authenticated by
- *  the key that their two WireGuard keys share (SPEC §7.5), and the requests that await an answer. */
-import {
-  type AgreementKeyPair,
-  type AgreementPublicKey,
-  sharedSecret,
-} from '../../crypto/agreement.ts'
-import { toHex, utf8 } from '../../crypto/bytes.ts'
-import { hkdfSha256 } from '../../crypto/hash.ts'
+ *  the key that their two WireGuard keys share (SPEC §10), and the requests that await an answer. */
+import type { AgreementKeyPair, AgreementPublicKey } from '../../crypto/agreement.ts'
+import { equal, toHex } from '../../crypto/bytes.ts'
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
@@ -18,9 +13,9 @@ import {
   TRANSACTION_ID_BYTES,
   verifyIntegrity,
 } from '../../protocol/stun.ts'
+import { checkKey, checkUsername, parseCheckUsername } from '../../protocol/stun-credentials.ts'
 import { type Bucket, newBucket } from './bucket.ts'
 
-const KEY_INFO = utf8('nexodus stun v1')
 /** An answer after this long is none: longer than any round trip in use. Milliseconds. */
 const TRANSACTION_MS = 5000
 /** Signatures looked at per second: 1 % of a core, and far more than peers send. */
@@ -86,6 +81,7 @@ export function newChecks(options: {
 }
 
 class MemberChecks implements Checks {
+  readonly #device: DeviceId
   readonly #own: RelayAddress
   readonly #keys: AgreementKeyPair
   readonly #random: (length: number) => Uint8Array
@@ -96,6 +92,7 @@ class MemberChecks implements Checks {
   #byAddress: ReadonlyMap<RelayAddress, Member> = new Map()
 
   constructor(options: Parameters<typeof newChecks>[0]) {
+    this.#device = options.device
     this.#own = relayAddressOf(options.device)
     this.#keys = options.wireguardKey
     this.#random = options.random
@@ -104,7 +101,7 @@ class MemberChecks implements Checks {
   setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void {
     const members = [...peers].flatMap(([device, wireguardKey]) => {
       const known = this.#members.get(device)
-      if (known !== undefined && toHex(known.wireguardKey) === toHex(wireguardKey)) return [known]
+      if (known !== undefined && equal(known.wireguardKey, wireguardKey)) return [known]
       return this.#memberOf(device, wireguardKey)
     })
     this.#members = new Map(members.map((member) => [member.device, member]))
@@ -113,8 +110,7 @@ class MemberChecks implements Checks {
 
   #memberOf(device: DeviceId, wireguardKey: AgreementPublicKey): Member[] {
     try {
-      const secret = sharedSecret(this.#keys.privateKey, wireguardKey)
-      const key = hkdfSha256(secret, new Uint8Array(0), KEY_INFO, 32)
+      const key = checkKey(this.#keys, wireguardKey)
       return [{ device, address: relayAddressOf(device), wireguardKey, key }]
     } catch (error) {
       // A key of small order: WireGuard will not speak to it either.
@@ -126,7 +122,7 @@ class MemberChecks implements Checks {
   request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined {
     const member = this.#members.get(device)
     if (member === undefined) return undefined
-    const username = `${member.address}:${this.#own}`
+    const username = checkUsername(device, this.#device)
     const transactionId = this.#begin({ member, path, sentMs: nowMs })
     return encodeStun({ kind: 'request', transactionId, username }, member.key)
   }
@@ -160,14 +156,15 @@ class MemberChecks implements Checks {
 
   #requested(
     datagram: Uint8Array,
-    { username = '', unknownRequired, transactionId }: ReceivedStun,
+    message: ReceivedStun,
     from: CheckPath,
     nowMs: number,
   ): Received {
-    const [receiver, sender = ''] = username.split(':')
+    const { username = '', transactionId } = message
+    const { receiver, sender } = parseCheckUsername(username)
     const member = receiver === this.#own ? this.#byAddress.get(sender) : undefined
     if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
-    const fault = this.#faultIn(datagram, member, unknownRequired, nowMs)
+    const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
     const seen = from === 'relay' ? {} : { mappedAddress: from }
     const answer = encodeStun({ kind: 'success', transactionId, ...seen }, member.key)
@@ -176,13 +173,9 @@ class MemberChecks implements Checks {
 
   /** Of an answer that comes from elsewhere than the request went the path is not proved
    *  (RFC 8445 §7.2.5.2.1). */
-  #answered(
-    datagram: Uint8Array,
-    { transactionId, unknownRequired, mappedAddress }: ReceivedStun,
-    from: CheckPath,
-    nowMs: number,
-  ): Received {
-    const id = toHex(transactionId)
+  #answered(datagram: Uint8Array, message: ReceivedStun, from: CheckPath, nowMs: number): Received {
+    const { mappedAddress } = message
+    const id = toHex(message.transactionId)
     const transaction = this.#transactions.get(id)
     if (transaction === undefined || !isSamePath(transaction.path, from)) {
       return { kind: 'dropped', reason: 'not-asked' }
@@ -195,7 +188,7 @@ class MemberChecks implements Checks {
       }
       return { kind: 'mapped', server: path, mapped: mappedAddress }
     }
-    const fault = this.#faultIn(datagram, member, unknownRequired, nowMs)
+    const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
     this.#transactions.delete(id)
     if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
@@ -206,9 +199,10 @@ class MemberChecks implements Checks {
   #faultIn(
     datagram: Uint8Array,
     member: Member,
-    unknownRequired: readonly number[],
+    { unknownRequired, hasFingerprint }: ReceivedStun,
     nowMs: number,
   ): DropReason | undefined {
+    if (!hasFingerprint) return 'malformed'
     if (!this.#verifications.take(nowMs)) return 'too-many'
     if (!verifyIntegrity(datagram, member.key)) return 'not-authentic'
     return unknownRequired.length > 0 ? 'refused' : undefined

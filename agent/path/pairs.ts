@@ -76,7 +76,7 @@ export function withCandidates(
     .filter((pair) => pairAt(listed, pair.endpoint) === undefined)
     .filter((pair) => pair.kind === 'peer-reflexive' || pair.trustedUntilMs > nowMs)
     .map((pair): CandidatePair => ({ ...pair, kind: 'peer-reflexive' }))
-  return [...listed, ...newest(unlisted, PEER_REFLEXIVE)]
+  return [...listed, ...newest(unlisted, PEER_REFLEXIVE, nowMs)]
 }
 
 /** With the source of a check as a candidate (RFC 8445 §7.3.1.3), in place of the oldest such one. */
@@ -87,7 +87,7 @@ export function withPeerReflexive(
 ): readonly CandidatePair[] {
   if (pairAt(pairs, endpoint) !== undefined) return pairs
   const reflexive = pairs.filter(({ kind }) => kind === 'peer-reflexive')
-  const kept = newest(reflexive, PEER_REFLEXIVE - 1)
+  const kept = newest(reflexive, PEER_REFLEXIVE - 1, nowMs)
   return [
     ...pairs.filter((pair) => pair.kind !== 'peer-reflexive' || kept.includes(pair)),
     newPair(endpoint, 'peer-reflexive', nowMs),
@@ -113,9 +113,16 @@ export function unplanned(pairs: readonly CandidatePair[]): readonly CandidatePa
   return pairs.map((pair) => ({ ...pair, dueMs: Infinity }))
 }
 
-function newest(pairs: readonly CandidatePair[], count: number): readonly CandidatePair[] {
-  if (pairs.length <= count) return pairs
-  return pairs.toSorted((a, b) => usedMs(b) - usedMs(a)).slice(0, count)
+/** Those proved first: whoever repeats old checks from many addresses must not push out the path in use. */
+function newest(
+  pairs: readonly CandidatePair[],
+  count: number,
+  nowMs: number,
+): readonly CandidatePair[] {
+  const isProved = ({ trustedUntilMs }: CandidatePair) => Number(trustedUntilMs > nowMs)
+  return pairs
+    .toSorted((a, b) => isProved(b) - isProved(a) || usedMs(b) - usedMs(a))
+    .slice(0, count)
 }
 
 function usedMs({ answeredMs, sentMs }: CandidatePair): number {
