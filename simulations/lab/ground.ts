@@ -1,0 +1,173 @@
+/** The ground of a laboratory: makes namespaces, cables, NAT boxes and hosts of one site after another. */
+import { type Namespace, run } from './namespace.ts'
+import { FIREWALL, natRules, type SiteKind } from './nat.ts'
+
+export interface SiteOptions {
+  readonly kind: SiteKind
+  /** 1 unless given. */
+  readonly hosts?: number
+  /** One way, on the access link, milliseconds; 0 unless given. */
+  readonly delayMs?: number
+  /** Percent, on the access link, each way. */
+  readonly lossPercent?: number
+}
+
+export interface Host {
+  readonly namespace: Namespace
+  /** Its address at its own site. */
+  readonly address: string
+  readonly site: number
+}
+
+export interface Site {
+  /** Whose `wan` carries the site's public address. */
+  readonly edge: Namespace
+  /** The site's own NAT box; none where the host itself is the edge. */
+  readonly router: Namespace | undefined
+  readonly hosts: readonly Host[]
+}
+
+export class Ground {
+  readonly #core: Namespace
+  readonly #declare: (name: string) => Namespace
+
+  /** @param declare gives a namespace its name and remembers to remove it */
+  constructor(core: Namespace, declare: (name: string) => Namespace) {
+    this.#core = core
+    this.#declare = declare
+  }
+
+  async make(namespace: Namespace, forwards: boolean): Promise<void> {
+    await run('ip', ['netns', 'add', namespace.name])
+    const flag = forwards ? '1' : '0'
+    await namespace.exec(
+      'sysctl',
+      '-qw',
+      `net.ipv4.ip_forward=${flag}`,
+      `net.ipv6.conf.all.forwarding=${flag}`,
+      'net.ipv4.conf.all.rp_filter=0',
+      'net.ipv4.conf.default.rp_filter=0',
+      'net.ipv6.conf.all.accept_dad=0',
+      'net.ipv6.conf.default.accept_dad=0',
+    )
+    // Else bridged frames would meet the NAT rules a second time.
+    await namespace.attempt(
+      'sysctl',
+      '-qw',
+      'net.bridge.bridge-nf-call-iptables=0',
+      'net.bridge.bridge-nf-call-ip6tables=0',
+    )
+    await namespace.exec('ip', 'link', 'set', 'lo', 'up')
+  }
+
+  async #cable(a: Namespace, aName: string, b: Namespace, bName: string): Promise<void> {
+    await run('ip', [
+      'link',
+      'add',
+      aName,
+      'netns',
+      a.name,
+      'type',
+      'veth',
+      'peer',
+      'name',
+      bName,
+      'netns',
+      b.name,
+    ])
+    await a.exec('ip', 'link', 'set', aName, 'up')
+    await b.exec('ip', 'link', 'set', bName, 'up')
+  }
+
+  async site(number: number, { kind, hosts = 1 }: SiteOptions): Promise<Site> {
+    if (kind === 'public' || kind === 'fw') {
+      const host = this.#declare(`h${number}a`)
+      await this.make(host, false)
+      await this.#uplink(host, number, true)
+      if (kind === 'fw') await host.batch('nft', FIREWALL)
+      const address = `198.18.${number}.2`
+      return { edge: host, router: undefined, hosts: [{ namespace: host, address, site: number }] }
+    }
+    const router = this.#declare(`r${number}`)
+    await this.make(router, true)
+    let edge = router
+    if (kind === 'cgnat') edge = await this.#carrier(number, router)
+    else await this.#uplink(router, number, kind === 'v6dual')
+    await router.batch('nft', natRules(kind))
+    return { edge, router, hosts: await this.#lan(number, router, hosts, kind === 'v6dual') }
+  }
+
+  /** Attaches a namespace to the core as the site's edge. */
+  async #uplink(edge: Namespace, n: number, hasIpv6: boolean): Promise<void> {
+    await this.#cable(this.#core, `s${n}`, edge, 'wan')
+    await this.#core.batch('ip', [
+      `addr add 198.18.${n}.1/24 dev s${n}`,
+      `addr add 2001:db8:${n}::1/64 dev s${n}`,
+    ])
+    await edge.batch('ip', [
+      `addr add 198.18.${n}.2/24 dev wan`,
+      `route add default via 198.18.${n}.1`,
+      ...(hasIpv6
+        ? [`addr add 2001:db8:${n}::2/64 dev wan`, `route add default via 2001:db8:${n}::1`]
+        : []),
+    ])
+    if (hasIpv6)
+      await this.#core.exec(
+        'ip',
+        '-6',
+        'route',
+        'add',
+        `2001:db8:${n}:1::/64`,
+        'via',
+        `2001:db8:${n}::2`,
+      )
+  }
+
+  /** A carrier's NAT in front of the site's own. */
+  async #carrier(n: number, router: Namespace): Promise<Namespace> {
+    const carrier = this.#declare(`c${n}`)
+    await this.make(carrier, true)
+    await this.#uplink(carrier, n, false)
+    await this.#cable(carrier, 'lan', router, 'wan')
+    await carrier.batch('ip', [`addr add 100.127.${n}.1/24 dev lan`])
+    await router.batch('ip', [
+      `addr add 100.127.${n}.2/24 dev wan`,
+      `route add default via 100.127.${n}.1`,
+    ])
+    await carrier.batch('nft', natRules('port'))
+    return carrier
+  }
+
+  async #lan(
+    n: number,
+    router: Namespace,
+    hosts: number,
+    hasIpv6: boolean,
+  ): Promise<readonly Host[]> {
+    const made: Host[] = []
+    const ipv6 = `2001:db8:${n}:1:`
+    await router.batch('ip', [
+      'link add lan type bridge',
+      'link set lan up',
+      `addr add 192.168.${n}.1/24 dev lan`,
+      ...(hasIpv6 ? [`addr add ${ipv6}:1/64 dev lan`] : []),
+    ])
+    for (let index = 0; index < hosts; index += 1) {
+      const letter = 'abcdefgh'[index] ?? 'x'
+      const host = this.#declare(`h${n}${letter}`)
+      await this.make(host, false)
+      await this.#cable(router, `l${letter}`, host, 'eth0')
+      await router.exec('ip', 'link', 'set', `l${letter}`, 'master', 'lan')
+      const address = `192.168.${n}.${10 + index}`
+      await host.batch('ip', [
+        `addr add ${address}/24 dev eth0`,
+        `route add default via 192.168.${n}.1`,
+        ...(hasIpv6
+          ? [`addr add ${ipv6}:${10 + index}/64 dev eth0`, `route add default via ${ipv6}:1`]
+          : []),
+      ])
+      made.push({ namespace: host, address, site: n })
+    }
+    return made
+  }
+}
