@@ -5,6 +5,7 @@ import { noStore } from '../app.ts'
 import type { RegistryContext } from '../context.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
+import { sentence } from '../web/layout.ts'
 import { renderLogin, renderSetup } from '../web/sign-in-pages.ts'
 import { type Accounts, MIN_PASSWORD_LENGTH } from './accounts.ts'
 import type { EmbeddedProvider } from './embedded-provider.ts'
@@ -75,7 +76,7 @@ function completeSetup(accounts: Accounts): RequestHandler {
     } catch (error) {
       if (!(error instanceof ProblemError) || error.status !== 422) throw error
       const again = { token, first, email: wanted.email, minPasswordLength: MIN_PASSWORD_LENGTH }
-      const page = renderSetup({ ...again, error: `${error.message}.` })
+      const page = renderSetup({ ...again, error: sentence(error.message) })
       response.status(422).type('html').send(page)
       return
     }

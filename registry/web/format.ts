@@ -21,7 +21,8 @@ export function when(moment: Seconds, now: Seconds): Html {
 }
 
 function duration(seconds: number): string {
-  const [name, length] = UNITS.find(([, length]) => seconds >= length) ?? ['second', 1]
-  const count = Math.floor(seconds / length)
+  // Rounded: a certificate of a day, a moment after it was issued, ends in a day.
+  const [name, length] = UNITS.find(([, length]) => seconds >= 0.99 * length) ?? ['second', 1]
+  const count = Math.round(seconds / length)
   return `${count} ${name}${count === 1 ? '' : 's'}`
 }

@@ -8,7 +8,11 @@ export interface OrganizationCard {
   readonly devices: number
 }
 
-export function renderHome(viewer: Viewer, cards: readonly OrganizationCard[]): string {
+export function renderHome(
+  viewer: Viewer,
+  cards: readonly OrganizationCard[],
+  publicUrl: string,
+): string {
   return renderPage({
     title: 'Organizations',
     viewer,
@@ -24,7 +28,7 @@ export function renderHome(viewer: Viewer, cards: readonly OrganizationCard[]): 
 </div>
 <section class="card hint">
 <h2>Add a device</h2>
-<p>Run <code>nexd up</code> on it. It shows a code and a link to <a href="/device">the approval page</a>.</p>
+<p>Run <code>nexd up --registry ${publicUrl}</code> on it. It shows a code and a link to <a href="/device">the approval page</a>.</p>
 </section>`,
   })
 }

@@ -60,10 +60,15 @@ export function renderProblem(problem: Problem, viewer?: Viewer): string {
     content: html`<section class="card">
 <p class="status">${problem.status}</p>
 <h1>${problem.title}</h1>
-<p>${problem.detail}</p>
+<p>${sentence(problem.detail)}</p>
 <p><a class="button" href="/">Back to the start</a></p>
 </section>`,
   })
+}
+
+/** An error's message as a sentence for people. */
+export function sentence(message: string): string {
+  return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`
 }
 
 /** A message above a form: what went wrong, or what was done. */

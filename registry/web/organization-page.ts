@@ -47,13 +47,13 @@ function renderNewKey({ organization, publicUrl }: OrganizationView, key: string
     'done',
     html`<strong>Copy this registration key now: it is not shown again.</strong>
 <code class="block">${key}</code>
-On the new device: <code class="block">nexd up '${publicUrl}/?key=${key}#${organization.id}'</code>`,
+On the new device: <code class="block">nexd up --registry '${publicUrl}#${organization.id}' --registration-key ${key}</code>`,
   )
 }
 
 function renderDevices({ organization, devices, now, publicUrl }: OrganizationView): Html {
   const reference = `${publicUrl}#${organization.id}`
-  const add = html`<p>Add a device: run <code>nexd up '${reference}'</code> on it and <a href="/device">approve it here</a>.</p>`
+  const add = html`<p>Add a device: run <code>nexd up --registry '${reference}'</code> on it and <a href="/device">approve it here</a>.</p>`
   if (devices.length === 0) {
     return html`<section class="card"><h2>Devices</h2><p>No device yet.</p>${add}</section>`
   }

@@ -11,6 +11,7 @@ import { ProblemError, parseInput } from '../problem.ts'
 import { pathOf, renderDevice, renderRemoval } from './device-page.ts'
 import type { DeviceRow } from './directories.ts'
 import { forUsers, sendPage } from './guard.ts'
+import { sentence } from './layout.ts'
 import { KEY_LIFETIMES, renderOrganization } from './organization-page.ts'
 import type { PageParts } from './pages.ts'
 
@@ -168,7 +169,7 @@ async function changePrefix(
     context.log('info', granted ? 'prefix.granted' : 'prefix.withdrawn', about)
   } catch (error) {
     if (!(error instanceof ProblemError) || error.status === 404 || error.status >= 500) throw error
-    return showDevice(context, parts, visit, `${error.message}.`)
+    return showDevice(context, parts, visit, sentence(error.message))
   }
   response.redirect(303, pathOf(organization, { id }))
 }

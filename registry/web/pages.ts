@@ -42,7 +42,10 @@ export function pages(context: RegistryContext, parts: PageParts): RequestHandle
   return router
 }
 
-function home({ database }: RegistryContext, { identity, directories }: PageParts): RequestHandler {
+function home(
+  { database, publicUrl }: RegistryContext,
+  { identity, directories }: PageParts,
+): RequestHandler {
   return forUsers(identity, async (_request, response, who) => {
     const organizations = await organizationsOf(database, who.user)
     const cards = await Promise.all(
@@ -51,7 +54,7 @@ function home({ database }: RegistryContext, { identity, directories }: PagePart
         devices: (await directories.devices.list(organization.id)).length,
       })),
     )
-    sendPage(response, renderHome(who, cards))
+    sendPage(response, renderHome(who, cards, publicUrl))
   })
 }
 

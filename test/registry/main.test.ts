@@ -1,3 +1,4 @@
+// time limit: 240 s
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, readdir, stat, writeFile } from 'node:fs/promises'

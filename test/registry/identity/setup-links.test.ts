@@ -1,3 +1,4 @@
+// time limit: 240 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ConfigError } from '../../../registry/config.ts'
@@ -47,8 +48,8 @@ rule('are not used up by a password too short or an address that is none', async
   await using registry = await startTestRegistry()
   const link = registry.registry.setupUrl ?? ''
   const short = await failure(completeSetup(link, { ...ADA, password: 'short' }))
-  assert.match(short, 'the password has 5 characters')
-  assert.match(await failure(completeSetup(link, { ...ADA, email: 'ada' })), 'not an e-mail')
+  assert.match(short, 'The password has 5 characters')
+  assert.match(await failure(completeSetup(link, { ...ADA, email: 'ada' })), 'This is not an e-mail')
   await completeSetup(link, ADA)
 })
 
