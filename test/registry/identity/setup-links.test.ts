@@ -49,7 +49,10 @@ rule('are not used up by a password too short or an address that is none', async
   const link = registry.registry.setupUrl ?? ''
   const short = await failure(completeSetup(link, { ...ADA, password: 'short' }))
   assert.match(short, 'The password has 5 characters')
-  assert.match(await failure(completeSetup(link, { ...ADA, email: 'ada' })), 'This is not an e-mail')
+  assert.match(
+    await failure(completeSetup(link, { ...ADA, email: 'ada' })),
+    'This is not an e-mail',
+  )
   await completeSetup(link, ADA)
 })
 
