@@ -211,8 +211,10 @@ function surfaceOf(
       const known = links.to(peerIdOf(to).toString())
       return punches.send(known.length > 0 ? known : await dialer.reach(to), punch)
     },
-    sendDatagram: (to, datagram) => server.sendTo(to, datagram) || client.send(to, datagram),
-    relays: (to) => [...new Set([...server.names(to), ...client.names(to)])],
+    sendDatagram: (to, datagram) =>
+      addresses.isPeer(to) && (server.sendTo(to, datagram) || client.send(to, datagram)),
+    relays: (to) =>
+      addresses.isPeer(to) ? [...new Set([...server.names(to), ...client.names(to)])] : [],
     networkChanged: () => {
       liveness.check()
       dialer.hint()

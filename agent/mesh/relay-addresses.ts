@@ -22,6 +22,10 @@ export class RelayAddresses {
     return address
   }
 
+  isPeer(device: DeviceId): boolean {
+    return this.#peers.get(this.of(device)) === device
+  }
+
   /** The peer of that address; undefined of a device that is none. */
   deviceAt(address: RelayAddress): DeviceId | undefined {
     return this.#peers.get(address)

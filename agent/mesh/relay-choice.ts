@@ -4,6 +4,7 @@ export interface RelayEvidence {
   readonly name: string
   /** Is it the device itself at the other end? Then how is it linked? */
   readonly to: 'itself' | 'itself-by-circuit' | 'others'
+  readonly isRegistry: boolean
   /** Monotonic milliseconds: a datagram of the device came this way. */
   readonly heardAt: number | undefined
   /** Monotonic milliseconds: the relay said it does not reach the device. */
@@ -39,7 +40,8 @@ export function chooseRelays<R extends RelayEvidence>(
   return open.toSorted((a, b) => rank(a) - rank(b)).slice(0, AT_ONCE)
 }
 
-/** A circuit goes through a relay too, with a stream and an encryption more. */
-function rank({ to }: RelayEvidence): number {
-  return to === 'itself-by-circuit' ? 1 : 0
+/** Everybody is at the registry; a circuit goes through a relay with an encryption more. */
+function rank({ to, isRegistry }: RelayEvidence): number {
+  if (to === 'itself-by-circuit') return 2
+  return isRegistry ? 0 : 1
 }

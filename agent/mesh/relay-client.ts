@@ -165,6 +165,7 @@ export class RelayClient {
         relay,
         name: nameOfLink(relay.link),
         to: isItself ? (relay.link.kind === 'circuit' ? 'itself-by-circuit' : 'itself') : 'others',
+        isRegistry: relay.link.who.kind === 'registry',
         heardAt: relay.heard.get(address),
         unreachableAt: relay.unreachable.get(address),
       })

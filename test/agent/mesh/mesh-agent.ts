@@ -42,7 +42,7 @@ export interface AgentOptions extends Partial<MeshOptions> {
 const DEBUG = process.env['MESH_DEBUG'] !== undefined
 
 export async function startAgent(
-  organization: TestOrganization,
+  organization: Pick<TestOrganization, 'id' | 'device'>,
   name: string,
   { initial, known = {}, ...changed }: AgentOptions,
 ): Promise<MeshAgent> {
