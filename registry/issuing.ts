@@ -72,8 +72,8 @@ export interface Issuing {
   envelopes(organization: OrganizationId): Promise<readonly Uint8Array[]>
   /** Where devices meet, from now on, in every organization: a new manifest where it differs. */
   setRendezvous(rendezvous: readonly Rendezvous[]): Promise<void>
-  /** Calls back after each durable change that made envelopes. */
-  onIssued(listener: (issued: Issued) => void): { cancel(): void }
+  /** Calls back after each durable change that made envelopes; the change resolves after that. */
+  onIssued(listener: (issued: Issued) => Promise<void> | void): { cancel(): void }
 }
 
 export async function openIssuing(parts: IssuingParts): Promise<Issuing> {
@@ -87,7 +87,7 @@ class StoredIssuing implements Issuing {
 
   /** By the base32 of their public keys. */
   readonly #issuers = new Map<string, IssuerKeyPair>()
-  readonly #listeners = new Set<(issued: Issued) => void>()
+  readonly #listeners = new Set<(issued: Issued) => Promise<void> | void>()
   #rendezvous: readonly Rendezvous[] = []
 
   constructor(parts: IssuingParts, keys: KeyStore) {
@@ -176,7 +176,8 @@ class StoredIssuing implements Issuing {
       return change.envelopes
     })
     if (envelopes.length === 0) return
-    for (const listener of [...this.#listeners]) listener({ organization, envelopes })
+    const issued = { organization, envelopes }
+    await Promise.all([...this.#listeners].map((listener) => listener(issued)))
   }
 
   async organizations(): Promise<readonly OrganizationId[]> {
@@ -242,7 +243,7 @@ class StoredIssuing implements Issuing {
     }
   }
 
-  onIssued(listener: (issued: Issued) => void): { cancel(): void } {
+  onIssued(listener: (issued: Issued) => Promise<void> | void): { cancel(): void } {
     this.#listeners.add(listener)
     return { cancel: () => void this.#listeners.delete(listener) }
   }

@@ -56,6 +56,7 @@ export class Organizations {
         this.#taking = this.#taking
           .then(() => this.#take(issued))
           .catch((error) => this.#lost(error))
+        return this.#taking
       }),
       parts.clock.every(STORE_MS, () => void this.#store()),
       parts.clock.every(PRUNE_MS, () => this.#prune()),

@@ -74,7 +74,7 @@ rule('another issuer takes over all devices at once, and the old one counts no m
   const before = core.hear(organization, await core.issuing.envelopes(organization))
   const [old] = [...before.issuerCertificates.keys()]
   const told: Uint8Array[] = []
-  core.issuing.onIssued(({ envelopes }) => told.push(...envelopes))
+  core.issuing.onIssued(({ envelopes }) => void told.push(...envelopes))
   await rotateIssuer(core, organization)
   let state = before
   for (const envelope of told) {

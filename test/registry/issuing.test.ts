@@ -136,7 +136,7 @@ rule('a change of a device is in a newer certificate that everybody believes', a
   const laptop = asker('laptop')
   const { envelopes } = await core.enrol(laptop, await core.key(organization))
   const told: Uint8Array[] = []
-  core.issuing.onIssued((issued) => told.push(...issued.envelopes))
+  core.issuing.onIssued((issued) => void told.push(...issued.envelopes))
   const prefixes = [parsePrefix('10.99.0.1/32')]
   const changed = await core.devices.change(organization, laptop.id, {
     prefixes,
