@@ -1,0 +1,138 @@
+/** A real agent in the laboratory: nexd in a host's namespace, nexctl beside it. */
+import { join } from 'node:path'
+import type { z } from 'zod'
+import {
+  PEERS,
+  type PeerReport,
+  ROUTES,
+  type RouteReport,
+  STATUS,
+  type StatusReport,
+} from '../../agent/control/reports.ts'
+import type { Host } from './ground.ts'
+import type { Output, Running } from './namespace.ts'
+
+const NEXD = new URL('../../agent/nexd.ts', import.meta.url).pathname
+const NEXCTL = new URL('../../agent/nexctl.ts', import.meta.url).pathname
+
+export interface AgentOptions {
+  readonly name: string
+  readonly host: Host
+  /** Where logs and state directories go. */
+  readonly folder: string
+  /** `https://host#organization` */
+  readonly registry: string
+  /** Unique on this machine: WireGuard's sockets are named after it. */
+  readonly interfaceName: string
+  readonly registrationKey?: string
+  readonly extra?: readonly string[]
+}
+
+export class LabAgent {
+  readonly options: AgentOptions
+  #running: Running | undefined
+
+  constructor(options: AgentOptions) {
+    this.options = options
+  }
+
+  get name(): string {
+    return this.options.name
+  }
+
+  get host(): Host {
+    return this.options.host
+  }
+
+  get logFile(): string {
+    return join(this.options.folder, `${this.name}.log`)
+  }
+
+  get stateDirectory(): string {
+    return join(this.options.folder, `${this.name}.state`)
+  }
+
+  /** What it has printed since it was started. */
+  get lines(): readonly string[] {
+    return this.#running?.lines ?? []
+  }
+
+  get process(): Running {
+    if (this.#running === undefined) throw new Error(`${this.name} does not run`)
+    return this.#running
+  }
+
+  /** Starts nexd; resolves at once. */
+  start(): Running {
+    const { registry, registrationKey, interfaceName, host, extra = [] } = this.options
+    const key = registrationKey === undefined ? [] : ['--registration-key', registrationKey]
+    const args = [
+      'up',
+      '--registry',
+      registry,
+      '--name',
+      this.name,
+      '--state-dir',
+      this.stateDirectory,
+      '--socket',
+      this.socket,
+      '--interface',
+      interfaceName,
+      '--no-mdns',
+      ...key,
+      ...extra,
+    ]
+    this.#running = host.namespace.spawn(this.logFile, process.execPath, [NEXD, ...args])
+    return this.#running
+  }
+
+  get socket(): string {
+    return join(this.options.folder, `${this.name}.sock`)
+  }
+
+  /** The link that a person has to open. */
+  async link(): Promise<string> {
+    return (await this.process.waitFor(/open: (\S+)/))[1] ?? ''
+  }
+
+  async started(timeoutMs = 30_000): Promise<void> {
+    await this.process.waitFor(/daemon\.started/, timeoutMs)
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+    await this.#running?.stop(signal)
+    this.#running = undefined
+  }
+
+  /** nexctl as an operator types it. */
+  nexctl(...args: readonly string[]): Promise<Output> {
+    return this.host.namespace.attempt(process.execPath, NEXCTL, '--socket', this.socket, ...args)
+  }
+
+  async status(): Promise<StatusReport> {
+    return this.#json(STATUS, 'status')
+  }
+
+  async peers(): Promise<readonly PeerReport[]> {
+    return this.#json(PEERS, 'peers', 'list')
+  }
+
+  async routes(): Promise<readonly RouteReport[]> {
+    return this.#json(ROUTES, 'route', 'list')
+  }
+
+  async peer(name: string): Promise<PeerReport | undefined> {
+    return (await this.peers()).find((each) => each.name === name)
+  }
+
+  /** Overlay addresses, IPv4 first. */
+  async addresses(): Promise<readonly string[]> {
+    return (await this.status()).addresses
+  }
+
+  async #json<T>(shape: z.ZodType<T>, ...args: readonly string[]): Promise<T> {
+    const { stdout, stderr, status } = await this.nexctl('--output', 'json', ...args)
+    if (status !== 0) throw new Error(`${this.name}: nexctl ${args.join(' ')}: ${stderr.trim()}`)
+    return shape.parse(JSON.parse(stdout))
+  }
+}

@@ -1,0 +1,65 @@
+/** Pings inside the laboratory and what they tell: losses, times, the longest silence. */
+import type { Namespace } from './namespace.ts'
+
+export interface Pings {
+  readonly sent: number
+  readonly received: number
+  /** Milliseconds, in the order of arrival. */
+  readonly timesMs: readonly number[]
+  /** Longest time between two answers that arrived one after another, milliseconds. */
+  readonly longestSilenceMs: number
+}
+
+/** `count` echoes, one every `intervalMs` (2 at least). */
+export async function ping(
+  from: Namespace,
+  address: string,
+  { count = 5, intervalMs = 200, waitMs = 2000 } = {},
+): Promise<Pings> {
+  const { stdout } = await from.attempt(
+    'ping',
+    '-n',
+    '-D',
+    '-c',
+    String(count),
+    '-i',
+    String(intervalMs / 1000),
+    '-W',
+    String(waitMs / 1000),
+    address,
+  )
+  const answers = [...stdout.matchAll(/^\[(\d+\.\d+)\] .*time=([\d.]+) ms/gm)]
+  const arrivals = answers.map(([, at]) => Number(at) * 1000)
+  const silences = arrivals.slice(1).map((at, index) => at - (arrivals[index] ?? at))
+  return {
+    sent: Number(/(\d+) packets transmitted/.exec(stdout)?.[1] ?? count),
+    received: answers.length,
+    timesMs: answers.map(([, , ms]) => Number(ms)),
+    longestSilenceMs: Math.max(0, ...silences),
+  }
+}
+
+/** Milliseconds until the first echo is answered, asked every 20 ms. Throws after `timeoutMs`. */
+export async function untilAnswered(
+  from: Namespace,
+  address: string,
+  timeoutMs = 30_000,
+): Promise<number> {
+  const started = performance.now()
+  while (performance.now() - started < timeoutMs) {
+    const { status, stdout } = await from.attempt(
+      'ping',
+      '-n',
+      '-c',
+      '1',
+      '-i',
+      '0.02',
+      '-w',
+      '1',
+      address,
+    )
+    if (status === 0) return performance.now() - started
+    if (!/transmitted/.test(stdout)) await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  throw new Error(`${address} did not answer ${from.name} within ${timeoutMs} ms`)
+}
