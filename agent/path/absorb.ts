@@ -2,7 +2,7 @@
 import type { Endpoint } from '../../protocol/address.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import { unreachable } from '../../protocol/errors.ts'
-import { checkingRelay, checkNow, checkReceived, heard, hinted, punching, wanted } from './hints.ts'
+import { checkingRelay, checkReceived, doubted, heard, hinted, punching, wanted } from './hints.ts'
 import type { PathInput } from './machine.ts'
 import {
   type CandidatePair,
@@ -18,7 +18,6 @@ import {
   FIRST_ROUND_MS,
   RELAY_TRUST_MS,
   RESTING_HEARTBEAT_MS,
-  SUSPECT_TRUST_MS,
   TRUST_MS,
   WARM_RELAY_TRUST_MS,
 } from './timing.ts'
@@ -145,10 +144,10 @@ function punched(state: PathState, candidates: readonly Candidate[], nowMs: numb
 
 function networkChanged(state: PathState, nowMs: number): PathState {
   if (state.phase.kind === 'idle') return checkingRelay(state, nowMs)
-  const untilMs = nowMs + SUSPECT_TRUST_MS
-  const pairs = state.pairs.map((pair) => ({
-    ...pair,
-    trustedUntilMs: Math.min(pair.trustedUntilMs, untilMs),
-  }))
-  return hinted(checkNow(punching(checkingRelay({ ...state, pairs }, nowMs), nowMs)), nowMs)
+  const used = directPair(state)
+  const pairs = state.pairs.map((pair) =>
+    pair === used ? pair : { ...pair, trustedUntilMs: Math.min(pair.trustedUntilMs, nowMs) },
+  )
+  const doubting = doubted({ ...state, pairs }, nowMs)
+  return hinted(punching(checkingRelay(doubting, nowMs), nowMs), nowMs)
 }

@@ -54,6 +54,8 @@ export interface LocalCandidates {
   networkChanged(): void
   /** Asks servers that are listed for the first time. */
   askNew(): void
+  /** Asks all servers, but those that were asked just now. */
+  askAgain(): void
   close(): void
 }
 
@@ -93,6 +95,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
       servers.restart()
     },
     askNew: servers.askDue,
+    askAgain: servers.askAgain,
     close: () => {
       report.close()
       servers.close()

@@ -54,6 +54,12 @@ export function limitTrust(state: PathState, untilMs: number): PathState {
   return checkNow({ ...state, pairs: replacePair(state.pairs, { ...pair, trustedUntilMs }) })
 }
 
+/** There is a sign that the path in use broke: it has some round trips to prove itself. */
+export function doubted(state: PathState, nowMs: number): PathState {
+  const roundTripMs = directPair(state)?.roundTripMs ?? 0
+  return limitTrust(state, nowMs + Math.max(SUSPECT_TRUST_MS, 3 * roundTripMs))
+}
+
 export function checkNow(state: PathState): PathState {
   const pair = directPair(state)
   if (pair === undefined) return state
@@ -77,5 +83,5 @@ export function suspected(state: PathState, nowMs: number): PathState {
   if (state.told === undefined) return state
   const roamed = { ...state, hasRoamed: true }
   if (nowMs - state.suspectedMs < SUSPECT_SPACING_MS) return roamed
-  return limitTrust({ ...roamed, suspectedMs: nowMs }, nowMs + SUSPECT_TRUST_MS)
+  return doubted({ ...roamed, suspectedMs: nowMs }, nowMs)
 }

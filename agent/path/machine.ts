@@ -71,6 +71,8 @@ export type PathAction =
   | { readonly kind: 'send-check'; readonly endpoint: Endpoint }
   | { readonly kind: 'send-relay-check' }
   | { readonly kind: 'send-punch' }
+  /** Ask the STUN servers: our mapping may be another. */
+  | { readonly kind: 'refresh-mapping' }
   /** Tell WireGuard this endpoint, be it the first time or again. */
   | { readonly kind: 'use-direct'; readonly endpoint: Endpoint }
   /** Tell WireGuard the loopback socket. */

@@ -14,6 +14,7 @@ import {
   RESTING_AFTER_MS,
   RESTING_HEARTBEAT_MS,
   SESSION_MS,
+  SUSPECT_RETRY_MS,
   TRUST_MS,
   WARM_RELAY_HEARTBEAT_MS,
 } from './timing.ts'
@@ -90,6 +91,8 @@ export interface PathState {
   readonly budget: { readonly tokens: number; readonly atMs: number }
   /** WireGuard's counters of this peer at the last look. */
   readonly bytes: { readonly received: number; readonly sent: number } | undefined
+  /** Since this look WireGuard has received nothing. */
+  readonly silentSinceMs: number
 }
 
 /** A peer just learned of: everything is due at once. */
@@ -133,6 +136,7 @@ export function initialState(
     punch: { dueMs: nowMs, sentMs: -Infinity },
     budget: { tokens: CHECKS_PER_SECOND, atMs: nowMs },
     bytes: undefined,
+    silentSinceMs: nowMs,
   }
 }
 
@@ -182,7 +186,8 @@ export function pairHeartbeatMs(state: PathState, nowMs: number): number {
   // A path that has just come to rest has the shorter trust.
   const lastMs = pair.trustedUntilMs - (TRUST_MS - HEARTBEAT_MS)
   const isAnswered = pair.sentMs <= pair.answeredMs
-  const dueMs = heartbeatDueMs(pair, interval, HEARTBEAT_RETRY_MS)
+  const isSuspect = pair.trustedUntilMs - pair.answeredMs < TRUST_MS
+  const dueMs = heartbeatDueMs(pair, interval, isSuspect ? SUSPECT_RETRY_MS : HEARTBEAT_RETRY_MS)
   return isAnswered ? Math.min(dueMs, lastMs) : dueMs
 }
 

@@ -58,6 +58,7 @@ class PathsShell implements Paths {
       sendDirect: (datagram, to) => void this.#socket?.send(datagram, to),
       sendRelayed: (peer, datagram) => options.sendDatagram(peer.device, datagram),
       sendPunch: (peer) => options.sendPunch(peer.device, this.#local?.current() ?? []),
+      refreshMapping: () => this.#local?.askAgain(),
       lookSoon: (afterMs) => this.#looks?.soon(afterMs),
       onStatus: (peer, status) => options.onPathChanged(peer.device, status),
     }

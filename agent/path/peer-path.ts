@@ -47,6 +47,7 @@ export interface PathContext {
   sendDirect(datagram: Uint8Array, to: Endpoint): void
   sendRelayed(peer: PathPeer, datagram: Uint8Array): boolean
   sendPunch(peer: PathPeer): void
+  refreshMapping(): void
   /** WireGuard's state is looked at again after so many milliseconds. */
   lookSoon(afterMs: number): void
   onStatus(peer: PathPeer, status: PathStatus): void
@@ -120,6 +121,8 @@ export class PeerPath {
       for (const action of actions) this.#act(action)
     }
     this.#isStepping = false
+    if (input.kind === 'check-answered' && !isSessionUp(this.#state, this.#nowMs()))
+      this.#lookSoon()
     this.#repeatHandshake()
     this.#tellStatus()
     this.#schedule()
@@ -204,6 +207,9 @@ export class PeerPath {
         break
       case 'send-punch':
         this.#context.sendPunch(this.#peer)
+        break
+      case 'refresh-mapping':
+        this.#context.refreshMapping()
         break
       case 'use-direct':
         this.#tunnel.use(action.endpoint)

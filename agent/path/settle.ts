@@ -34,6 +34,8 @@ import {
 export function settle(state: PathState, nowMs: number): Step {
   const actions: PathAction[] = []
   const inPhase = settlePhase(state, nowMs)
+  if (state.phase.kind === 'direct' && isSearching(inPhase))
+    actions.push({ kind: 'refresh-mapping' })
   const planned = settleRound(settleConfirm(inPhase, nowMs), nowMs)
   const checked = settleRelayCheck(settleChecks(planned, nowMs, actions), nowMs, actions)
   const punched = settlePunch(checked, nowMs, actions)
@@ -54,6 +56,10 @@ function settlePhase(state: PathState, nowMs: number): PathState {
     return { ...entered, movableMs, round: later(state, nowMs, BETTER_ROUND_MS) }
   }
   return state.phase.kind === 'direct' ? withoutDirect(entered, nowMs) : entered
+}
+
+function isSearching({ phase }: PathState): boolean {
+  return phase.kind === 'connecting' || phase.kind === 'relayed'
 }
 
 function endpointOf(phase: PathPhase): Endpoint | undefined {
@@ -123,7 +129,7 @@ function settleRound(state: PathState, nowMs: number): PathState {
     round,
     pairs,
     relay: kind === 'connecting' ? { ...state.relay, dueMs: nowMs } : state.relay,
-    punch: kind === 'connecting' || kind === 'relayed' ? punch : state.punch,
+    punch: isSearching(state) ? punch : state.punch,
   }
 }
 

@@ -7,6 +7,8 @@ import type { Cancellable, Clock } from '../../protocol/clock.ts'
 const FIRST_RETRY_MS = 100
 /** The longest wait for a server that does not answer, or that is not listed yet. Milliseconds. */
 const LAST_RETRY_MS = 20_000
+/** Many peers lose their paths at once, and each asks. Milliseconds. */
+const AGAIN_MS = 1000
 
 export interface Asking {
   answered(server: Endpoint): void
@@ -14,6 +16,8 @@ export interface Asking {
   restart(): void
   /** Asks those that are due: new ones are. */
   askDue(): void
+  /** Asks all but those that were asked in the last second. */
+  askAgain(): void
   close(): void
 }
 
@@ -65,6 +69,11 @@ export function startAsking(options: {
       askDue()
     },
     askDue,
+    askAgain: () => {
+      const newestMs = clock.monotonicMs() - AGAIN_MS
+      for (const [name, { askedMs }] of asked) if (askedMs <= newestMs) asked.delete(name)
+      askDue()
+    },
     close: () => timer?.cancel(),
   }
 }

@@ -30,8 +30,12 @@ export const RESTING_AFTER_MS = 15_000
 export const RESTING_HEARTBEAT_MS = 15_000
 /** Traffic ended this long ago: nothing is sent until some comes (design §4: idle peers cost nothing). */
 export const IDLE_AFTER_MS = 300_000
-/** What remains of a path's trust when there is a sign that it broke: several round trips. */
-export const SUSPECT_TRUST_MS = 1000
+/** What remains of a path's trust when there is a sign that it broke, or three round trips; and between
+ *  the checks of that time. A public address that changes shall cost a second, not a heartbeat's 6.5. */
+export const SUSPECT_TRUST_MS = 500
+export const SUSPECT_RETRY_MS = 100
+/** WireGuard sent and received nothing for this long: a sign that the path broke. */
+export const SILENCE_MS = 450
 /** A sign of a break is taken up so often: a peer's late packets come in dozens. */
 export const SUSPECT_SPACING_MS = 200
 
@@ -70,8 +74,8 @@ export const HOLD_MS = 250
 export const CROSSING_MS = 1000
 /** WireGuard was woken and sent nothing for this long: it is inside REKEY_TIMEOUT of an initiation
  *  that went elsewhere (or nowhere: the peer had no endpoint yet), and only a restart of the peer ends
- *  that. Its initiation takes 1 ms to reach the agent; a busy machine has 150. */
-export const WAKE_PATIENCE_MS = 150
+ *  that. Its initiation takes 1 to 3 ms to reach the agent; a busy machine has 60. */
+export const WAKE_PATIENCE_MS = 60
 /** Without a word of the peer for this long a woken WireGuard is put to rest. */
 export const WAKE_LIMIT_MS = 10_000
 /** A peer heard of within this time is online. */

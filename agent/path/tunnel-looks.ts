@@ -5,8 +5,8 @@ import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
 import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
 
-/** Milliseconds between looks. One of a thousand peers takes wireguard-go 6 ms. */
-const ACTIVE_MS = 1000
+/** Milliseconds between looks. One at a thousand peers takes wireguard-go 6 ms. */
+const ACTIVE_MS = 500
 const IDLE_MS = 5000
 /** Looks that are asked for are no closer than this, milliseconds. */
 const SPACING_MS = 20

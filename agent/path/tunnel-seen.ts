@@ -1,11 +1,11 @@
 /** What is learned from WireGuard: its counters, and the datagrams it gives to the loopback socket. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import { unreachable } from '../../protocol/errors.ts'
-import { checkNow, checkReceived, heard, suspected, wanted } from './hints.ts'
+import { checkNow, checkReceived, doubted, heard, suspected, wanted } from './hints.ts'
 import type { PathInput } from './machine.ts'
 import { pairAt } from './pairs.ts'
 import { isSessionUp, type PathState } from './path-state.ts'
-import { BETTER_ROUND_MS } from './timing.ts'
+import { BETTER_ROUND_MS, SILENCE_MS } from './timing.ts'
 
 /** Bytes of two keepalives, and of both handshake messages and a keepalive: no user's packets. */
 const KEEPALIVE_BYTES = 64
@@ -17,12 +17,23 @@ type TunnelSeen = PathInput & { readonly kind: 'tunnel' }
 export function tunnelSeen(state: PathState, seen: TunnelSeen, nowMs: number): PathState {
   const { session } = state
   const counted: PathState = {
-    ...state,
+    ...silenceSeen(state, seen, nowMs),
     bytes: { received: seen.receivedBytes, sent: seen.sentBytes },
     session: { ...session, upMs: Math.max(session.upMs, seen.handshakeMs) },
   }
   const active = isTraffic(state, seen) ? wanted(counted, nowMs) : counted
   return endpointSeen(active, seen.endpoint, nowMs)
+}
+
+/** Packets leave and none comes: few conversations are so, and a check costs little. */
+function silenceSeen(state: PathState, seen: TunnelSeen, nowMs: number): PathState {
+  const { bytes, told } = state
+  const sent = bytes === undefined ? 0 : seen.sentBytes - bytes.sent
+  if (bytes === undefined || seen.receivedBytes !== bytes.received || sent <= KEEPALIVE_BYTES) {
+    return { ...state, silentSinceMs: nowMs }
+  }
+  const isSilent = nowMs - state.silentSinceMs >= SILENCE_MS
+  return isSilent && told !== undefined ? doubted(state, nowMs) : state
 }
 
 /** Initiations that nobody answers count as sent, so sending shows only in larger numbers; what this

@@ -7,7 +7,8 @@ import { generateAgreementKeyPair, privateBytesOf } from '../../../crypto/agreem
 import { generateSigningKeyPair } from '../../../crypto/signing.ts'
 import type { Candidate } from '../../../protocol/endpoint-update.ts'
 import { deviceIdOf } from '../../../protocol/keys.ts'
-import { createLab, type Host, type Lab } from '../../../simulations/lab/lab.ts'
+import type { Host } from '../../../simulations/lab/ground.ts'
+import { createLab, type Lab } from '../../../simulations/lab/lab.ts'
 import type { SiteKind } from '../../../simulations/lab/nat.ts'
 import type { HostSettings, Order, Report } from './lab-host.ts'
 

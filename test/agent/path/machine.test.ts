@@ -115,18 +115,21 @@ rule('leaves WireGuard alone when the direct path is lost and the relay is not p
   assert.not(kinds(path.done).includes('use-relay'))
 })
 
-rule('trusts a path for a second only after the network changed', () => {
+rule('trusts a path for half a second only after the network changed', () => {
   const world = network([[PUBLIC, 40]], 80)
   const path = start(world)
   path.runUntil(4000)
   world.direct.clear()
   path.give({ kind: 'network-changed' })
-  path.runUntil(5001)
+  path.runUntil(4499)
+  assert.equal(statusOf(path.state, path.nowMs).kind, 'direct')
+  path.runUntil(4501)
   assert.equal(statusOf(path.state, path.nowMs).kind, 'relay')
+  assert.ok(kinds(path.done).includes('refresh-mapping'))
 })
 
 rule(
-  'checks the path when the peer falls back to the relay, and follows it within a second',
+  'checks the path when the peer falls back to the relay, and follows it in half a second',
   () => {
     const world = network([[PUBLIC, 40]], 80)
     const path = start(world)

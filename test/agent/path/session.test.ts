@@ -25,7 +25,7 @@ rule('restarts the peer when a woken WireGuard stays mute', () => {
     if (action.kind === 'send-relay-check') later(0, { kind: 'relay', available: true })
     if (action.kind === 'wake') later(20, { kind: 'woken' })
   })
-  path.runUntil(169)
+  path.runUntil(79)
   assert.not(kinds(path.done).includes('restart-peer'))
   path.runUntil(1000)
   assert.equal(kinds(path.done).filter((kind) => kind === 'restart-peer').length, 1)
