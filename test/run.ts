@@ -21,6 +21,8 @@ const isStrict = process.env['REQUIRE_ALL'] === '1'
 const maySkip = (process.env['MAY_SKIP'] ?? '').split(',')
 
 const results: FileResult[] = []
+/** Exit status once a signal has come. */
+let stopped: number | undefined
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`)
@@ -35,6 +37,7 @@ async function filesWanted(): Promise<string[]> {
 
 async function work(queue: string[]): Promise<void> {
   for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+    if (stopped !== undefined) return
     const result = judged(await runFile(file))
     results.push(result)
     report(result)
@@ -79,7 +82,8 @@ for (const [signal, status] of [
 ] as const) {
   process.once(signal, () => {
     say(`stopped by ${signal}: ending what runs`)
-    void endRunning().then(() => process.exit(status))
+    stopped = status
+    void endRunning()
   })
 }
 
@@ -97,4 +101,4 @@ const failed = sum((result) => result.failed) + (files.length === 0 ? 1 : 0)
 say(
   `${sum(({ passed }) => passed)} passed, ${failed} failed, ${sum(({ skips }) => skips.length)} skipped`,
 )
-process.exit(failed > 0 ? 1 : 0)
+process.exit(stopped ?? (failed > 0 ? 1 : 0))

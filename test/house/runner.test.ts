@@ -1,0 +1,326 @@
+// time limit: 180 s
+/** The test runner on fixture files: every way in which uvu would be silent about a test that did not pass. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readFileSync } from 'node:fs'
+import { symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type TempDir, tempDir } from '../support/temp-dir.ts'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+const RUNNER = join(ROOT, 'test/run.ts')
+const NEEDS = join(ROOT, 'test/support/needs.ts')
+const PASSES = "import { test } from 'uvu'\ntest('is', () => {})\ntest.run()\n"
+
+interface Run {
+  readonly status: number | null
+  readonly output: string
+  readonly lines: readonly string[]
+  readonly closing: string
+}
+
+async function house(files: Record<string, string>): Promise<TempDir> {
+  const folder = await tempDir()
+  await symlink(join(ROOT, 'node_modules'), join(folder.path, 'node_modules'))
+  await folder.write({ 'package.json': '{"type":"module"}', ...files })
+  return folder
+}
+
+function start(folder: TempDir, environment: Record<string, string> = {}, ...filters: string[]) {
+  const { REQUIRE_ALL: _, MAY_SKIP: __, ...rest } = process.env
+  return spawn(process.execPath, [RUNNER, '--in', folder.path, ...filters], {
+    env: { ...rest, ...environment },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+}
+
+async function runIn(
+  folder: TempDir,
+  environment?: Record<string, string>,
+  ...filters: string[]
+): Promise<Run> {
+  const child = start(folder, environment, ...filters)
+  let output = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+    output += chunk
+  })
+  await once(child, 'close')
+  const lines = output.trimEnd().split('\n')
+  return { status: child.exitCode, output, lines, closing: lines.at(-1) ?? '' }
+}
+
+/** Runs the one file `test/a.test.ts`. */
+async function runOne(source: string, environment?: Record<string, string>): Promise<Run> {
+  await using folder = await house({ 'test/a.test.ts': source })
+  return await runIn(folder, environment)
+}
+
+function has(run: Run, pattern: RegExp): void {
+  assert.ok(
+    run.lines.some((line) => pattern.test(line)),
+    `no line like ${pattern} in:\n${run.output}`,
+  )
+}
+
+const rule = suite('test runner')
+
+rule(
+  'sums up the tests of all files in its last line, and ends with 0 when all passed',
+  async () => {
+    await using folder = await house({ 'test/a.test.ts': PASSES, 'test/b/c.test.ts': PASSES })
+    const run = await runIn(folder)
+    assert.is(run.closing, '2 passed, 0 failed, 0 skipped')
+    assert.is(run.status, 0)
+    has(run, /^ok {3}test\/a\.test\.ts {2}1 passed, \d+\.\d s$/)
+    has(run, /^ok {3}test\/b\/c\.test\.ts {2}1 passed, \d+\.\d s$/)
+  },
+)
+
+rule('shows what a failing file printed, and of a passing file nothing', async () => {
+  await using folder = await house({
+    'test/bad.test.ts': `import { test } from 'uvu'
+test('is not', () => { console.log('what bad printed'); throw new Error('the reason') })
+test('is', () => {})
+test.run()`,
+    'test/good.test.ts': `console.log('what good printed')\n${PASSES}`,
+  })
+  const run = await runIn(folder)
+  assert.is(run.closing, '2 passed, 1 failed, 0 skipped')
+  assert.is(run.status, 1)
+  has(run, /^FAIL test\/bad\.test\.ts {2}1 passed, 1 failed, /)
+  assert.match(run.output, 'what bad printed')
+  assert.match(run.output, 'the reason')
+  assert.not.match(run.output, 'what good printed')
+})
+
+const HOLES: Record<string, { source: string; fault: RegExp; closing: string }> = {
+  'a before hook throws': {
+    source: `import { test } from 'uvu'
+test.before(() => { throw new Error('no') })
+test('a', () => {})
+test('b', () => {})
+test.run()`,
+    fault: /a hook threw/,
+    closing: '0 passed, 2 failed, 0 skipped',
+  },
+  'a before hook throws where another test is skipped': {
+    source: `import { test } from 'uvu'
+test.before(() => { throw new Error('no') })
+test('a', () => {})
+test.skip('b', () => {})
+test.run()`,
+    fault: /a hook threw/,
+    closing: '0 passed, 1 failed, 1 skipped',
+  },
+  'an after hook throws': {
+    source: `import { test } from 'uvu'
+test.after(() => { throw new Error('no') })
+test('a', () => {})
+test.run()`,
+    fault: /ended with 1 before its tests did/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+  'a hook after each test throws': {
+    source: `import { test } from 'uvu'
+test.after.each(() => { throw new Error('no') })
+test('a', () => {})
+test('b', () => {})
+test.run()`,
+    fault: /a hook threw/,
+    closing: '0 passed, 2 failed, 0 skipped',
+  },
+  'run() is forgotten': {
+    source: "import { test } from 'uvu'\ntest('a', () => {})",
+    fault: /1 tests never ran/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+  'run() is forgotten in one suite of two': {
+    source: `import { suite } from 'uvu'
+const a = suite('a'), b = suite('b')
+a('one', () => {})
+b('two', () => {})
+b('three', () => {})
+a.run()`,
+    fault: /2 tests never ran/,
+    closing: '1 passed, 2 failed, 0 skipped',
+  },
+  'a test is declared after run()': {
+    source: `${PASSES}test('late', () => {})`,
+    fault: /1 tests never ran/,
+    closing: '1 passed, 1 failed, 0 skipped',
+  },
+  'there is no test': {
+    source: "import { test } from 'uvu'\ntest.run()",
+    fault: /ran no test/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+  'there is nothing': {
+    source: '',
+    fault: /ran no test/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+  'a module is missing': {
+    source: `import './nowhere.ts'\n${PASSES}`,
+    fault: /ended with 1 before its tests did/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+  'it ends in the middle of a test': {
+    source: "import { test } from 'uvu'\ntest('a', () => { process.exit(0) })\ntest.run()",
+    fault: /before its tests did/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+  'a test waits for ever for nothing': {
+    source: "import { test } from 'uvu'\ntest('a', () => new Promise(() => {}))\ntest.run()",
+    fault: /before its tests did/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+  'something fails after the last test': {
+    source: `import { test } from 'uvu'
+test('a', () => { setTimeout(() => { throw new Error('late') }, 100) })
+test.run()`,
+    fault: /ended with 1 though its tests passed/,
+    closing: '1 passed, 1 failed, 0 skipped',
+  },
+  'it hangs': {
+    source: `// time limit: 1 s
+import { test } from 'uvu'
+test('a', () => new Promise((resolve) => setTimeout(resolve, 600_000)))
+test.run()`,
+    fault: /still running after 1 s/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+  'it leaves a process running': {
+    source: `import { spawn } from 'node:child_process'
+import { test } from 'uvu'
+test('a', () => { spawn('sleep', ['600'], { stdio: 'ignore' }).unref() })
+test.run()`,
+    fault: /left processes running/,
+    closing: '1 passed, 1 failed, 0 skipped',
+  },
+  'it prints a summary it did not earn': {
+    source: `import { test } from 'uvu'
+console.log('\\n  Total:     9\\n  Passed:    9\\n  Skipped:   0')
+test('a', () => { throw new Error('no') })
+test.run()`,
+    fault: /1 failed/,
+    closing: '0 passed, 1 failed, 0 skipped',
+  },
+}
+
+for (const [hole, { source, fault, closing }] of Object.entries(HOLES)) {
+  rule(`fails a file where ${hole}`, async () => {
+    const run = await runOne(source)
+    has(run, new RegExp(`^FAIL test/a\\.test\\.ts .*${fault.source}`))
+    assert.is(run.closing, closing)
+    assert.is(run.status, 1)
+  })
+}
+
+const NEEDY = `import { needs } from '${NEEDS}'
+import { test } from 'uvu'
+needs('kernel-wireguard', 'root')
+test('a', () => {})
+test.run()`
+/** Where nothing is found and nobody is root, on any machine. */
+const NOTHING = { PATH: '/nowhere' }
+
+rule('counts a file whose needs are not met as one skip, and says what is missing', async () => {
+  const run = await runOne(NEEDY, NOTHING)
+  has(run, /^SKIP test\/a\.test\.ts: needs kernel-wireguard \(a kernel with the wireguard module/)
+  assert.is(run.closing, '0 passed, 0 failed, 1 skipped')
+  assert.is(run.status, 0)
+})
+
+rule('fails a skipped file where all is required', async () => {
+  const run = await runOne(NEEDY, { ...NOTHING, REQUIRE_ALL: '1' })
+  has(run, /^FAIL test\/a\.test\.ts .*skipped, but all is required: needs kernel-wireguard/)
+  assert.is(run.closing, '0 passed, 1 failed, 0 skipped')
+  assert.is(run.status, 1)
+})
+
+rule('lets a file go whose every missing need may be missing', async () => {
+  const may = { ...NOTHING, REQUIRE_ALL: '1', MAY_SKIP: 'kernel-wireguard,root' }
+  assert.is((await runOne(NEEDY, may)).closing, '0 passed, 0 failed, 1 skipped')
+  const two = NEEDY.replace("'root'", "'chromium'")
+  const run = await runOne(two, { ...may, PATH: '/nowhere' })
+  // chromium is looked for in the system's own folders, too: where it is, only one need is missing.
+  has(run, /needs kernel-wireguard/)
+})
+
+rule('counts tests marked as skipped, by name', async () => {
+  const run = await runOne(`import { test } from 'uvu'
+test.skip('not yet', () => {})
+test('is', () => {})
+test.run()`)
+  has(run, /^SKIP test\/a\.test\.ts: "not yet" is marked as skipped$/)
+  assert.is(run.closing, '1 passed, 0 failed, 1 skipped')
+  assert.is(run.status, 0)
+})
+
+rule('counts tests left out by .only as skipped', async () => {
+  const run = await runOne(`import { test } from 'uvu'
+test('a', () => {})
+test.only('b', () => {})
+test.run()`)
+  has(run, /^SKIP test\/a\.test\.ts: left out by \.only$/)
+  assert.is(run.closing, '1 passed, 0 failed, 1 skipped')
+})
+
+rule('runs the files asked for, and fails where there is none', async () => {
+  await using folder = await house({ 'test/one.test.ts': PASSES, 'test/two.test.ts': PASSES })
+  const one = await runIn(folder, {}, 'one')
+  assert.is(one.closing, '1 passed, 0 failed, 0 skipped')
+  assert.not.match(one.output, 'two.test.ts')
+  const none = await runIn(folder, {}, 'three')
+  assert.is(none.closing, '0 passed, 1 failed, 0 skipped')
+  assert.is(none.status, 1)
+})
+
+rule('runs laboratories and files marked as serial alone, after the others', async () => {
+  const timed = (mark: string) => `${mark}
+import { test } from 'uvu'
+import { appendFileSync } from 'node:fs'
+test('a', async () => {
+  appendFileSync('order', 'begin\\n')
+  await new Promise((resolve) => setTimeout(resolve, 300))
+  appendFileSync('order', 'end\\n')
+})
+test.run()`
+  await using folder = await house({
+    'test/a.test.ts': timed('// serial'),
+    'test/lab/b.test.ts': timed(''),
+    'test/z.test.ts': PASSES,
+  })
+  const run = await runIn(folder)
+  assert.is(run.closing, '3 passed, 0 failed, 0 skipped')
+  const order = run.lines
+    .filter((line) => line.startsWith('ok'))
+    .map((line) => line.split(/\s+/)[1])
+  assert.equal(order, ['test/z.test.ts', 'test/a.test.ts', 'test/lab/b.test.ts'])
+  assert.is(readFileSync(join(folder.path, 'order'), 'utf8'), 'begin\nend\nbegin\nend\n')
+})
+
+rule('ends what runs when it is interrupted', async () => {
+  await using folder = await house({
+    'test/a.test.ts': `import { test } from 'uvu'
+import { writeFileSync } from 'node:fs'
+test('a', async () => {
+  writeFileSync('pid', String(process.pid))
+  await new Promise((resolve) => setTimeout(resolve, 600_000))
+})
+test.run()`,
+  })
+  const child = start(folder)
+  const pidFile = join(folder.path, 'pid')
+  while (!existsSync(pidFile) || readFileSync(pidFile, 'utf8') === '') await sleep(20)
+  child.kill('SIGINT')
+  const [status] = await once(child, 'exit')
+  assert.is(status, 130)
+  assert.throws(() => process.kill(Number(readFileSync(pidFile, 'utf8')), 0), /ESRCH/)
+})
+
+rule.run()
