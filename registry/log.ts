@@ -22,8 +22,9 @@ const SECRETS = [
   'token',
 ]
 
-/** Errors among the fields are written as their message, code and stack. */
-export function createLog(level: LogLevel, destination: 1 | 2 = 2): Log {
+/** Errors among the fields are written as their message, code and stack.
+ *  @param fd where lines go: standard error */
+export function createLog(level: LogLevel, fd = 2): Log {
   const logger = pino(
     {
       level,
@@ -34,7 +35,7 @@ export function createLog(level: LogLevel, destination: 1 | 2 = 2): Log {
       redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '[secret]' },
       serializers: { error: pino.stdSerializers.err },
     },
-    pino.destination({ fd: destination, sync: true }),
+    pino.destination({ fd, sync: true }),
   )
   return (at, event, fields = {}) => logger[at](fields, event)
 }

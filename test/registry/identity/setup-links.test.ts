@@ -22,6 +22,14 @@ rule('work once', async () => {
   assert.is((await openBrowser(registry.url).open(new URL(link).pathname)).status, 410)
 })
 
+rule('work once for the invited, too', async () => {
+  await using registry = await startTestRegistry()
+  const link = await inviteUser(await registry.ada())
+  await completeSetup(link, BOB)
+  const again = completeSetup(link, { ...BOB, email: 'eve@example.org' })
+  assert.match(await failure(again), 'unknown, used or expired')
+})
+
 rule('make one account when used twice at once', async () => {
   await using registry = await startTestRegistry()
   const link = registry.registry.setupUrl ?? ''
