@@ -96,12 +96,19 @@ export async function configureInterface(
   ])
   const addresses = addressCommands(name, current.addresses, [...new Set(wanted.addresses)])
   const routing = routeCommands(name, routes, wanted.routes)
-  const isAsWanted = current.mtu === wanted.mtu && current.isUp
-  const link = isAsWanted ? [] : [`link set dev ${name} mtu ${wanted.mtu} up`]
+  if (current.mtu !== wanted.mtu || !current.isUp) {
+    await commands.run('ip', ['link', 'set', 'dev', name, 'mtu', `${wanted.mtu}`, 'up'])
+  }
   const lines = [...addresses.add, ...routing.set, ...routing.remove, ...addresses.remove]
   const isIpv6 = (line: string): boolean => line.includes(':')
-  await batch(commands, [...link, ...lines.filter((line) => !isIpv6(line))])
-  return { hasIpv6: await batchIpv6(commands, lines.filter(isIpv6)) }
+  const [hasIpv6] = await Promise.all([
+    batchIpv6(commands, lines.filter(isIpv6)),
+    batch(
+      commands,
+      lines.filter((line) => !isIpv6(line)),
+    ),
+  ])
+  return { hasIpv6 }
 }
 
 async function readAddresses(

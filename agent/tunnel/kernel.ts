@@ -34,8 +34,8 @@ export async function startKernel(options: BackendOptions): Promise<WireGuardDev
 
 function deviceOver({ commands, interfaceName }: BackendOptions): WireGuardDevice {
   const ended = Promise.withResolvers<undefined>()
-  const set = async (args: readonly string[], input?: string): Promise<void> => {
-    await commands.run('wg', ['set', interfaceName, ...args], input === undefined ? {} : { input })
+  const set = async (args: readonly string[]): Promise<void> => {
+    await commands.run('wg', ['set', interfaceName, ...args])
   }
   return {
     kind: 'kernel',
@@ -43,7 +43,7 @@ function deviceOver({ commands, interfaceName }: BackendOptions): WireGuardDevic
     ended: ended.promise,
     read: async () => parseDump(await commands.run('wg', ['show', interfaceName, 'dump'])),
     async change(change) {
-      await setDevice(commands, set, change)
+      await setDevice(commands, interfaceName, change)
       for (let start = 0; start < change.peers.length; start += STEPS_A_CALL) {
         await set(change.peers.slice(start, start + STEPS_A_CALL).flatMap(stepArguments))
       }
@@ -92,16 +92,18 @@ async function createInterface(commands: Commands, name: string): Promise<void> 
 
 async function setDevice(
   commands: Commands,
-  set: (args: readonly string[], input?: string) => Promise<void>,
+  interfaceName: string,
   { privateKey, listenPort }: WireGuardChange,
 ): Promise<void> {
-  // The private key by standard input: arguments are for everybody to see.
-  const key = privateKey === undefined ? [] : ['private-key', '/dev/stdin']
+  if (privateKey === undefined && listenPort === undefined) return
   const port = listenPort === undefined ? [] : ['listen-port', `${listenPort}`]
-  if (key.length + port.length === 0) return
+  // The private key by standard input: arguments are for everybody to see. `wg` opens it by its path, which
+  // works for the pipe that a shell makes and not for the socket that Node makes.
+  const key = privateKey === undefined ? [] : ['private-key', '/dev/stdin']
+  const input = privateKey === undefined ? '' : toBase64(privateBytesOf(privateKey))
+  const args = ['-c', 'cat | "$@"', 'sh', 'wg', 'set', interfaceName, ...port, ...key]
   try {
-    const input = privateKey === undefined ? undefined : toBase64(privateBytesOf(privateKey))
-    await set([...port, ...key], input)
+    await commands.run('sh', args, { input })
   } catch (error) {
     if (!(error instanceof CommandError) || !/Address already in use/.test(error.stderr))
       throw error

@@ -1,7 +1,32 @@
-// time limit: 120 s
-/** The contract of tunnels by the kernel's WireGuard. */
+// time limit: 300 s
+/** The contract of tunnels by the kernel's WireGuard, and the port share beside it. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { systemClock } from '../../../agent/system-clock.ts'
+import { startTunnel } from '../../../agent/tunnel/detect.ts'
 import { needs } from '../../support/needs.ts'
+import { portShareContract } from '../host/port-share-contract.ts'
 import { tunnelContract } from './contract.ts'
+import { joinedNamespaces } from './namespaces.ts'
 
 needs('root', 'netns', 'kernel-wireguard', 'nft', 'ping')
 tunnelContract('kernel')
+portShareContract('kernel')
+
+const rule = suite('startTunnel')
+
+rule('chooses the kernel’s WireGuard where there is one', async () => {
+  const [host, other] = await joinedNamespaces()
+  await using _host = host
+  await using _other = other
+  await using tunnel = await startTunnel({
+    backend: 'auto',
+    interfaceName: host.tunnelName,
+    commands: host.commands,
+    clock: systemClock,
+    log: () => undefined,
+  })
+  assert.is(tunnel.kind, 'kernel')
+})
+
+rule.run()
