@@ -31,11 +31,8 @@ const MEANS = {
   chromium: packaged('chromium'),
   iptables: packaged('iptables'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
-  glewlwyd: packaged('glewlwyd'),
-  'docker-cli': {
-    isThere: () => succeeds('docker', ['compose', 'version']),
-    hint: 'install the docker client with its compose plugin',
-  },
+  python3: packaged('python3'),
+  'docker-compose': packaged('docker-compose'),
 } satisfies Record<string, Means>
 
 export type Need = keyof typeof MEANS
