@@ -120,7 +120,7 @@ function appOf(
 
 async function makeStateDirectory(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o700 })
+    await mkdir(join(path, 'store'), { recursive: true, mode: 0o700 })
   } catch (cause) {
     const why = cause instanceof Error && 'code' in cause ? cause.code : String(cause)
     throw new ConfigError(

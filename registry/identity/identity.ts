@@ -51,7 +51,7 @@ export async function createIdentity(
   const issuer = external ?? embeddedIssuer(publicUrl, localUrl)
   if (external === undefined) refusePublicHttp(publicUrl, config.insecureHttp)
   const keys = await loadIdentityKeys(config.stateDirectory, randomBytes)
-  const sessions = createSessions(context)
+  const sessions = createSessions(context, issuer.name)
   const relyingParty = createRelyingParty(context, issuer)
   const signIn = signInRoutes(context, { issuer, relyingParty, sessions, keys, found })
   if (external !== undefined) {

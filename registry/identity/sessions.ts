@@ -15,6 +15,8 @@ const sessions = collection(
   'session',
   z.object({
     user: userId,
+    /** Name of the provider that vouched: with another one configured, it is over. */
+    issuer: z.string(),
     createdAt: z.number().int(),
     seenAt: z.number().int(),
     /** For ending the session at the identity provider too. */
@@ -42,7 +44,7 @@ export interface Sessions {
   sweep(): Promise<void>
 }
 
-export function createSessions(context: RegistryContext): Sessions {
+export function createSessions(context: RegistryContext, issuer: string): Sessions {
   const { database, clock, randomBytes, publicUrl } = context
   const jar = cookies(publicUrl.startsWith('https:'))
 
@@ -59,7 +61,8 @@ export function createSessions(context: RegistryContext): Sessions {
   const find = async (request: Request): Promise<Session | undefined> => {
     const key = keyOfRequest(request)
     const session = key && (await database.get(sessions, key))
-    if (!key || !session || isOver(session, clock.now())) return undefined
+    if (!key || !session || session.issuer !== issuer) return undefined
+    if (isOver(session, clock.now())) return undefined
     if (clock.now() - session.seenAt > SEEN_PRECISION) {
       await database.transact(`session/${key}`, async (transaction) => {
         const current = await transaction.get(sessions, key)
@@ -76,7 +79,7 @@ export function createSessions(context: RegistryContext): Sessions {
       const value = toBase64url(randomBytes(32))
       const now = clock.now()
       await database.transact(`session/${user}`, async (transaction) => {
-        const session = { user, createdAt: now, seenAt: now, ...(idToken && { idToken }) }
+        const session = { user, issuer, createdAt: now, seenAt: now, ...(idToken && { idToken }) }
         transaction.put(sessions, toHex(sha256(utf8(value))), session)
       })
       jar.set(response, COOKIE, value, ABSOLUTE_LIFETIME)

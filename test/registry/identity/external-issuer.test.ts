@@ -119,6 +119,20 @@ rule('serves no provider, password or set-up page of its own', () =>
   }),
 )
 
+rule('ends the sessions that another provider vouched for', async () => {
+  const stateDirectory = await temporaryDirectory()
+  const embedded = await startTestRegistry({ stateDirectory })
+  const ada = await embedded.ada()
+  await embedded[Symbol.asyncDispose]()
+  const url = new URL('https://id.example')
+  const issuer = { url, clientId: 'x', clientAuthentication: 'none', scopes: 'openid' } as const
+  await using external = await startTestRegistry({ stateDirectory, issuer })
+  const browser = openBrowser(external.url)
+  browser.plant('nexodus-session', ada.cookie('nexodus-session') ?? '')
+  assert.is((await browser.fetch('/')).status, 303)
+  assert.is((await browser.fetch('/v1/organizations')).status, 401)
+})
+
 rule('says when the provider cannot be reached, and works as soon as it can', () =>
   withSite('client_secret_post', async ({ registry, startIssuer }) => {
     const browser = openBrowser(registry.url)
