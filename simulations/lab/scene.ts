@@ -87,9 +87,14 @@ export class Scene implements Disposable {
   async signIn(): Promise<void> {
     const setUp = (await this.registry.waitFor(/(http:\/\/\S+\/setup\/\S+)/))[1] ?? ''
     await this.person.ask({ kind: 'set-up', url: setUp, ...CREDENTIALS })
-    await this.person.ask({ kind: 'sign-in', url: this.registryUrl, ...CREDENTIALS })
+    await this.signInAgain()
     this.organization =
       z.array(z.string()).parse(await this.person.ask({ kind: 'organizations' }))[0] ?? ''
+  }
+
+  /** A new session, after a restart of the registry. */
+  async signInAgain(): Promise<void> {
+    await this.person.ask({ kind: 'sign-in', url: this.registryUrl, ...CREDENTIALS })
   }
 
   addAgent(name: string, site: number, index = 0, registrationKey?: string): LabAgent {
