@@ -120,7 +120,8 @@ function deviceOf(organization: OrganizationId, id: DeviceId, record: DeviceReco
   }
 }
 
-async function removeDevice(change: OrganizationChange, id: DeviceId): Promise<boolean> {
+/** Inside a change. False: there is no such device. */
+export async function removeDevice(change: OrganizationChange, id: DeviceId): Promise<boolean> {
   const record = await change.device(id)
   if (record === undefined) return false
   const { organization, transaction, now } = change

@@ -155,7 +155,10 @@ export class OrganizationChange {
    *  Throws Refused (revocations-full). */
   async publishManifest(revoke: readonly Revocation[] = []): Promise<void> {
     const known = (await this.transaction.get(REVOCATIONS_OF, this.organization)) ?? []
-    const revocations = [...known, ...revoke].filter(({ notAfter }) => notAfter > this.now)
+    const named = new Set(known.map(({ serial }) => serial))
+    const revocations = [...known, ...revoke.filter(({ serial }) => !named.has(serial))].filter(
+      ({ notAfter }) => notAfter > this.now,
+    )
     if (revocations.length > REVOCATIONS) {
       throw new Refused(
         'revocations-full',

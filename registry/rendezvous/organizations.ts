@@ -1,12 +1,12 @@
 /** The registry's own belief, an organization at a time: what it issued, what devices said. */
 import { fromBase64, toBase64 } from '../../crypto/bytes.ts'
-import { currentManifest } from '../../protocol/belief.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
 import type { DeviceId, IssuerKeyPair, OrganizationId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import { apply, emptyState, type OrganizationState, prune } from '../../protocol/state.ts'
 import { syncable } from '../../protocol/sync.ts'
+import { catchUp } from '../catch-up.ts'
 import { STATEMENT, statementId } from '../device-record.ts'
 import type { Issued, Issuing } from '../issuing.ts'
 import type { Database } from '../store/database.ts'
@@ -74,16 +74,27 @@ export class Organizations {
     const { database, issuing, clock } = this.#parts
     const issuer = await issuing.issuerKey(organization)
     let state = emptyState(organization)
-    const add = (bytes: Uint8Array): void => {
-      state = apply(state, openEnvelope(bytes), clock.now()).state
+    const add = (bytes: Uint8Array): boolean => {
+      const verdict = apply(state, openEnvelope(bytes), clock.now())
+      state = verdict.state
+      return verdict.ok
     }
     for (const envelope of await issuing.envelopes(organization)) add(envelope)
-    for await (const { value } of database.list(STATEMENT, { under: `${organization}/` })) {
-      add(fromBase64(value.envelope))
+    const outlived: string[] = []
+    for await (const { id, value } of database.list(STATEMENT, { under: `${organization}/` })) {
+      if (!add(fromBase64(value.envelope))) outlived.push(id)
     }
+    await this.#forget(outlived)
     const held: Held = { state, issuer, syncable: undefined, computedMs: 0 }
     this.#held.set(organization, held)
     return held
+  }
+
+  async #forget(statements: readonly string[]): Promise<void> {
+    if (statements.length === 0) return
+    await this.#parts.database.transact('statements', async (transaction) => {
+      for (const id of statements) transaction.delete(STATEMENT, id)
+    })
   }
 
   async #take({ organization, envelopes }: Issued): Promise<void> {
@@ -127,6 +138,10 @@ export class Organizations {
   learn(state: OrganizationState): void {
     const held = this.#held.get(state.organization)
     if (held === undefined) return
+    const known = held.state.manifests
+    for (const [slot, manifest] of state.manifests) {
+      if (!known.has(slot)) this.#catchUp(manifest)
+    }
     held.state = state
     held.syncable = undefined
   }
@@ -135,8 +150,8 @@ export class Organizations {
   receive(organization: OrganizationId, envelope: Envelope, from: string): boolean {
     const held = this.#held.get(organization)
     if (held === undefined) return false
-    this.#checkNotBehind(held, envelope)
     if (!this.#apply(held, envelope)) return false
+    this.#catchUp(envelope)
     if (envelope.kind === 'endpoint-update' || envelope.kind === 'route-advertisement') {
       const subject = envelope.kind === 'route-advertisement' ? envelope.body.prefix : 'endpoints'
       const id = statementId(organization, envelope.signer as DeviceId, subject)
@@ -155,17 +170,12 @@ export class Organizations {
     return verdict.ok
   }
 
-  /** A store restored from an old backup would number its next manifest as one that exists. */
-  #checkNotBehind(held: Held, envelope: Envelope): void {
-    if (envelope.kind !== 'manifest') return
-    const ours = currentManifest(held.state, this.#parts.clock.now())
-    if (ours === undefined || envelope.body.sequence <= ours.body.sequence) return
-    this.#parts.log('error', 'registry.behind-its-manifests', {
-      organization: envelope.organization,
-      ours: ours.body.sequence,
-      devices: envelope.body.sequence,
-      todo: 'the store is older than what devices know: restore a newer backup',
-    })
+  /** A manifest that a device had before us: the store was restored from an older backup. */
+  #catchUp(manifest: Envelope): void {
+    if (manifest.kind !== 'manifest') return
+    const { issuing, log } = this.#parts
+    const failed = (error: unknown): void => log('error', 'registry.behind', { error })
+    catchUp(issuing, manifest, log).catch(failed)
   }
 
   onNews(listener: (news: News) => void): void {

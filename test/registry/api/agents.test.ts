@@ -1,3 +1,4 @@
+import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { toBase64 } from '../../../crypto/bytes.ts'
@@ -138,6 +139,26 @@ rule('every refusal is problem+json with a code, and the field where one is at f
     assert.ok(problem['title'] && problem['type'] && problem['detail'])
     assert.is(problem['status'], status)
   }
+})
+
+rule('whatever is sent, the answer is a refusal and never a fault', async () => {
+  await using registry = await startTestRegistry()
+  const text = fc.oneof(fc.string(), fc.base64String({ minLength: 44, maxLength: 44 }))
+  const value = fc.oneof(text, fc.integer(), fc.constant(null), fc.array(text), fc.object())
+  const fields = 'deviceKey wireguardKey name system proof token registrationKey request'.split(' ')
+  const body = fc.oneof(
+    fc.dictionary(fc.constantFrom(...fields, 'grant_type', 'device_code'), value),
+    fc.anything(),
+  )
+  const path = fc.constantFrom('enrolments', 'renewals', 'device-authorizations', 'token')
+  await fc.assert(
+    fc.asyncProperty(path, body, async (where, sent) => {
+      const response = await post(registry, where, JSON.stringify(sent) ?? '')
+      await response.body?.cancel()
+      assert.ok(response.status >= 400 && response.status < 500, String(response.status))
+    }),
+    { numRuns: 100 },
+  )
 })
 
 rule('keys that are named must be the keys that are proved', async () => {

@@ -5,7 +5,10 @@ import { deviceStanding, memberOf, membersOf } from '../../../protocol/belief.ts
 import { encodeEndpointUpdate } from '../../../protocol/endpoint-update.ts'
 import { sealEnvelope } from '../../../protocol/envelope.ts'
 import type { DeviceKeyPair, OrganizationId } from '../../../protocol/keys.ts'
+import { encodeManifest } from '../../../protocol/manifest.ts'
+import { ALLOW_ALL } from '../../../protocol/policy.ts'
 import { seconds } from '../../../protocol/time.ts'
+import { rangesOf } from '../../../registry/addresses.ts'
 import { systemClock } from '../../../registry/system-clock.ts'
 import { asker } from '../../support/registry-core.ts'
 import { until } from '../../support/rendezvous-peer.ts'
@@ -115,6 +118,33 @@ rule('a registry that was restarted knows where devices are', async () => {
   await phone.peer.sync(await phone.peer.join(here.address))
   const member = memberOf(phone.peer.state(), laptop.by.id, systemClock.now())
   assert.is(member?.endpoints?.body.sequence, 5)
+})
+
+rule('numbers on from a manifest that devices know and the store has lost', async () => {
+  await using here = await startRendezvousScene()
+  const { peer } = await here.enrolled('laptop')
+  const issuer = await here.core.issuing.issuerKey(here.organization)
+  const claims = encodeManifest(
+    {
+      sequence: 7,
+      previous: new Uint8Array(32),
+      issuedAt: systemClock.now(),
+      name: 'Acme',
+      ranges: rangesOf(here.organization),
+      issuers: [issuer.publicKey],
+      rendezvous: [],
+      policy: ALLOW_ALL,
+    },
+    [],
+  )
+  const lost = sealEnvelope('manifest', here.organization, claims, issuer)
+  peer.hear(lost)
+  await peer.sync(await peer.join(here.address), [lost])
+  const isTold = () => here.core.logged.some(({ event }) => event === 'registry.was-behind')
+  await until('caught up', isTold)
+  await here.core.issuing.setRendezvous([{ multiaddrs: [], stun: ['192.0.2.1:1'] }])
+  const sequences = () => [...peer.state().manifests.values()].map(({ body }) => body.sequence)
+  await until('the next manifest', () => sequences().includes(8))
 })
 
 rule('drops a device that sends what is no envelope, and speaks of it once', async () => {
