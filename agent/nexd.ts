@@ -1,10 +1,7 @@
 #!/usr/bin/env node
 /** nexd: the agent. `nexd up` enrols this device if need be, then runs until it is told to stop. */
-import { hostname } from 'node:os'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { pino } from 'pino'
-import { z } from 'zod'
-import type { Log } from '../protocol/log.ts'
+import { keepCompiledCode } from './compile-cache.ts'
 import {
   defaultSocket,
   defaultStateDirectory,
@@ -13,21 +10,6 @@ import {
   VERSION,
 } from './defaults.ts'
 import { explain } from './errors.ts'
-import { runUp, type UpOptions } from './up.ts'
-
-const UP = z.object({
-  registry: z.string().optional(),
-  registrationKey: z.string().optional(),
-  name: z.string().optional(),
-  stateDir: z.string(),
-  socket: z.string(),
-  interface: z.string(),
-  backend: z.enum(['auto', 'kernel', 'wireguard-go']),
-  listenPort: z.number(),
-  meshListen: z.array(z.string()),
-  mdns: z.boolean(),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']),
-})
 
 const program = new Command('nexd')
   .description('The Nexodus agent: connects this device to the others of its organization.')
@@ -92,53 +74,13 @@ program
       .env('NEXODUS_LOG_LEVEL'),
   )
   .action(async (raw: unknown) => {
-    const options = UP.parse(raw)
-    await up({ ...options, interfaceName: options.interface })
+    if (raw !== null && typeof raw === 'object' && 'stateDir' in raw)
+      keepCompiledCode(String(raw.stateDir))
+    const { up } = await import('./nexd-up.ts')
+    await up(raw)
+    // Libraries may keep timers for a second; all of ours have ended.
+    process.exit(0)
   })
-
-async function up(
-  options: Omit<UpOptions, 'log' | 'name' | 'announce'> & {
-    name?: string | undefined
-    logLevel: string
-  },
-): Promise<void> {
-  const stop = new AbortController()
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-  const log = logTo(options.logLevel)
-  try {
-    await runUp({ ...options, name: options.name ?? hostname(), log, announce }, stop.signal)
-  } catch (error) {
-    fail(error)
-  }
-  // Libraries may keep timers for a second; all of ours have ended.
-  process.exit(process.exitCode ?? 0)
-}
-
-/** JSON lines on standard error, for the journal. */
-function logTo(level: string): Log {
-  const logger = pino(
-    {
-      level,
-      base: null,
-      formatters: { level: (label) => ({ level: label }) },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      redact: ['*.privateKey', '*.registrationKey', '*.token'],
-    },
-    pino.destination(2),
-  )
-  return (at, event, fields = {}) => logger[at]({ event, ...fields })
-}
-
-function announce(code: string, link: string): void {
-  process.stdout.write(
-    `This device is not enrolled yet. Sign in and approve it:\n  open: ${link}\n  code: ${code}\n`,
-  )
-}
-
-function fail(error: unknown): void {
-  process.stderr.write(`nexd: ${explain(error)}\n`)
-  process.exitCode = 1
-}
 
 function port(text: string): number {
   const value = Number(text)
@@ -149,5 +91,6 @@ function port(text: string): number {
 try {
   await program.parseAsync()
 } catch (error) {
-  fail(error)
+  process.stderr.write(`nexd: ${explain(error)}\n`)
+  process.exit(1)
 }

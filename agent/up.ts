@@ -3,7 +3,7 @@ import { randomBytes } from '../crypto/random.ts'
 import { memberOf } from '../protocol/belief.ts'
 import { deviceIdOf, type OrganizationId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
-import { startControlServer } from './control/server.ts'
+import { writeCompiledCode } from './compile-cache.ts'
 import { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { enrol, parseRegistryReference } from './enrolment.ts'
@@ -60,6 +60,7 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
     organization: join.organization,
     version: VERSION,
   })
+  writeCompiledCode()
   const fault = await Promise.race([tunnel.ended, aborted(stop)])
   if (fault !== undefined) throw fault
   options.log('info', 'daemon.stopping')
@@ -237,6 +238,7 @@ async function start(
   )
   const ticking = clock.every(TICK_MS, () => daemon.tick())
   stack.defer(() => ticking.cancel())
+  const { startControlServer } = await import('./control/server.ts')
   stack.use(await startControlServer(options.socket, new DaemonView(daemon, renewal), log))
   void renewal.now()
   return tunnel

@@ -103,7 +103,7 @@ async function sceneDead(scene: Scene): Promise<void> {
   await scene.stopRegistry('SIGKILL')
   const { sent, received } = await ping(laptop.host.namespace, phone4)
   say(`tunnels stay: ${received} of ${sent} answered`)
-  await Promise.all([laptop.stop('SIGKILL'), phone.stop('SIGKILL')])
+  await Promise.all([laptop.stop('SIGTERM'), phone.stop('SIGTERM')])
   const begun = performance.now()
   laptop.start()
   phone.start()
