@@ -18,6 +18,7 @@ import { Dialer } from './dialer.ts'
 import { createGater } from './gater.ts'
 import { type Gossip, startGossip } from './gossip.ts'
 import { deviceOfLink, type Link, type LinkKind, Links, nameOfLink } from './links.ts'
+import { ListenError } from './listen-error.ts'
 import { type Liveness, startLiveness } from './liveness.ts'
 import { createNode, type MeshNode } from './node.ts'
 import { ownMultiaddrs, watchOwnMultiaddrs } from './own-multiaddrs.ts'
@@ -91,11 +92,18 @@ export interface Mesh extends AsyncDisposable {
   networkChanged(): void
 }
 
-/** Starts libp2p, dials everybody known at once, and keeps at it until disposed. Rejects when none of
- *  `listen` can be listened on. */
+/** Starts libp2p, dials everybody known at once, and keeps at it until disposed. Throws ListenError when
+ *  one of `listen` cannot be listened on; IPv6 may be missing where IPv4 is not. */
 export async function startMesh(options: MeshOptions): Promise<Mesh> {
   const parts = await assemble(options)
-  await parts.mesh.node.start()
+  try {
+    await parts.mesh.node.start()
+  } catch (cause) {
+    parts.gossip.stop()
+    parts.sync.stop()
+    await parts.mesh.node.stop()
+    throw new ListenError(options.listen, cause)
+  }
   parts.gossip.subscribe()
   return run(parts, options)
 }

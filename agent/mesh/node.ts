@@ -94,8 +94,6 @@ export async function createNode(options: NodeOptions): Promise<MeshNode> {
     start: false,
     privateKey: options.privateKey,
     addresses: { listen: [...options.listen] },
-    // Port 51822 on IPv6 may be impossible where IPv4 is not, and the other way about.
-    transportManager: { faultTolerance: 1 },
     transports: [
       tcp({ inboundSocketInactivityTimeout: 90_000, outboundSocketInactivityTimeout: 90_000 }),
       // reservations.ts chooses relays; libp2p's own search would compete with it.

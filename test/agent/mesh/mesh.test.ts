@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ListenError } from '../../../agent/mesh/listen-error.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { parseIpAddress } from '../../../protocol/address.ts'
 import { openEnvelope } from '../../../protocol/envelope.ts'
@@ -136,6 +137,23 @@ rule('announces what it listens on, without the peer id and without the overlay'
   assert.ok(own.length > 0 && own.length <= 8)
   for (const each of own) assert.match(each, /^\/ip[46]\/[0-9a-f.:]+\/tcp\/\d+$/)
   assert.not.ok(own.some((each) => each.includes('127.0.0.1')) && own.length > 1)
+})
+
+rule('says in one line that a port is taken, and leaves nothing running', async () => {
+  await using a = await startAgent(acme, 'ant', { initial: everybody })
+  const listen = a.mesh.multiaddrs()
+  const lines: string[] = []
+  const fault = await startAgent(acme, 'bee', {
+    initial: everybody,
+    listen,
+    log: (_level, event) => lines.push(event),
+  }).catch((error: unknown) => error)
+  if (!(fault instanceof ListenError)) throw new Error(`not refused: ${String(fault)}`)
+  assert.match(fault.message, /cannot listen on \/ip4\/127.0.0.1\/tcp\/\d+: the port is taken \(/)
+  assert.not.match(fault.message, /\n/)
+  const before = lines.length
+  await systemClock.sleep(300)
+  assert.is(lines.length, before)
 })
 
 rule('runs nothing any more when it is disposed of', async () => {
