@@ -4,6 +4,7 @@ import { fromBase64, toHex } from '../crypto/bytes.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { MalformedError } from '../protocol/errors.ts'
 import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
+import type { Log } from '../protocol/log.ts'
 import { parseDeviceName, type Role } from '../protocol/membership-certificate.ts'
 import { allocate, numberOf } from './addresses.ts'
 import type { DeviceAuthorizations } from './device-authorization.ts'
@@ -51,6 +52,7 @@ export interface EnrolmentParts {
   readonly registrationKeys: RegistrationKeys
   readonly publicUrl: string
   readonly clock: Pick<Clock, 'now'>
+  readonly log: Log
 }
 
 /** A device key that is enrolled already stays the device it is: same name, same addresses, a new
@@ -74,6 +76,10 @@ export async function enrol(parts: EnrolmentParts, request: EnrolmentRequest): P
         : await registrationKeys.spend(change, credential.registrationKey, possession.device)
     const admitted = await admit(change, possession, { ...grant, name, system: request.system })
     return certifyDevice(change, issuing, possession.device, admitted, request.requestedAddress)
+  })
+  parts.log('info', 'device.enrolled', {
+    ...{ organization, device: possession.device, system: request.system },
+    by: 'token' in credential ? 'approval' : 'registration-key',
   })
   return { organization, envelopes: [...(await issuing.foundation(organization)), certificate] }
 }

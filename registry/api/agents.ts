@@ -5,6 +5,7 @@ import { toBase64, toHex } from '../../crypto/bytes.ts'
 import { addressBytes, parseIpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { TEXT_CHARACTERS } from '../../protocol/limits.ts'
+import type { Log } from '../../protocol/log.ts'
 import type { Rendezvous } from '../../protocol/manifest.ts'
 import type { DeviceAuthorizations, PollAnswer } from '../device-authorization.ts'
 import { checkName, enrol, type Membership } from '../enrolment.ts'
@@ -24,6 +25,7 @@ export interface AgentApiParts {
   /** Where devices meet now. */
   rendezvous(): Rendezvous
   readonly clock: Pick<Clock, 'now'>
+  readonly log: Log
 }
 
 const GRANT = 'urn:ietf:params:oauth:grant-type:device_code'

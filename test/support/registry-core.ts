@@ -72,7 +72,7 @@ export async function startCore(
   const registrationKeys = openRegistrationKeys(parts)
   const devices = openDevices({ database, issuing })
   const publicUrl = PUBLIC_URL
-  const enrolmentParts = { issuing, authorizations, registrationKeys, publicUrl, clock }
+  const enrolmentParts = { issuing, authorizations, registrationKeys, publicUrl, clock, log }
 
   const proof = (
     by: Asker,
