@@ -105,6 +105,8 @@ rule('a token is of no use to a device with another key', async () => {
   assert.is(await refusal(enrolWith(core, thief, token)), 'token-refused')
   const half = { ...thief, wireguardKey: thief.wireguardKey, deviceKey: laptop.deviceKey }
   assert.is(await refusal(enrolWith(core, half, token)), 'token-refused')
+  const otherHalf = { ...thief, wireguardKey: laptop.wireguardKey }
+  assert.is(await refusal(enrolWith(core, otherHalf, token)), 'token-refused')
   await enrolWith(core, laptop, token)
 })
 

@@ -5,6 +5,7 @@ import { generateSigningKeyPair } from '../../../crypto/signing.ts'
 import { openEnvelope } from '../../../protocol/envelope.ts'
 import { deviceIdOf, type OrganizationId } from '../../../protocol/keys.ts'
 import { seconds } from '../../../protocol/time.ts'
+import { systemClock } from '../../../registry/system-clock.ts'
 import { asker, type RegistryCore, startCore } from '../../support/registry-core.ts'
 import { type RendezvousPeer, startPeer, until } from '../../support/rendezvous-peer.ts'
 import { startRendezvousScene } from '../../support/rendezvous-scene.ts'
@@ -150,6 +151,29 @@ rule('ends a connection that says no hello in 3 seconds, and opens no protocol o
   assert.ok(waitedMs > 2500)
   await stream
   assert.equal(here.rendezvous.connected(here.organization), [])
+})
+
+rule('answers nothing before the hello, not even a ping or who it is', async () => {
+  await using here = await startRendezvousScene()
+  const { peer } = await here.enrolled('laptop')
+  const connection = await peer.dial(here.address)
+  for (const protocol of [
+    '/ipfs/ping/1.0.0',
+    '/ipfs/id/1.0.0',
+    '/libp2p/circuit/relay/0.2.0/hop',
+  ]) {
+    const stream = await connection.newStream(protocol)
+    let answered = false
+    stream.addEventListener('message', () => {
+      answered = true
+    })
+    if (protocol.includes('ping')) stream.send(new Uint8Array(32))
+    await systemClock.sleep(100)
+    assert.is(answered, false, protocol)
+    stream.abort(new Error('enough'))
+  }
+  await peer.greet(connection)
+  assert.type(await peer.node.services.ping.ping(connection.remotePeer), 'number')
 })
 
 rule('refuses garbage instead of a hello', async () => {
