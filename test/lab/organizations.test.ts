@@ -31,16 +31,14 @@ const link = z.string().parse(await scene.person.ask({ kind: 'invite' }))
 await bob.ask({ kind: 'set-up', url: link, ...credentials })
 await bob.ask({ kind: 'sign-in', url: scene.registryUrl, ...credentials })
 const [other = ''] = z.array(z.string()).parse(await bob.ask({ kind: 'organizations' }))
-const { key } = z
-  .object({ key: z.string() })
-  .parse(
-    await bob.ask({
-      kind: 'call',
-      method: 'POST',
-      path: `/v1/organizations/${other}/registration-keys`,
-      body: { description: 'lab', singleUse: false },
-    }),
-  )
+const { key } = z.object({ key: z.string() }).parse(
+  await bob.ask({
+    kind: 'call',
+    method: 'POST',
+    path: `/v1/organizations/${other}/registration-keys`,
+    body: { description: 'lab', singleUse: false },
+  }),
+)
 const [server, tablet] = [scene.addAgent('server', 3, 0, key), scene.addAgent('tablet', 2, 1, key)]
 for (const agent of [server, tablet]) await scene.enrol(agent)
 const [laptop, phone] = [scene.agent('laptop'), scene.agent('phone')]

@@ -28,6 +28,7 @@ const MEANS = {
   iperf3: packaged('iperf3'),
   tcpdump: packaged('tcpdump'),
   conntrack: packaged('conntrack'),
+  faketime: packaged('faketime'),
   chromium: packaged('chromium'),
   iptables: packaged('iptables'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
