@@ -129,7 +129,7 @@ function relayCheckReceived(state: PathState, nowMs: number): PathState {
   return hinted(punching(checkingRelay(heard(state, nowMs), nowMs), nowMs), nowMs)
 }
 
-/** Checks once, now. The rounds go on as planned: were they to begin anew, and each round punches, two
+/** Checks all pairs once, now. The rounds go on as planned: were they to begin anew, and each round punches, two
  *  agents would keep each other checking for ever. */
 function punched(state: PathState, candidates: readonly Candidate[], nowMs: number): PathState {
   const pairs = candidates.reduce(
@@ -137,7 +137,8 @@ function punched(state: PathState, candidates: readonly Candidate[], nowMs: numb
     state.pairs,
   )
   const learned = wanted(heard({ ...state, pairs }, nowMs), nowMs)
-  if (learned.phase.kind === 'direct') return learned
+  // The peer searches: the path in use may be gone.
+  if (learned.phase.kind === 'direct') return doubted(learned, nowMs)
   const isDue = (pair: CandidatePair) => pair.sentMs + FIRST_ROUND_MS <= nowMs
   return { ...learned, pairs: planned(learned.pairs, nowMs, isDue) }
 }

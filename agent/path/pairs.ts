@@ -16,6 +16,8 @@ export interface CandidatePair {
   readonly sentMs: number
   /** -Infinity: never. */
   readonly answeredMs: number
+  /** When the first check since the last answer was sent; -Infinity: never. */
+  readonly unansweredMs: number
   /** Proved until then; -Infinity: not proved. */
   readonly trustedUntilMs: number
   /** Smoothed; Infinity before the first answer. */
@@ -34,6 +36,7 @@ export function newPair(
     kind,
     sentMs: -Infinity,
     answeredMs: -Infinity,
+    unansweredMs: -Infinity,
     trustedUntilMs: -Infinity,
     roundTripMs: Infinity,
     dueMs,

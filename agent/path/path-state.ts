@@ -91,8 +91,8 @@ export interface PathState {
   readonly budget: { readonly tokens: number; readonly atMs: number }
   /** WireGuard's counters of this peer at the last look. */
   readonly bytes: { readonly received: number; readonly sent: number } | undefined
-  /** Since this look WireGuard has received nothing. */
-  readonly silentSinceMs: number
+  /** At the last look WireGuard had sent packets since the one before, and received nothing. */
+  readonly isSilent: boolean
 }
 
 /** A peer just learned of: everything is due at once. */
@@ -136,7 +136,7 @@ export function initialState(
     punch: { dueMs: nowMs, sentMs: -Infinity },
     budget: { tokens: CHECKS_PER_SECOND, atMs: nowMs },
     bytes: undefined,
-    silentSinceMs: nowMs,
+    isSilent: false,
   }
 }
 
@@ -160,6 +160,25 @@ export function isResting({ trafficMs }: PathState, nowMs: number): boolean {
 
 export function isOnline({ heardMs }: PathState, nowMs: number): boolean {
   return heardMs + ONLINE_MS > nowMs
+}
+
+/** There was a sign that the path broke, and no answer since. */
+export function isDoubted(pair: CandidatePair): boolean {
+  // A millisecond less, for moments are fractions.
+  return pair.trustedUntilMs - pair.answeredMs < TRUST_MS - 1
+}
+
+/** A doubted path in use whose last check should have been answered by now: the relay is used beside it. */
+export function isFailing(state: PathState, nowMs: number): boolean {
+  return failingMs(state) <= nowMs
+}
+
+/** Since when, or from when on; Infinity: not while nothing else happens. */
+export function failingMs(state: PathState): number {
+  const pair = directPair(state)
+  if (pair === undefined || !isDoubted(pair) || pair.unansweredMs <= pair.answeredMs)
+    return Infinity
+  return pair.unansweredMs + Math.max(SUSPECT_RETRY_MS, 2 * pair.roundTripMs)
 }
 
 /** How long the side that does not initiate waits for the other one. */
@@ -186,8 +205,11 @@ export function pairHeartbeatMs(state: PathState, nowMs: number): number {
   // A path that has just come to rest has the shorter trust.
   const lastMs = pair.trustedUntilMs - (TRUST_MS - HEARTBEAT_MS)
   const isAnswered = pair.sentMs <= pair.answeredMs
-  const isSuspect = pair.trustedUntilMs - pair.answeredMs < TRUST_MS
-  const dueMs = heartbeatDueMs(pair, interval, isSuspect ? SUSPECT_RETRY_MS : HEARTBEAT_RETRY_MS)
+  const dueMs = heartbeatDueMs(
+    pair,
+    interval,
+    isDoubted(pair) ? SUSPECT_RETRY_MS : HEARTBEAT_RETRY_MS,
+  )
   return isAnswered ? Math.min(dueMs, lastMs) : dueMs
 }
 
@@ -220,12 +242,18 @@ export function statusOf(state: PathState, nowMs: number): PathStatus {
 export type Route =
   | { readonly kind: 'direct'; readonly endpoint: Endpoint }
   | { readonly kind: 'relay' }
+  /** Twice: WireGuard drops what it has had. */
+  | { readonly kind: 'both'; readonly endpoint: Endpoint }
   | { readonly kind: 'none' }
 
-/** The proved direct path; else the relay; else the direct path that was proved last, for want of
- *  anything better. */
+/** The proved direct path, and the relay beside it where it is doubted; else the relay; else the direct
+ *  path that was proved last, for want of anything better. */
 export function routeOf(state: PathState): Route {
-  if (state.phase.kind === 'direct') return { kind: 'direct', endpoint: state.phase.endpoint }
+  const pair = directPair(state)
+  if (pair !== undefined) {
+    const kind = isDoubted(pair) && state.relay.available ? 'both' : 'direct'
+    return { kind, endpoint: pair.endpoint }
+  }
   if (state.relay.available) return { kind: 'relay' }
   return state.told === undefined ? { kind: 'none' } : { kind: 'direct', endpoint: state.told }
 }

@@ -233,8 +233,22 @@ export class PeerPath {
 
   #forward(datagram: Uint8Array): void {
     const route = routeOf(this.#state)
-    if (route.kind === 'direct') this.#context.sendDirect(datagram, route.endpoint)
-    if (route.kind === 'relay') this.#relay(datagram)
+    switch (route.kind) {
+      case 'direct':
+        this.#context.sendDirect(datagram, route.endpoint)
+        break
+      case 'both':
+        this.#context.sendDirect(datagram, route.endpoint)
+        this.#relay(datagram)
+        break
+      case 'relay':
+        this.#relay(datagram)
+        break
+      case 'none':
+        break
+      default:
+        unreachable(route)
+    }
   }
 
   #relay(datagram: Uint8Array): void {

@@ -4,6 +4,9 @@ import type { PathAction, Step } from './machine.ts'
 import { bestProved, type CandidatePair, isBetter, planned, rank, replacePair } from './pairs.ts'
 import {
   directPair,
+  failingMs,
+  isDoubted,
+  isFailing,
   isRelayProved,
   isResting,
   isSessionUp,
@@ -24,9 +27,9 @@ import {
   MOVE_SPACING_MS,
   OFFLINE_AFTER_MS,
   PUNCH_SPACING_MS,
-  REASSERT_SPACING_MS,
   RELAY_TRUST_MS,
   SESSION_MS,
+  TELL_SPACING_MS,
   TRIGGER_SPACING_MS,
 } from './timing.ts'
 
@@ -71,13 +74,26 @@ function nextPhase(state: PathState, nowMs: number): PathPhase {
   if (phase.kind === 'idle') return phase
   if (isForgotten(state, nowMs)) return { kind: 'idle' }
   const current = directPair(state)
-  const best = bestProved(state.pairs, nowMs)
+  const sound = state.pairs.filter((pair) => !isDoubted(pair))
+  const best = bestProved(sound, nowMs) ?? bestProved(state.pairs, nowMs)
   if (best !== undefined) {
-    const holds = current !== undefined && current.trustedUntilMs > nowMs
-    const moves = holds && isBetter(best, current) && nowMs >= state.movableMs
-    return holds && !moves ? phase : { kind: 'direct', endpoint: best.endpoint }
+    return current !== undefined && stays(state, current, best, nowMs)
+      ? phase
+      : { kind: 'direct', endpoint: best.endpoint }
   }
   return { kind: isRelayProved(state, nowMs) ? 'relayed' : 'connecting' }
+}
+
+/** Does the pair in use stay so beside the best one that is proved? */
+function stays(
+  state: PathState,
+  current: CandidatePair,
+  best: CandidatePair,
+  nowMs: number,
+): boolean {
+  if (current.trustedUntilMs <= nowMs) return false
+  if (isDoubted(current) && best.answeredMs > current.answeredMs) return false
+  return !(isBetter(best, current) && nowMs >= state.movableMs)
 }
 
 /** Idle needs a relay where a direct path would be lost by it: the next packet must have a way. */
@@ -167,7 +183,8 @@ function settleChecks(state: PathState, nowMs: number, actions: PathAction[]): P
   let { pairs } = state
   for (const { pair } of sent) {
     actions.push({ kind: 'send-check', endpoint: pair.endpoint })
-    pairs = replacePair(pairs, { ...pair, sentMs: nowMs, dueMs: Infinity })
+    const unansweredMs = pair.unansweredMs > pair.answeredMs ? pair.unansweredMs : nowMs
+    pairs = replacePair(pairs, { ...pair, sentMs: nowMs, unansweredMs, dueMs: Infinity })
   }
   return { ...state, pairs, budget: { tokens: tokens - sent.length, atMs: nowMs } }
 }
@@ -200,28 +217,36 @@ function punchDueMs({ punch }: PathState): number {
   return Math.max(punch.dueMs, punch.sentMs + PUNCH_SPACING_MS)
 }
 
-/** What WireGuard should be told, and tells it where that changed or was proved anew. */
+/** What WireGuard should be told, and tells it where that changed or was proved anew; never twice in a
+ *  moment, whatever the paths do. */
 function settleEndpoint(state: PathState, nowMs: number, actions: PathAction[]): PathState {
+  if (!isTellingDue(state, nowMs)) return state
+  if (nowMs - state.toldMs < TELL_SPACING_MS) return state
   const wanted = wantedEndpoint(state, nowMs)
-  if (sameEndpoint(wanted, state.told)) {
-    if (!state.isReassertDue || wanted === undefined) return { ...state, isReassertDue: false }
-    if (nowMs - state.toldMs < REASSERT_SPACING_MS) return state
-    actions.push({ kind: 'use-direct', endpoint: wanted })
-    return { ...state, toldMs: nowMs, hasRoamed: false, isReassertDue: false }
-  }
+  const isNew = !sameEndpoint(wanted, state.told)
   const told = { ...state, told: wanted, toldMs: nowMs, hasRoamed: false, isReassertDue: false }
   if (wanted === undefined) {
     actions.push({ kind: 'use-relay' })
+    if (state.phase.kind === 'direct') actions.push({ kind: 'refresh-mapping' })
     return { ...told, confirmMs: [] }
   }
   actions.push({ kind: 'use-direct', endpoint: wanted })
+  if (!isNew) return told
   return { ...told, confirmMs: CONFIRM_AFTER_MS.map((afterMs) => nowMs + afterMs) }
+}
+
+function isTellingDue(state: PathState, nowMs: number): boolean {
+  const wanted = wantedEndpoint(state, nowMs)
+  return !sameEndpoint(wanted, state.told) || (state.isReassertDue && wanted !== undefined)
 }
 
 /** Undefined: the loopback socket. With no path proved WireGuard keeps what it has. */
 function wantedEndpoint(state: PathState, nowMs: number): Endpoint | undefined {
   if (!isSessionUp(state, nowMs) || state.phase.kind === 'idle') return undefined
-  if (state.phase.kind === 'direct') return state.phase.endpoint
+  if (state.phase.kind === 'direct') {
+    // Then the agent carries, on both paths, until an answer decides.
+    return isFailing(state, nowMs) && isRelayProved(state, nowMs) ? undefined : state.phase.endpoint
+  }
   return isRelayProved(state, nowMs) ? undefined : state.told
 }
 
@@ -240,8 +265,9 @@ export function nextTickMs(state: PathState, nowMs: number): number {
     isIdle ? Infinity : forgottenMs(state),
     state.phaseSinceMs + OFFLINE_AFTER_MS,
     state.told === undefined ? Infinity : state.session.upMs + SESSION_MS,
-    state.isReassertDue ? state.toldMs + REASSERT_SPACING_MS : Infinity,
+    isTellingDue(state, nowMs) ? state.toldMs + TELL_SPACING_MS : Infinity,
     ...state.confirmMs,
+    failingMs(state),
     sessionDueMs(state, nowMs),
   ]
   const nextMs = Math.min(...moments.filter((momentMs) => momentMs > nowMs))

@@ -34,8 +34,6 @@ export const IDLE_AFTER_MS = 300_000
  *  the checks of that time. A public address that changes shall cost a second, not a heartbeat's 6.5. */
 export const SUSPECT_TRUST_MS = 500
 export const SUSPECT_RETRY_MS = 100
-/** WireGuard sent and received nothing for this long: a sign that the path broke. */
-export const SILENCE_MS = 450
 /** A sign of a break is taken up so often: a peer's late packets come in dozens. */
 export const SUSPECT_SPACING_MS = 200
 
@@ -58,11 +56,11 @@ export const MOVE_SPACING_MS = 1000
 /** After WireGuard was told a direct endpoint the path is checked again at these moments, for late
  *  relayed packets make WireGuard roam back; an answer tells it again. */
 export const CONFIRM_AFTER_MS = [250, 1000] as const
-/** Between two repetitions of one endpoint to WireGuard. */
-export const REASSERT_SPACING_MS = 100
+/** Between two endpoints, or two repetitions of one, that WireGuard is told. */
+export const TELL_SPACING_MS = 100
 
-/** Between two punches to one peer. */
-export const PUNCH_SPACING_MS = 1000
+/** Between two punches to one peer: a changed mapping is worth one soon after the last. */
+export const PUNCH_SPACING_MS = 250
 
 /** WireGuard's REJECT_AFTER_TIME: a session is dead this long after its handshake. */
 export const SESSION_MS = 180_000

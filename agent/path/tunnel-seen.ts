@@ -4,8 +4,8 @@ import { unreachable } from '../../protocol/errors.ts'
 import { checkNow, checkReceived, doubted, heard, suspected, wanted } from './hints.ts'
 import type { PathInput } from './machine.ts'
 import { pairAt } from './pairs.ts'
-import { isSessionUp, type PathState } from './path-state.ts'
-import { BETTER_ROUND_MS, SILENCE_MS } from './timing.ts'
+import { directPair, isSessionUp, type PathState } from './path-state.ts'
+import { BETTER_ROUND_MS } from './timing.ts'
 
 /** Bytes of two keepalives, and of both handshake messages and a keepalive: no user's packets. */
 const KEEPALIVE_BYTES = 64
@@ -25,15 +25,22 @@ export function tunnelSeen(state: PathState, seen: TunnelSeen, nowMs: number): P
   return endpointSeen(active, seen.endpoint, nowMs)
 }
 
-/** Packets leave and none comes: few conversations are so, and a check costs little. */
-function silenceSeen(state: PathState, seen: TunnelSeen, nowMs: number): PathState {
+/** Packets leave and none comes. The first time the path is checked, the second time it is doubted, if
+ *  there was no answer: few conversations are so, and a check costs little. */
+function silenceSeen(
+  state: PathState,
+  { receivedBytes, sentBytes }: TunnelSeen,
+  nowMs: number,
+): PathState {
   const { bytes, told } = state
-  const sent = bytes === undefined ? 0 : seen.sentBytes - bytes.sent
-  if (bytes === undefined || seen.receivedBytes !== bytes.received || sent <= KEEPALIVE_BYTES) {
-    return { ...state, silentSinceMs: nowMs }
-  }
-  const isSilent = nowMs - state.silentSinceMs >= SILENCE_MS
-  return isSilent && told !== undefined ? doubted(state, nowMs) : state
+  const isSilent =
+    bytes !== undefined &&
+    receivedBytes === bytes.received &&
+    sentBytes - bytes.sent > KEEPALIVE_BYTES
+  if (!isSilent || told === undefined) return { ...state, isSilent }
+  if (!state.isSilent) return checkNow({ ...state, isSilent })
+  const pair = directPair(state)
+  return pair !== undefined && pair.unansweredMs > pair.answeredMs ? doubted(state, nowMs) : state
 }
 
 /** Initiations that nobody answers count as sent, so sending shows only in larger numbers; what this

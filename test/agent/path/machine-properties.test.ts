@@ -197,8 +197,10 @@ property('never restarts a peer in whose session it believes', () => {
 const MOST_A_SECOND: Readonly<Record<string, number>> = {
   'send-check': 100,
   'send-relay-check': 11,
-  'send-punch': 2,
-  'use-direct': 12,
+  'send-punch': 5,
+  'use-direct': 10,
+  'use-relay': 10,
+  'refresh-mapping': 20,
   wake: 3,
   'restart-peer': 3,
 }

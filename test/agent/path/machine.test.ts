@@ -144,6 +144,30 @@ rule(
 )
 
 rule(
+  'checks a path by which WireGuard sends and receives nothing, and doubts it at the second look',
+  () => {
+    const world = network([[PUBLIC, 40]], 80)
+    const path = start(world)
+    path.runUntil(4000)
+    path.give({ ...SEEN, receivedBytes: 1000, sentBytes: 1000 })
+    path.give({ ...SEEN, receivedBytes: 1000, sentBytes: 2000 }, 4250)
+    path.give({ ...SEEN, receivedBytes: 1000, sentBytes: 3000 }, 4500)
+    path.runUntil(5000)
+    assert.equal(routeOf(path.state), { kind: 'direct', endpoint: PUBLIC })
+    world.direct.clear()
+    path.give({ ...SEEN, receivedBytes: 2000, sentBytes: 4000 }, 5000)
+    path.give({ ...SEEN, receivedBytes: 2000, sentBytes: 5000 }, 5250)
+    path.give({ ...SEEN, receivedBytes: 2000, sentBytes: 6000 }, 5500)
+    path.runUntil(5500)
+    assert.equal(routeOf(path.state), { kind: 'both', endpoint: PUBLIC })
+    assert.equal(path.done.at(-1)?.action.kind, 'refresh-mapping')
+    assert.ok(kinds(path.done).includes('use-relay'))
+    path.runUntil(6001)
+    assert.equal(routeOf(path.state), { kind: 'relay' })
+  },
+)
+
+rule(
   'tells WireGuard again after late relayed packets made it roam, once an answer proves the path',
   () => {
     const path = start(network([[PUBLIC, 40]], 80))
