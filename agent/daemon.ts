@@ -39,6 +39,10 @@ export interface DaemonOptions {
 /** Bytes: WireGuard over IPv6 over Ethernet (1500 − 40 − 8 − 32). */
 export const MTU = 1420
 
+/** Milliseconds that direct paths get before the mesh is loaded: a long round trip, and a peer that was
+ *  started a little later. */
+const FIRST_PATHS_MS = 250
+
 export class Daemon {
   readonly options: DaemonOptions
   readonly device: DeviceId
@@ -148,6 +152,7 @@ export class Daemon {
   networkChanged(): void {
     this.options.log('info', 'network.changed', { addresses: this.hostAddresses() })
     this.#paths?.networkChanged()
+    this.#mesh?.networkChanged()
     this.apply()
   }
 
@@ -155,6 +160,18 @@ export class Daemon {
   usePaths(paths: Paths): void {
     this.#paths = paths
     paths.setPeers(pathPeers(this.#plan))
+  }
+
+  /** Resolves when every peer whose candidates are known is reached directly, or has had its chance: loading
+   *  the mesh keeps the processor busy for longer than a check takes. */
+  async firstPaths(): Promise<void> {
+    const { clock } = this.options
+    const known = [...this.#plan.peers].filter(([, { endpoints }]) => endpoints !== undefined)
+    const begun = clock.monotonicMs()
+    while (clock.monotonicMs() - begun < FIRST_PATHS_MS) {
+      if (known.every(([device]) => this.#paths?.status(device).kind === 'direct')) return
+      await clock.sleep(10)
+    }
   }
 
   useMesh(mesh: Mesh): void {

@@ -221,7 +221,8 @@ async function start(
   stack.defer(() => daemon.end())
   await daemon.configureFirst()
   daemon.usePaths(stack.use(await startPaths(daemon.pathsOptions())))
-  const { startMesh } = await import('./mesh/mesh.ts')
+  await daemon.firstPaths()
+  const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
   daemon.useMesh(stack.use(await startMesh(daemon.meshOptions())))
   const client = new RegistryClient(join.registry, () => clock.now(), randomBytes)
   const renewal = stack.use(
