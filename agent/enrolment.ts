@@ -3,6 +3,7 @@
 import { memberOf } from '../protocol/belief.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
+import { fingerprintOf } from '../protocol/fingerprint.ts'
 import { deviceIdOf, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { apply, emptyState } from '../protocol/state.ts'
 import { explain, OperatorError } from './errors.ts'
@@ -20,7 +21,7 @@ export interface EnrolmentOptions {
   readonly organization: OrganizationId | undefined
   readonly registrationKey: string | undefined
   /** Shown to whoever is to approve. */
-  announce(code: string, link: string): void
+  announce(code: string, link: string, fingerprint: string): void
   readonly clock: Clock
 }
 
@@ -81,7 +82,11 @@ async function byDeviceCode(
   options: EnrolmentOptions,
 ): Promise<Issued> {
   const authorization = await client.authorize(by)
-  options.announce(authorization.user_code, authorization.verification_uri_complete)
+  options.announce(
+    authorization.user_code,
+    authorization.verification_uri_complete,
+    fingerprintOf(deviceIdOf(by.deviceKey.publicKey)),
+  )
   const deadline = options.clock.monotonicMs() + authorization.expires_in * 1000
   let intervalMs = authorization.interval * 1000
   while (options.clock.monotonicMs() < deadline) {

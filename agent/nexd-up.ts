@@ -52,8 +52,13 @@ function logTo(level: string): Log {
   return (at, event, fields = {}) => logger[at]({ event, ...fields })
 }
 
-function announce(code: string, link: string): void {
+function announce(code: string, link: string, fingerprint: string): void {
   process.stdout.write(
-    `This device is not enrolled yet. Sign in and approve it:\n  open: ${link}\n  code: ${code}\n`,
+    `This device is not enrolled yet. Sign in, compare the fingerprint and approve it:
+` +
+      `  open: ${link}
+  code: ${code}
+  fingerprint: ${fingerprint}
+`,
   )
 }

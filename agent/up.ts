@@ -35,8 +35,8 @@ export interface UpOptions {
   readonly meshListen: readonly string[]
   readonly mdns: boolean
   readonly log: Log
-  /** Shows the code and the link of a device authorization. */
-  announce(code: string, link: string): void
+  /** Shows the code and the link of a device authorization, and what the page must show, too. */
+  announce(code: string, link: string, fingerprint: string): void
 }
 
 /** Milliseconds between looks at what time alone changes. */

@@ -3,6 +3,7 @@
 import { toBase64url, toHex } from '../crypto/bytes.ts'
 import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
+import { fingerprintOf } from '../protocol/fingerprint.ts'
 import { type DeviceId, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import {
@@ -14,7 +15,6 @@ import {
   TOKEN,
   USER_CODE,
 } from './authorization-record.ts'
-import { fingerprintOf } from './fingerprint.ts'
 import type { OrganizationChange } from './organization-change.ts'
 import { type Possession, spendProof } from './possession.ts'
 import { Refused } from './refusal.ts'

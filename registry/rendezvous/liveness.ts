@@ -4,38 +4,41 @@ import type { Log } from '../../protocol/log.ts'
 import type { Link, Links } from './links.ts'
 
 const PING_MS = 10_000
-/** Unanswered pings in a row that end a connection. */
+/** Looks in a row at which a ping is still unanswered that end a connection: 30 s. One ping is enough,
+ *  for the connection below is reliable; yamux ends a connection on which an answer comes to no ping, so
+ *  that none is ever given up. */
 const MISSES = 3
 
 interface Pinging {
   /** yamux's own ping (its specification, type 2): 12 bytes, no stream. */
-  readonly muxer: { ping(options: { signal: AbortSignal }): Promise<number> }
+  readonly muxer: { ping(): Promise<number> }
 }
 
 export function startLiveness(links: Links, clock: Clock, log: Log): { stop(): void } {
-  const misses = new Map<string, number>()
-  links.onDown(({ connection }) => misses.delete(connection.id))
-  const missed = (link: Link): void => {
+  /** Looks since the ping that is on its way, by connection. */
+  const waiting = new Map<string, number>()
+  links.onDown(({ connection }) => waiting.delete(connection.id))
+  const look = (link: Link): void => {
     const { id } = link.connection
-    if (links.of(link.connection) === undefined) return
-    const count = (misses.get(id) ?? 0) + 1
-    misses.set(id, count)
-    if (count < MISSES) return
+    const looks = waiting.get(id)
+    if (looks === undefined) {
+      waiting.set(id, 0)
+      void answered(link).then(() => waiting.delete(id))
+      return
+    }
+    waiting.set(id, looks + 1)
+    if (looks + 1 < MISSES) return
     log('info', 'rendezvous.device-silent', { device: link.device, name: link.name })
     link.connection.abort(new Error('no answer to pings'))
   }
   const timer = clock.every(PING_MS, () => {
-    for (const link of links.all()) {
-      ping(link).then(
-        () => misses.delete(link.connection.id),
-        () => missed(link),
-      )
-    }
+    for (const link of links.all()) look(link)
   })
   return { stop: () => timer.cancel() }
 }
 
-async function ping({ connection }: Link): Promise<void> {
+/** Resolves with the answer, or the connection's end. */
+async function answered({ connection }: Link): Promise<void> {
   const { muxer } = connection as unknown as Pinging
-  await muxer.ping({ signal: AbortSignal.timeout(PING_MS) })
+  await muxer.ping().catch(() => undefined)
 }

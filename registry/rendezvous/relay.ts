@@ -1,9 +1,10 @@
 /** The relay: WireGuard datagrams between devices of one organization, which we can't read. */
+import { setImmediate } from 'node:timers'
 import type { Connection, Stream } from '@libp2p/interface'
-import { concat } from '../../crypto/bytes.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
-import { parseRelayFrames, RELAY_PROTOCOL, relayAddressOf } from '../../protocol/relay.ts'
-import { type RelayPort, RelaySwitchboard } from '../../protocol/relay-switchboard.ts'
+import { RELAY_PROTOCOL, relayAddressOf } from '../../protocol/relay.ts'
+import { RelayQueue, relayReader } from '../../protocol/relay-queue.ts'
+import { RelaySwitchboard } from '../../protocol/relay-switchboard.ts'
 import { asError } from './admission.ts'
 import type { Link, Links } from './links.ts'
 import type { RendezvousNode } from './node.ts'
@@ -43,17 +44,17 @@ function carry(
   { strangers }: RelayOptions,
 ): void {
   const address = relayAddressOf(link.device)
-  const port = portOf(stream)
-  let rest: Uint8Array = new Uint8Array(0)
+  const isOpen = (): boolean => stream.status === 'open' && stream.writeStatus === 'writable'
+  const soon = (task: () => void): void => void setImmediate(task)
+  const port = new RelayQueue({ isOpen, send: (bytes) => stream.send(bytes), soon })
+  const read = relayReader((frame) => switchboard.forward(address, frame))
   switchboard.attach(address, port)
+  stream.addEventListener('drain', () => port.drained())
   stream.addEventListener('close', () => switchboard.detach(address, port))
   stream.addEventListener('remoteCloseWrite', () => stream.abort(new Error('relay stream ended')))
   stream.addEventListener('message', ({ data }) => {
-    const arrived = data instanceof Uint8Array ? data : data.subarray()
     try {
-      const parsed = parseRelayFrames(rest.length === 0 ? arrived : concat(rest, arrived))
-      rest = parsed.rest
-      for (const frame of parsed.frames) switchboard.forward(address, frame)
+      read(data instanceof Uint8Array ? data : data.subarray())
     } catch (error) {
       const { device, name } = link
       const fields = { device, name, reason: asError(error).message }
@@ -61,19 +62,4 @@ function carry(
       stream.abort(asError(error))
     }
   })
-}
-
-/** What does not fit is dropped, as on any wire. The queue is yamux's window, 256 kB, and the socket's
- *  buffer: while they are full nothing is given to the stream, for what it can't send it would keep. */
-function portOf(stream: Stream): RelayPort {
-  let isFull = false
-  stream.addEventListener('drain', () => {
-    isFull = false
-  })
-  return {
-    send: (frame) => {
-      if (isFull || stream.status !== 'open' || stream.writeStatus !== 'writable') return
-      isFull = !stream.send(frame)
-    },
-  }
 }

@@ -1,7 +1,7 @@
 /** The fingerprint of a device key: what a person compares between two screens. */
 import { toHex } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
-import { type DeviceId, deviceKeyOf } from '../protocol/keys.ts'
+import { type DeviceId, deviceKeyOf } from './keys.ts'
 
 /** 64 bits are out of reach of a search while a user code lives. */
 const BYTES = 8
