@@ -1,0 +1,181 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type CheckPath, type Checks, newChecks } from '../../../agent/path/checks.ts'
+import { type AgreementKeyPair, generateAgreementKeyPair } from '../../../crypto/agreement.ts'
+import { randomBytes } from '../../../crypto/random.ts'
+import { generateSigningKeyPair } from '../../../crypto/signing.ts'
+import { parseEndpoint } from '../../../protocol/address.ts'
+import { type DeviceId, deviceIdOf } from '../../../protocol/keys.ts'
+import { encodeStun, parseStun } from '../../../protocol/stun.ts'
+import { checkKey, checkUsername } from '../../../protocol/stun-credentials.ts'
+
+interface Member {
+  readonly device: DeviceId
+  readonly wireguardKey: AgreementKeyPair
+  readonly checks: Checks
+}
+
+function member(): Member {
+  const device = deviceIdOf(generateSigningKeyPair<'device'>().publicKey)
+  const wireguardKey = generateAgreementKeyPair()
+  const checks = newChecks({ device, wireguardKey, random: randomBytes })
+  return { device, wireguardKey, checks }
+}
+
+/** Members that know each other. */
+function members(): [Member, Member, Member] {
+  const all: [Member, Member, Member] = [member(), member(), member()]
+  for (const one of all) {
+    const others = all.filter((other) => other !== one)
+    one.checks.setPeers(
+      new Map(others.map(({ device, wireguardKey }) => [device, wireguardKey.publicKey])),
+    )
+  }
+  return all
+}
+
+const AT_ANA = parseEndpoint('198.51.100.1:51820')
+const AT_BO = parseEndpoint('203.0.113.2:40001')
+const SERVER = parseEndpoint('192.0.2.5:3478')
+
+function requestOf(from: Member, to: Member, path: CheckPath = AT_BO, nowMs = 0): Uint8Array {
+  const request = from.checks.request(to.device, path, nowMs)
+  assert.ok(request)
+  return request
+}
+
+const rule = suite('checks (SPEC §10)')
+
+rule(
+  'answers a member’s request, and the answer proves the path and tells the mapped address',
+  () => {
+    const [ana, bo] = members()
+    const received = bo.checks.receive(requestOf(ana, bo), AT_ANA, 10)
+    assert.ok(received.kind === 'request')
+    assert.is(received.device, ana.device)
+    assert.equal(ana.checks.receive(received.answer, AT_BO, 40), {
+      kind: 'answer',
+      device: bo.device,
+      path: AT_BO,
+      roundTripMs: 40,
+      mapped: AT_ANA,
+    })
+  },
+)
+
+rule('carries no address in an answer that goes by the relay', () => {
+  const [ana, bo] = members()
+  const received = bo.checks.receive(requestOf(ana, bo, 'relay'), 'relay', 10)
+  assert.ok(received.kind === 'request')
+  assert.is(parseStun(received.answer).mappedAddress, undefined)
+  assert.is(ana.checks.receive(received.answer, 'relay', 80).kind, 'answer')
+})
+
+rule('counts an answer once', () => {
+  const [ana, bo] = members()
+  const received = bo.checks.receive(requestOf(ana, bo), AT_ANA, 10)
+  assert.ok(received.kind === 'request')
+  ana.checks.receive(received.answer, AT_BO, 40)
+  assert.equal(ana.checks.receive(received.answer, AT_BO, 41), {
+    kind: 'dropped',
+    reason: 'not-asked',
+  })
+})
+
+rule('drops an answer from elsewhere than the request went (RFC 8445 §7.2.5.2.1)', () => {
+  const [ana, bo] = members()
+  const received = bo.checks.receive(requestOf(ana, bo), AT_ANA, 10)
+  assert.ok(received.kind === 'request')
+  for (const from of [AT_ANA, 'relay' as const]) {
+    assert.equal(ana.checks.receive(received.answer, from, 40), {
+      kind: 'dropped',
+      reason: 'not-asked',
+    })
+  }
+})
+
+rule('drops an answer after five seconds', () => {
+  const [ana, bo] = members()
+  const received = bo.checks.receive(requestOf(ana, bo), AT_ANA, 10)
+  assert.ok(received.kind === 'request')
+  requestOf(ana, bo, AT_BO, 5001)
+  assert.is(ana.checks.receive(received.answer, AT_BO, 5002).kind, 'dropped')
+})
+
+rule('drops a request for another, of a stranger, with another’s key, or without a name', () => {
+  const [ana, bo, cy] = members()
+  const stranger = member()
+  const transactionId = randomBytes(12)
+  const key = checkKey(ana.wireguardKey, bo.wireguardKey.publicKey)
+  const forged = (username: string | undefined, with_: Uint8Array | undefined) =>
+    encodeStun({ kind: 'request', transactionId, ...(username && { username }) }, with_)
+  const cases: [Uint8Array, string][] = [
+    [requestOf(ana, cy), 'unknown-user'],
+    [forged(checkUsername(bo.device, stranger.device), key), 'unknown-user'],
+    [forged(checkUsername(bo.device, cy.device), key), 'not-authentic'],
+    [forged(checkUsername(bo.device, ana.device), undefined), 'not-authentic'],
+    [forged(undefined, key), 'malformed'],
+    [new Uint8Array(3), 'malformed'],
+    [encodeStun({ kind: 'indication', transactionId }), 'refused'],
+  ]
+  for (const [datagram, reason] of cases) {
+    assert.equal(bo.checks.receive(datagram, AT_ANA, 0), { kind: 'dropped', reason })
+  }
+})
+
+rule('drops an answer with any bit changed', () => {
+  const [ana, bo] = members()
+  const received = bo.checks.receive(requestOf(ana, bo), AT_ANA, 10)
+  assert.ok(received.kind === 'request')
+  for (let byte = 0; byte < received.answer.length; byte++) {
+    const changed = Uint8Array.from(received.answer)
+    changed[byte] = (changed[byte] ?? 0) ^ 1
+    assert.is(ana.checks.receive(changed, AT_BO, 40).kind, 'dropped', `byte ${byte}`)
+  }
+  assert.is(ana.checks.receive(received.answer, AT_BO, 40).kind, 'answer')
+})
+
+rule('forgets a member that is none any more, also where a request was under way', () => {
+  const [ana, bo] = members()
+  const received = bo.checks.receive(requestOf(ana, bo), AT_ANA, 10)
+  const late = requestOf(ana, bo)
+  assert.ok(received.kind === 'request')
+  ana.checks.setPeers(new Map())
+  bo.checks.setPeers(new Map())
+  assert.is(ana.checks.request(bo.device, AT_BO, 0), undefined)
+  assert.is(ana.checks.receive(received.answer, AT_BO, 40).kind, 'dropped')
+  assert.equal(bo.checks.receive(late, AT_ANA, 40), { kind: 'dropped', reason: 'unknown-user' })
+})
+
+rule('asks a STUN server without credentials, and believes its answer from there alone', () => {
+  const [ana] = members()
+  const request = ana.checks.ask(SERVER, 0)
+  const { transactionId, username, hasIntegrity } = parseStun(request)
+  assert.equal([username, hasIntegrity], [undefined, false])
+  const answer = encodeStun({ kind: 'success', transactionId, mappedAddress: AT_ANA })
+  assert.is(ana.checks.receive(answer, AT_BO, 20).kind, 'dropped')
+  assert.equal(ana.checks.receive(answer, SERVER, 20), {
+    kind: 'mapped',
+    server: SERVER,
+    mapped: AT_ANA,
+  })
+})
+
+rule('looks at 2,000 signatures a second at most', () => {
+  const [ana, bo, cy] = members()
+  const key = checkKey(ana.wireguardKey, cy.wireguardKey.publicKey)
+  const forged = encodeStun(
+    {
+      kind: 'request',
+      transactionId: randomBytes(12),
+      username: checkUsername(bo.device, ana.device),
+    },
+    key,
+  )
+  const reasons = Array.from({ length: 2100 }, () => bo.checks.receive(forged, AT_ANA, 0))
+  const tooMany = reasons.filter((one) => one.kind === 'dropped' && one.reason === 'too-many')
+  assert.is(tooMany.length, 100)
+  assert.is(bo.checks.receive(requestOf(ana, bo), AT_ANA, 1000).kind, 'request')
+})
+
+rule.run()
