@@ -1,0 +1,30 @@
+# The agent. From the root of the repository: docker build -f deploy/agent.Dockerfile -t nexodus-agent .
+# It runs with --cap-add NET_ADMIN --device /dev/net/tun (see compose.yaml).
+FROM node:24.21.0-bookworm-slim AS dependencies
+WORKDIR /nexodus
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --omit=dev --no-audit --no-fund
+
+FROM node:24.21.0-bookworm-slim
+RUN apt-get update \
+  && apt-get install -y --no-install-recommends iproute2 iputils-ping nftables wireguard-go wireguard-tools \
+  && rm -rf /var/lib/apt/lists/*
+WORKDIR /nexodus
+COPY --from=dependencies /nexodus/node_modules node_modules
+COPY package.json LICENSE ./
+COPY crypto crypto
+COPY protocol protocol
+COPY agent agent
+RUN printf '#!/bin/sh\nexec node /nexodus/agent/nexctl.ts "$@"\n' > /usr/local/bin/nexctl \
+  && chmod 0755 /usr/local/bin/nexctl \
+  && install -d -m 0700 /var/lib/nexd
+# Root inside, because Linux gives network rights to nobody else; compose.yaml takes all other rights away.
+ENV NODE_ENV=production \
+    NEXODUS_STATE_DIR=/var/lib/nexd
+VOLUME /var/lib/nexd
+# WireGuard and connectivity checks; the mesh (libp2p).
+EXPOSE 51820/udp 51822/tcp
+# Not healthy until it is enrolled: `docker logs` shows the code and the link.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["nexctl", "status"]
+ENTRYPOINT ["node", "/nexodus/agent/nexd.ts"]
+CMD ["up"]
