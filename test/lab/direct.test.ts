@@ -61,6 +61,7 @@ rule('carry TCP through the tunnel', async () => {
   const server = phone.host.namespace.spawn(`${scene.lab.folder}/iperf3.log`, 'iperf3', [
     '-s',
     '-1',
+    '--forceflush',
     '-B',
     phone4,
   ])
