@@ -18,7 +18,7 @@ import type { PathStatus } from './path-state.ts'
 import type { PathPeer, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { openRelayCarrier, type RelayCarrier } from './relay-carrier.ts'
-import { startLooks, type TunnelLooks } from './tunnel-looks.ts'
+import { type Activity, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
 /** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
 const ALL_CHECKS_PER_SECOND = 800
@@ -65,7 +65,7 @@ class PathsShell implements Paths {
   }
 
   async open(): Promise<void> {
-    const { options } = { options: this.#options }
+    const options = this.#options
     this.#socket = await openCheckSocket({
       port: options.checkPort,
       onDatagram: (datagram, from) => this.#received(datagram, from),
@@ -87,7 +87,7 @@ class PathsShell implements Paths {
       tunnel: options.tunnel,
       clock: options.clock,
       log: options.log,
-      isActive: () => [...this.#paths.values()].some((path) => !path.isIdle),
+      activity: () => this.#activity(),
       onStats: (stats) => this.#looked(stats),
     })
   }
@@ -270,6 +270,15 @@ class PathsShell implements Paths {
     }
     if (mapped !== undefined) this.#local?.observed(path, mapped)
     this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs })
+  }
+
+  #activity(): Activity {
+    let most: Activity = 'idle'
+    for (const { activity } of this.#paths.values()) {
+      if (activity === 'busy') return activity
+      if (activity === 'resting') most = activity
+    }
+    return most
   }
 
   #looked(stats: readonly TunnelPeerStats[]): void {

@@ -20,6 +20,7 @@ import { type PathAction, type PathInput, step } from './machine.ts'
 import {
   holdMs,
   initialState,
+  isResting,
   isSessionUp,
   type PathState,
   type PathStatus,
@@ -30,6 +31,8 @@ import type { PathPeer } from './paths.ts'
 import { openPeerTunnel, type PeerTunnel } from './peer-tunnel.ts'
 import type { RelayCarrier } from './relay-carrier.ts'
 import { nextTickMs } from './settle.ts'
+import { newStatsInput } from './stats-input.ts'
+import type { Activity } from './tunnel-looks.ts'
 
 /** The machine hears of a stream of datagrams so often, milliseconds: it need not see each. */
 const FEED_SPACING_MS = 50
@@ -57,6 +60,7 @@ export class PeerPath {
   readonly #context: PathContext
   readonly #carrier: RelayCarrier
   readonly #tunnel: PeerTunnel
+  readonly #inputOf: ReturnType<typeof newStatsInput>
   readonly #inputs: PathInput[] = []
   readonly #fedMs = new Map<string, number>()
   #peer: PathPeer
@@ -64,7 +68,6 @@ export class PeerPath {
   #handshake: HandshakeState
   #timer: Cancellable | undefined
   #told: PathStatus
-  #handshakeSeen = { second: 0, atMs: -Infinity }
   #isStepping = false
   #isClosed = false
 
@@ -73,6 +76,7 @@ export class PeerPath {
     this.#context = context
     this.#carrier = carrier
     this.#tunnel = openPeerTunnel(context.tunnel, peer, context.log)
+    this.#inputOf = newStatsInput(context.clock, carrier.endpoint)
     this.#peer = peer
     this.#state = initialState(initiates, peer.candidates, nowMs)
     this.#handshake = initialHandshake(initiates)
@@ -87,8 +91,10 @@ export class PeerPath {
     return statusOf(this.#state, this.#nowMs())
   }
 
-  get isIdle(): boolean {
-    return this.#state.phase.kind === 'idle'
+  /** How closely WireGuard is to be looked at. */
+  get activity(): Activity {
+    if (this.#state.phase.kind === 'idle') return 'idle'
+    return isResting(this.#state, this.#nowMs()) ? 'resting' : 'busy'
   }
 
   /** WireGuard's endpoint as it should be. */
@@ -154,13 +160,10 @@ export class PeerPath {
 
   /** What WireGuard shows of the peer. */
   seen(stats: TunnelPeerStats): void {
-    const endpoint = sameEndpoint(stats.endpoint, this.#carrier.endpoint)
-      ? undefined
-      : stats.endpoint
-    const handshakeMs = this.#handshakeMs(stats)
-    if (handshakeMs > this.#state.session.upMs) this.#handshake = completed(this.#handshake)
-    const { receivedBytes, sentBytes } = stats
-    this.give({ kind: 'tunnel', handshakeMs, receivedBytes, sentBytes, endpoint })
+    const input = this.#inputOf(stats)
+    if (input === undefined) return
+    if (input.handshakeMs > this.#state.session.upMs) this.#handshake = completed(this.#handshake)
+    this.give(input)
   }
 
   /** Resolves when the tunnel has nothing more to do for the peer. */
@@ -173,17 +176,6 @@ export class PeerPath {
 
   #nowMs(): number {
     return this.#context.clock.monotonicMs()
-  }
-
-  /** WireGuard tells whole seconds of the wall's clock: taken over once, when they change. */
-  #handshakeMs({ latestHandshake }: TunnelPeerStats): number {
-    if (latestHandshake === 0) return -Infinity
-    if (latestHandshake !== this.#handshakeSeen.second) {
-      const agoSeconds = Math.max(0, this.#context.clock.now() - latestHandshake)
-      const atMs = this.#nowMs() - agoSeconds * 1000
-      this.#handshakeSeen = { second: latestHandshake, atMs }
-    }
-    return this.#handshakeSeen.atMs
   }
 
   #feed(input: PathInput, stream: string): void {

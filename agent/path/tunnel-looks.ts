@@ -7,11 +7,13 @@ import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
 
 /** Milliseconds between looks. One at a thousand peers takes wireguard-go 6 ms, and the kernel's, by a
  *  process, 12: they are never more than a fortieth of the time. */
-const ACTIVE_MS = 250
-const IDLE_MS = 5000
+const LOOK_MS = { busy: 250, resting: 1000, idle: 5000 } as const
 const PAUSE_PER_LOOK = 40
 /** Looks that are asked for are no closer than this, milliseconds. */
 const SPACING_MS = 20
+
+/** Of the most active peer: users' packets pass; none lately; nobody asks for it. */
+export type Activity = keyof typeof LOOK_MS
 
 export interface TunnelLooks {
   /** A look within so many milliseconds, or little later. */
@@ -23,7 +25,7 @@ export function startLooks(options: {
   readonly tunnel: Pick<Tunnel, 'stats'>
   readonly clock: Clock
   readonly log: Log
-  isActive(): boolean
+  activity(): Activity
   onStats(stats: readonly TunnelPeerStats[]): void
 }): TunnelLooks {
   const { clock, log, tunnel } = options
@@ -44,7 +46,7 @@ export function startLooks(options: {
     }
     looking = undefined
     pauseMs = (clock.monotonicMs() - beganMs) * PAUSE_PER_LOOK
-    schedule(Math.max(pauseMs, options.isActive() ? ACTIVE_MS : IDLE_MS))
+    schedule(Math.max(pauseMs, LOOK_MS[options.activity()]))
   }
   const begin = (): void => {
     const nowMs = clock.monotonicMs()
@@ -58,13 +60,13 @@ export function startLooks(options: {
     const nextMs = Math.min(nowMs + regularMs, ...wanted)
     timer = clock.after(Math.max(SPACING_MS, Math.ceil(nextMs - nowMs)), begin)
   }
-  schedule(ACTIVE_MS)
+  schedule(LOOK_MS.busy)
   return {
     soon: (afterMs) => {
       const momentMs = clock.monotonicMs() + afterMs
       if (wanted.some((other) => Math.abs(other - momentMs) < SPACING_MS)) return
       wanted = [...wanted, momentMs]
-      schedule(Math.max(pauseMs, ACTIVE_MS))
+      schedule(Math.max(pauseMs, LOOK_MS.busy))
     },
     close: async () => {
       isClosed = true
