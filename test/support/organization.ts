@@ -4,7 +4,7 @@ import { fromHex, utf8 } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
 import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
 import { type Prefix, parsePrefix } from '../../protocol/address.ts'
-import { encodeEndpointUpdate, type EndpointUpdate } from '../../protocol/endpoint-update.ts'
+import { type EndpointUpdate, encodeEndpointUpdate } from '../../protocol/endpoint-update.ts'
 import { openEnvelope, sealEnvelope } from '../../protocol/envelope.ts'
 import { encodeIssuerCertificate } from '../../protocol/issuer-certificate.ts'
 import {
@@ -50,8 +50,15 @@ export interface TestOrganization {
   readonly now: Seconds
   /** The device of that name; its keys follow from the organization's name and its own. */
   device(name: string): TestDevice
-  issuerCertificate(change?: { readonly issuer?: IssuerKeyPair; readonly notBefore?: Seconds }): Uint8Array
-  certificate(device: TestDevice, change?: Partial<MembershipCertificate>, issuer?: IssuerKeyPair): Uint8Array
+  issuerCertificate(change?: {
+    readonly issuer?: IssuerKeyPair
+    readonly notBefore?: Seconds
+  }): Uint8Array
+  certificate(
+    device: TestDevice,
+    change?: Partial<MembershipCertificate>,
+    issuer?: IssuerKeyPair,
+  ): Uint8Array
   manifest(change?: Partial<Manifest>, issuer?: IssuerKeyPair): Uint8Array
   endpoint(device: TestDevice, change?: Partial<EndpointUpdate>): Uint8Array
   route(device: TestDevice, prefix: string, change?: Partial<RouteAdvertisement>): Uint8Array
