@@ -1,5 +1,6 @@
 /** The registry's own belief, an organization at a time: what it issued, what devices said. */
 import { fromBase64, toBase64 } from '../../crypto/bytes.ts'
+import { standingOf } from '../../protocol/belief.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
 import type { DeviceId, IssuerKeyPair, OrganizationId } from '../../protocol/keys.ts'
@@ -139,8 +140,11 @@ export class Organizations {
     const held = this.#held.get(state.organization)
     if (held === undefined) return
     const known = held.state.manifests
+    const now = this.#parts.clock.now()
     for (const [slot, manifest] of state.manifests) {
-      if (!known.has(slot)) this.#catchUp(manifest)
+      // A greeting may hold anything: what no issuer of ours signed is held, and says nothing.
+      const isBelieved = standingOf(state, manifest, now) === undefined
+      if (!known.has(slot) && isBelieved) this.#catchUp(manifest)
     }
     held.state = state
     held.syncable = undefined

@@ -15,7 +15,7 @@ import { randomBytes } from '../../crypto/random.ts'
 import { seedOf } from '../../crypto/signing.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
 import type { FrameChannel } from '../../protocol/frame-channel.ts'
-import { HELLO_PROTOCOL } from '../../protocol/hello.ts'
+import { encodeGreeting, HELLO_PROTOCOL, parseGreeting, proveHello } from '../../protocol/hello.ts'
 import { type HelloParty, offerHello } from '../../protocol/hello-exchange.ts'
 import { type DeviceKeyPair, deviceIdOf, type OrganizationId } from '../../protocol/keys.ts'
 import {
@@ -108,6 +108,16 @@ export async function startPeer(
       )
       await stream.close()
       return verdict
+    },
+    /** Says hello with these envelopes in the greeting, whatever they are; then waits for the end. */
+    async greetWith(connection: Connection, shown: readonly Uint8Array[]): Promise<void> {
+      const channel = channelOf(await connection.newStream(HELLO_PROTOCOL), 8192)
+      const nonce = randomBytes(16)
+      await channel.write(encodeGreeting({ version: 1, organization, nonce, envelopes: shown }))
+      const theirs = parseGreeting(await channel.read())
+      const peers = { ours: node.peerId.toString(), theirs: connection.remotePeer.toString() }
+      await channel.write(proveHello(organization, key, peers, theirs.nonce, now()))
+      await channel.read()
     },
     /** Dials and is admitted, or throws. */
     async join(address: string): Promise<Connection> {
