@@ -71,7 +71,7 @@ export class OwnStatements {
       return this.#advertise({
         prefix,
         state: 'active',
-        epoch: nextEpoch(this.#knowledge.state(), prefix),
+        epoch: nextEpoch(this.#knowledge.state(), prefix, this.#clock.now()),
         metric: 100,
       })
     }

@@ -100,7 +100,8 @@ export function openEnvelope(bytes: Uint8Array): Envelope {
     signerKey,
     body: PARSERS[kind](claims),
     id: envelopeId(bytes),
-    bytes,
+    // A view of what came around it would keep all of that in memory for as long as the envelope.
+    bytes: bytes.length === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes),
   } as Envelope // the parser was chosen by the kind
   checkSigner(envelope)
   return envelope

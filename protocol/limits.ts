@@ -52,7 +52,11 @@ export const CLOCK_TOLERANCE = seconds(300)
 
 /** Envelopes of a kind held while nobody vouches for them (their certificate may still arrive). */
 export const HELD_ENVELOPES = 1024
+/** Manifests held of issuers that nobody vouches for: each may have MANIFEST_BYTES. */
+export const HELD_MANIFESTS = 16
 /** Route advertisements of one device: its certificate's prefixes, and host routes inside them. */
 export const ROUTES_PER_DEVICE = 256
 /** Proofs of a compromised issuer that are kept: one is enough to act, some to trace it. */
 export const EVIDENCE = 8
+/** Epochs of claims on a host prefix: each takeover uses one. */
+export const HIGHEST_EPOCH = 2 ** 48

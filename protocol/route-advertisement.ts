@@ -4,7 +4,7 @@ import { type Claims, integer, text } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'
 import { validity } from './endpoint-update.ts'
 import { prefixItem } from './issuer-certificate.ts'
-import { ROUTE_ADVERTISEMENT_LIFETIME } from './limits.ts'
+import { HIGHEST_EPOCH, ROUTE_ADVERTISEMENT_LIFETIME } from './limits.ts'
 import type { Seconds } from './time.ts'
 
 /** Order is the wire's, never reused. */
@@ -50,7 +50,7 @@ export function parseRouteAdvertisement(claims: Claims): RouteAdvertisement {
     sequence: integer(claims, SEQUENCE, 1, 2 ** 48),
     ...validity(claims, ROUTE_ADVERTISEMENT_LIFETIME),
     prefix: prefixItem(text(claims, PREFIX, 64)),
-    epoch: integer(claims, EPOCH, 0, 2 ** 48),
+    epoch: integer(claims, EPOCH, 0, HIGHEST_EPOCH),
     metric: integer(claims, METRIC, 0, 2 ** 16),
     state: ROUTE_STATES[integer(claims, STATE, 0, ROUTE_STATES.length - 1)] ?? 'withdrawn',
   }

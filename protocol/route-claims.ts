@@ -2,6 +2,7 @@
 import { isHostPrefix, type Prefix } from './address.ts'
 import { type RouteClaim, standingOf } from './belief.ts'
 import type { DeviceId } from './keys.ts'
+import { HIGHEST_EPOCH } from './limits.ts'
 import type { OrganizationState } from './state.ts'
 import type { Seconds } from './time.ts'
 
@@ -31,8 +32,15 @@ function byRank(a: RouteClaim, b: RouteClaim): number {
   return rank !== 0 ? rank : a.device < b.device ? -1 : 1
 }
 
-/** The epoch that outdoes every claim known on a host prefix. */
-export function nextEpoch(state: OrganizationState, prefix: Prefix): number {
-  const known = [...state.routes.values()].filter(({ body }) => body.prefix === prefix)
-  return Math.max(0, ...known.map(({ body }) => body.epoch)) + 1
+/** The epoch that outdoes every claim known on a host prefix. One that is not believed counts too, for its
+ *  device may come back; but not where it is so high that it can only be meant to use the numbers up. */
+export function nextEpoch(state: OrganizationState, prefix: Prefix, now: Seconds): number {
+  const known = [...state.routes.values()].filter(
+    (each) =>
+      each.body.prefix === prefix &&
+      (each.body.epoch < UNLIKELY_EPOCH || standingOf(state, each, now) === undefined),
+  )
+  return Math.min(Math.max(0, ...known.map(({ body }) => body.epoch)) + 1, HIGHEST_EPOCH)
 }
+/** Nobody moves a prefix a thousand million times. */
+const UNLIKELY_EPOCH = 2 ** 30

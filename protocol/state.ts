@@ -7,7 +7,13 @@
 import { type Refusal, standingOf } from './belief.ts'
 import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
 import type { OrganizationId } from './keys.ts'
-import { CLOCK_TOLERANCE, EVIDENCE, HELD_ENVELOPES, ROUTES_PER_DEVICE } from './limits.ts'
+import {
+  CLOCK_TOLERANCE,
+  EVIDENCE,
+  HELD_ENVELOPES,
+  HELD_MANIFESTS,
+  ROUTES_PER_DEVICE,
+} from './limits.ts'
 import type { Seconds } from './time.ts'
 
 export interface OrganizationState {
@@ -101,24 +107,26 @@ function insert(state: OrganizationState, envelope: Envelope): OrganizationState
     case 'route-advertisement': {
       const slot = `${envelope.signer} ${envelope.body.prefix}`
       const map = replace(state.routes, slot, envelope, ({ body }) => [body.sequence])
-      return map && boundRoutes(state, map, envelope.signer)
+      return map && boundRoutes(state, map, envelope.signer, slot)
     }
     case 'proof':
       return undefined
   }
 }
 
-/** Of one device so many advertisements stay, the least prefixes. */
+/** Of one device so many advertisements stay, the least prefixes. Undefined where `added` is not among them. */
 function boundRoutes(
   state: OrganizationState,
   routes: ReadonlyMap<string, EnvelopeOf<'route-advertisement'>>,
   signer: string,
+  added: string,
 ): OrganizationState | undefined {
   const own = [...routes].filter(([, each]) => each.signer === signer).map(([slot]) => slot)
   if (own.length <= ROUTES_PER_DEVICE) return { ...state, routes }
   const kept = new Map(routes)
-  for (const slot of own.toSorted().slice(ROUTES_PER_DEVICE)) kept.delete(slot)
-  return { ...state, routes: kept }
+  const surplus = own.toSorted().slice(ROUTES_PER_DEVICE)
+  for (const slot of surplus) kept.delete(slot)
+  return surplus.includes(added) ? undefined : { ...state, routes: kept }
 }
 
 /** The greater by rank, then by id, so that equal ranks settle the same way everywhere. */
@@ -176,6 +184,8 @@ function boundHeld(state: OrganizationState, added: Envelope, now: Seconds): Org
   switch (added.kind) {
     case 'membership-certificate':
       return { ...state, memberships: withoutSurplus(state, state.memberships, now) }
+    case 'manifest':
+      return { ...state, manifests: withoutSurplus(state, state.manifests, now, HELD_MANIFESTS) }
     case 'endpoint-update':
       return { ...state, endpoints: withoutSurplus(state, state.endpoints, now) }
     case 'route-advertisement':
@@ -189,11 +199,12 @@ function withoutSurplus<E extends Envelope>(
   state: OrganizationState,
   map: ReadonlyMap<string, E>,
   now: Seconds,
+  most = HELD_ENVELOPES,
 ): ReadonlyMap<string, E> {
-  if (map.size <= HELD_ENVELOPES) return map
+  if (map.size <= most) return map
   const held = [...map].filter(([, each]) => standingOf(state, each, now) !== undefined)
-  if (held.length <= HELD_ENVELOPES) return map
-  const surplus = held.toSorted(([, a], [, b]) => (a.id < b.id ? -1 : 1)).slice(HELD_ENVELOPES)
+  if (held.length <= most) return map
+  const surplus = held.toSorted(([, a], [, b]) => (a.id < b.id ? -1 : 1)).slice(most)
   const kept = new Map(map)
   for (const [slot] of surplus) kept.delete(slot)
   return kept
