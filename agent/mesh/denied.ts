@@ -5,16 +5,21 @@ import type { Log } from '../../protocol/log.ts'
 /** Peers remembered at once; strangers can make as many as they like. */
 const REMEMBERED = 1024
 const HOUR_MS = 3_600_000
+/** Warnings an hour in all: whoever takes a new peer id for each try would fill the log; more are counted. */
+const LINES_AN_HOUR = 60
 
 export class DeniedPeers {
   readonly #until = new Map<string, number>()
   readonly #told = new Map<string, number>()
   readonly #clock: Clock
   readonly #log: Log
+  #hourBegan: number
+  #lines = 0
 
   constructor(clock: Clock, log: Log) {
     this.#clock = clock
     this.#log = log
+    this.#hourBegan = clock.monotonicMs()
   }
 
   /** @param peer libp2p peer id as text */
@@ -34,13 +39,25 @@ export class DeniedPeers {
     return false
   }
 
-  /** Warns about a peer, once an hour each. */
+  /** Warns about a peer, once an hour each, and no more than so many an hour in all. */
   tell(peer: string, event: string, fields: Record<string, unknown>): void {
     const now = this.#clock.monotonicMs()
+    if (now - this.#hourBegan >= HOUR_MS) this.#beginHour(now)
     const told = this.#told.get(peer)
-    const isRecent = told !== undefined && now - told < HOUR_MS
-    if (!isRecent) remember(this.#told, peer, now)
-    this.#log(isRecent ? 'debug' : 'warn', event, { peer, ...fields })
+    const isToldOf = told !== undefined && now - told < HOUR_MS
+    if (!isToldOf) {
+      remember(this.#told, peer, now)
+      this.#lines += 1
+    }
+    const isSilent = isToldOf || this.#lines > LINES_AN_HOUR
+    this.#log(isSilent ? 'debug' : 'warn', event, { peer, ...fields })
+  }
+
+  #beginHour(now: number): void {
+    const count = this.#lines - LINES_AN_HOUR
+    if (count > 0) this.#log('warn', 'mesh.more-peers-refused', { count })
+    this.#hourBegan = now
+    this.#lines = 0
   }
 }
 
