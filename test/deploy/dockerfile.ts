@@ -14,7 +14,8 @@ export type Instruction =
   | { readonly kind: 'user'; readonly name: string }
   | { readonly kind: 'env'; readonly values: Readonly<Record<string, string>> }
   | { readonly kind: 'healthcheck'; readonly command: readonly string[] }
-  | { readonly kind: 'entrypoint' | 'cmd'; readonly command: readonly string[] }
+  | { readonly kind: 'entrypoint'; readonly command: readonly string[] }
+  | { readonly kind: 'cmd'; readonly command: readonly string[] }
   | { readonly kind: 'expose'; readonly ports: readonly string[] }
   | { readonly kind: 'volume'; readonly path: string }
 
