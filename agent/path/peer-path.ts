@@ -162,6 +162,8 @@ export class PeerPath {
   seen(stats: TunnelPeerStats): void {
     const input = this.#inputOf(stats)
     if (input === undefined) return
+    // A peer that was made anew has none, and could not even try.
+    if (stats.endpoint === undefined) this.#tunnel.use(this.endpoint)
     if (input.handshakeMs > this.#state.session.upMs) this.#handshake = completed(this.#handshake)
     this.give(input)
   }

@@ -21,6 +21,8 @@ export interface RecordingTunnel
   readonly isUp: boolean
   /** Payloads received. */
   readonly received: readonly string[]
+  /** As when somebody else removed the peer and added it without an endpoint. */
+  remake(): void
   /** A user's packet: starts a handshake where there is no session. */
   send(payload: string): void
 }
@@ -91,6 +93,10 @@ class Recording implements RecordingTunnel {
         sentBytes: this.#bytes.sent,
       },
     ]
+  }
+
+  remake(): void {
+    this.#endpoint = undefined
   }
 
   send(payload: string): void {

@@ -193,6 +193,19 @@ rule('go back to the relay when the peer falls silent, and leave the dead path',
   await until(() => a.paths.status(b.device).kind !== 'direct', 'not direct')
 })
 
+rule('give WireGuard its endpoint again when the peer was made anew', async () => {
+  await using world = await startWorld(5)
+  const { a, b } = world
+  introduce(a, b)
+  introduce(b, a)
+  await until(() => a.tunnel.isUp, 'a session')
+  await sleep(300)
+  const before = a.tunnel.events.length
+  a.tunnel.remake()
+  await until(() => a.tunnel.events.length > before, 'the endpoint again')
+  assert.is(a.tunnel.events.at(-1), `endpoint ${formatEndpoint(a.paths.endpointFor(b.device))}`)
+})
+
 rule('answer nobody who is not a peer', async () => {
   await using world = await startWorld(undefined)
   const { a, b } = world
