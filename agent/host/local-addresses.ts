@@ -1,4 +1,5 @@
 /** Local addresses: those under which other hosts may reach this one, and the subnets it is attached to. */
+import { existsSync, readFileSync } from 'node:fs'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import {
   addressBytes,
@@ -21,13 +22,25 @@ export function isContainerInterface(name: string): boolean {
   return CONTAINER_INTERFACE.test(name)
 }
 
+/** Is it a tunnel, whosever? A path through another tunnel would be found fast and near, and carry every
+ *  packet twice encrypted, with an MTU that does not fit. What a peer sees of us leads around it. */
+export function isTunnelInterface(name: string): boolean {
+  const folder = `/sys/class/net/${name}`
+  if (existsSync(`${folder}/tun_flags`)) return true
+  return (
+    existsSync(`${folder}/uevent`) &&
+    /^DEVTYPE=wireguard$/m.test(readFileSync(`${folder}/uevent`, 'utf8'))
+  )
+}
+
 /** Host candidates (RFC 8445 §5.1.1.1): no loopback, link-local, tunnel or container bridge; IPv6 last. */
 export function hostAddresses(
   tunnelInterface: string,
   interfaces: Interfaces = networkInterfaces(),
+  isTunnel: (name: string) => boolean = isTunnelInterface,
 ): readonly IpAddress[] {
   const found = usable(interfaces)
-    .filter(([name]) => name !== tunnelInterface && !isContainerInterface(name))
+    .filter(([name]) => name !== tunnelInterface && !isContainerInterface(name) && !isTunnel(name))
     .map(([, info]) => parseIpAddress(info.address))
   return [...new Set(found)].toSorted((a, b) => addressFamily(a) - addressFamily(b))
 }

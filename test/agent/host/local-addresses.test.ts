@@ -78,4 +78,16 @@ rule('reads the host it runs on', () => {
   assert.ok(!hostAddresses('none').includes('127.0.0.1' as never))
 })
 
+rule(
+  'leaves out the addresses of other tunnels: a path through one would be encrypted twice',
+  () => {
+    const found = hostAddresses(
+      't',
+      { eth0: [info('192.0.2.1/24')], other: [info('10.8.0.2/24')] },
+      (name) => name === 'other',
+    )
+    assert.equal(found, ['192.0.2.1'])
+  },
+)
+
 rule.run()
