@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import { z } from 'zod'
 import { startCapture } from './capture.ts'
+import { run } from './namespace.ts'
 import { ping, untilAnswered } from './ping.ts'
 import { type Scene, startScene, TWO_NATS, until } from './scene.ts'
 
@@ -49,6 +50,21 @@ function missing(): readonly string[] {
   return Object.entries(packages)
     .filter(([command]) => !folders.some((folder) => existsSync(`${folder}/${command}`)))
     .map(([, name]) => name)
+}
+
+async function install(packages: readonly string[]): Promise<void> {
+  const command = `apt-get install -y --no-install-recommends ${packages.join(' ')}`
+  say(`installing what the laboratory needs: ${command}`)
+  try {
+    await run(
+      'sh',
+      ['-c', `apt-get update && DEBIAN_FRONTEND=noninteractive ${command}`],
+      '',
+      300_000,
+    )
+  } catch (cause) {
+    throw new Error(`could not install ${packages.join(', ')} (install them by hand)`, { cause })
+  }
 }
 
 async function sceneDirect(scene: Scene): Promise<void> {
@@ -169,8 +185,7 @@ async function main(): Promise<void> {
     )
   }
   const lacking = missing()
-  if (lacking.length > 0)
-    throw new Error(`install first: apt-get install --no-install-recommends ${lacking.join(' ')}`)
+  if (lacking.length > 0) await install(lacking)
   title('0. Four sites on this machine: a public host, two behind port-restricted NATs, a registry')
   const scene = await startScene({ ...TWO_NATS, narrate: say })
   const acts = [sceneDirect, sceneRestart, sceneDead, sceneMove, sceneRevoked]

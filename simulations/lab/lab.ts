@@ -4,7 +4,7 @@
  *    core ── wan of each site: 198.18.N.1 ── 198.18.N.2 (router, or public host), 2001:db8:N::/48
  *    LAN of site N: 192.168.N.0/24, router .1, hosts .10 and up */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startDelay } from './delay.ts'
@@ -35,6 +35,25 @@ export interface Lab extends Disposable {
   link(up: boolean, site: number): Promise<void>
 }
 
+/** Owner of a laboratory: the process id is in its folder, so that leftovers of a killed one are known. */
+const OWNER = 'owner.pid'
+
+/** Removes laboratories whose process is gone (it was killed and could not). The namespaces removed. */
+export function removeStale(): readonly string[] {
+  const removed: string[] = []
+  for (const folder of readdirSync(tmpdir()).filter((name) => /^nx[0-9a-f]{4}-/.test(name))) {
+    const owner = join(tmpdir(), folder, OWNER)
+    if (!existsSync(owner) || existsSync(`/proc/${readFileSync(owner, 'utf8').trim()}`)) continue
+    const prefix = `${folder.slice(0, 6)}-`
+    for (const name of readdirSync('/run/netns').filter((each) => each.startsWith(prefix))) {
+      new Namespace(name).remove()
+      removed.push(name)
+    }
+    rmSync(join(tmpdir(), folder), { recursive: true, force: true })
+  }
+  return removed
+}
+
 const alive = new Set<Disposable>()
 let isWatching = false
 
@@ -56,6 +75,7 @@ function watchExit(): void {
 
 export async function createLab({ sites }: LabOptions): Promise<Lab> {
   watchExit()
+  removeStale()
   const builder = new Builder(`nx${randomBytes(2).toString('hex')}`)
   alive.add(builder)
   try {
@@ -80,6 +100,7 @@ class Builder implements Lab {
   constructor(prefix: string) {
     this.prefix = prefix
     this.folder = mkdtempSync(join(tmpdir(), `${prefix}-`))
+    writeFileSync(join(this.folder, OWNER), String(process.pid))
     this.core = this.#declare('core')
   }
 

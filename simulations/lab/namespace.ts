@@ -23,12 +23,17 @@ export interface Running {
 const ENV = { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
 
 /** Runs a command of this host. Throws with its stderr unless it ends with status 0. */
-export function run(command: string, args: readonly string[], input = ''): Promise<string> {
+export function run(
+  command: string,
+  args: readonly string[],
+  input = '',
+  timeoutMs = 60_000,
+): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = execFile(
       command,
       [...args],
-      { env: ENV, timeout: 60_000, maxBuffer: 64 << 20 },
+      { env: ENV, timeout: timeoutMs, maxBuffer: 64 << 20 },
       (error, stdout, stderr) => {
         if (error === null) resolve(stdout)
         else

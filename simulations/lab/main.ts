@@ -1,0 +1,59 @@
+/** The laboratory by hand.
+ *
+ *    npm run lab -- kinds                          the kinds of NAT, each tried out
+ *    npm run lab -- up public port symm            sites that stay until Ctrl-C
+ *    npm run lab -- clean                          removes what killed laboratories left */
+import { Command } from 'commander'
+import { z } from 'zod'
+import { columns } from '../../agent/columns.ts'
+import { classifyKinds } from './kinds.ts'
+import { createLab, removeStale } from './lab.ts'
+import { SITE_KINDS } from './nat.ts'
+
+const program = new Command('lab').description(
+  'A NAT laboratory in network namespaces; needs root.',
+)
+
+program
+  .command('kinds')
+  .description('make a site of every kind and find out what its NAT does')
+  .action(async () => {
+    const rows = [...(await classifyKinds())].map(([kind, found]) =>
+      found.isReachable
+        ? [kind, found.mapping, found.filtering, found.isPortKept ? 'yes' : 'no']
+        : [kind, 'UDP blocked', '-', '-'],
+    )
+    process.stdout.write(`${columns(['KIND', 'MAPPING', 'FILTERING', 'PORT KEPT'], rows)}\n`)
+  })
+
+program
+  .command('up')
+  .argument('<kinds...>', SITE_KINDS.join(', '))
+  .description('keep sites up until Ctrl-C')
+  .action(async (kinds: unknown) => {
+    const sites = z.array(z.enum(SITE_KINDS)).parse(kinds)
+    const lab = await createLab({ sites: sites.map((kind) => ({ kind })) })
+    for (const [index, kind] of sites.entries()) {
+      const { namespace, address } = lab.host(index + 1)
+      process.stdout.write(`${kind}: ${address}  ip netns exec ${namespace.name} bash\n`)
+    }
+    process.stdout.write('Ctrl-C removes it all\n')
+    await new Promise(() => setInterval(() => {}, 60_000))
+  })
+
+program
+  .command('clean')
+  .description('remove namespaces of laboratories whose process is gone')
+  .action(() => {
+    const removed = removeStale()
+    process.stdout.write(
+      removed.length === 0 ? 'nothing to remove\n' : `removed ${removed.join(' ')}\n`,
+    )
+  })
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.stderr.write(`lab: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.exitCode = 1
+}
