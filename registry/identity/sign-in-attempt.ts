@@ -40,5 +40,7 @@ export function parseReturnTo(wanted: unknown, publicUrl: string): string {
   if (typeof wanted !== 'string' || wanted.length > 512 || !URL.canParse(wanted, publicUrl))
     return '/'
   const url = new URL(wanted, publicUrl)
-  return url.origin === publicUrl && wanted.startsWith('/') ? url.pathname + url.search : '/'
+  // `/.//host` is a path here, but as a Location it would name another host.
+  const isOwn = url.origin === publicUrl && wanted.startsWith('/') && !url.pathname.startsWith('//')
+  return isOwn ? url.pathname + url.search : '/'
 }
