@@ -1,7 +1,6 @@
 /** Daemon: the shell around the pure core. What is believed becomes a plan, the plan a tunnel; what the
  *  device learns about itself becomes signed statements. Parts end in the reverse order of their start. */
 import type { RandomBytes } from '../crypto/random.ts'
-import type { IpAddress } from '../protocol/address.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { Candidate, NatMapping } from '../protocol/endpoint-update.ts'
 import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
@@ -14,7 +13,14 @@ import type { Mesh, MeshOptions } from './mesh/mesh.ts'
 import { OwnStatements } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { type Plan, plan } from './plan.ts'
-import { meshPeers, pathPeers, rendezvousMultiaddrs, stunServers } from './plan-peers.ts'
+import {
+  meshPeers,
+  overlayPrefixes,
+  pathPeers,
+  rendezvousMultiaddrs,
+  stunServers,
+  withEndpoints,
+} from './plan-peers.ts'
 import type { Issued } from './registry-client.ts'
 import type { Join, StateDirectory } from './state-directory.ts'
 import type { Tunnel } from './tunnel/backend.ts'
@@ -57,6 +63,7 @@ export class Daemon {
     natMapping: 'unknown',
   }
   #applying: Promise<void> = Promise.resolve()
+  #configured: ReadonlySet<string> = new Set()
   #isApplyDue = false
   #isEnded = false
 
@@ -75,12 +82,8 @@ export class Daemon {
     return this.#plan
   }
 
-  get paths(): Paths | undefined {
-    return this.#paths
-  }
-
-  get mesh(): Mesh | undefined {
-    return this.#mesh
+  get parts(): { readonly paths: Paths | undefined; readonly mesh: Mesh | undefined } {
+    return { paths: this.#paths, mesh: this.#mesh }
   }
 
   get join(): Join {
@@ -103,7 +106,8 @@ export class Daemon {
       sendDatagram: (to, datagram) => this.#mesh?.sendDatagram(to, datagram) ?? false,
       sendPunch: (to, candidates) => this.#punch(to, candidates),
       stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
-      hostAddresses: () => this.hostAddresses(),
+      hostAddresses: () => hostAddresses(options.tunnel.interfaceName),
+      overlayPrefixes: () => overlayPrefixes(options.knowledge.state(), options.clock.now()),
       onLocalCandidates: (candidates, natMapping) => {
         this.#local = { candidates, natMapping }
         this.sayReachability()
@@ -144,22 +148,19 @@ export class Daemon {
     }
   }
 
-  /** The first configuration: throws where the host does not allow it. */
-  async configureFirst(): Promise<void> {
-    await this.options.tunnel.configure(this.#plan.tunnel)
+  /** The first configuration, with paths to give endpoints: throws where the host does not allow it. */
+  async begin(paths: Paths): Promise<void> {
+    this.#paths = paths
+    paths.setPeers(pathPeers(this.#plan))
+    await this.#configure()
   }
 
   networkChanged(): void {
-    this.options.log('info', 'network.changed', { addresses: this.hostAddresses() })
+    const { log, tunnel } = this.options
+    log('info', 'network.changed', { addresses: hostAddresses(tunnel.interfaceName) })
     this.#paths?.networkChanged()
     this.#mesh?.networkChanged()
     this.apply()
-  }
-
-  /** The parts are there: from now on each change reaches them. */
-  usePaths(paths: Paths): void {
-    this.#paths = paths
-    paths.setPeers(pathPeers(this.#plan))
   }
 
   /** Resolves when every peer whose candidates are known is reached directly, or has had its chance: loading
@@ -251,13 +252,19 @@ export class Daemon {
   async #applyNow(): Promise<void> {
     this.#isApplyDue = false
     if (this.#isEnded) return
-    const { knowledge, tunnel } = this.options
     this.#plan = this.#makePlan()
-    this.#watch.look(knowledge.state(), this.#plan)
+    this.#watch.look(this.options.knowledge.state(), this.#plan)
     // A device that is out leaves the mesh at once, before the tunnel has been changed.
     this.#mesh?.setPeers(meshPeers(this.#plan))
-    await tunnel.configure(this.#plan.tunnel)
     this.#paths?.setPeers(pathPeers(this.#plan))
+    await this.#configure()
+  }
+
+  /** A new peer comes with its endpoint: a packet to a peer without one would cost WireGuard's 5 s. */
+  async #configure(): Promise<void> {
+    const { tunnel } = this.#plan
+    await this.options.tunnel.configure(withEndpoints(this.#plan, this.#configured, this.#paths))
+    this.#configured = new Set(tunnel.peers.keys())
   }
 
   /** Resolves when the tunnel is as planned; nothing is changed after it was told to end. */
@@ -269,10 +276,6 @@ export class Daemon {
   /** Resolves when the tunnel follows what is believed now. */
   settled(): Promise<void> {
     return this.#applying
-  }
-
-  hostAddresses(): readonly IpAddress[] {
-    return hostAddresses(this.options.tunnel.interfaceName)
   }
 
   #makePlan(): Plan {

@@ -1,14 +1,16 @@
 /** The plan's peers as path/ and mesh/ want them, and where the organization meets. */
-import { type Endpoint, parseEndpoint, prefixAddress } from '../protocol/address.ts'
+import { toHex } from '../crypto/bytes.ts'
+import { type Endpoint, type Prefix, parseEndpoint, prefixAddress } from '../protocol/address.ts'
 import { currentManifest } from '../protocol/belief.ts'
 import { MalformedError } from '../protocol/errors.ts'
 import type { Rendezvous } from '../protocol/manifest.ts'
 import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
 import type { MeshPeer } from './mesh/mesh.ts'
-import type { PathPeer } from './path/paths.ts'
+import type { PathPeer, Paths } from './path/paths.ts'
 import type { Plan } from './plan.ts'
 import type { Join } from './state-directory.ts'
+import type { TunnelConfig, TunnelPeer } from './tunnel/backend.ts'
 
 export function pathPeers({ peers }: Plan): readonly PathPeer[] {
   return [...peers].map(([device, { certificate, endpoints }]) => ({
@@ -52,6 +54,26 @@ export function stunServers(
       throw error
     }
   })
+}
+
+/** Ranges that lie inside the tunnel. */
+export function overlayPrefixes(state: OrganizationState, now: Seconds): readonly Prefix[] {
+  return currentManifest(state, now)?.body.ranges ?? []
+}
+
+/** The planned tunnel; peers that it does not have yet start at the endpoint that paths give them. */
+export function withEndpoints(
+  { tunnel, peers }: Plan,
+  configured: ReadonlySet<string>,
+  paths: Paths | undefined,
+): TunnelConfig {
+  const added = [...peers].flatMap(([device, { certificate }]): [string, TunnelPeer][] => {
+    const key = toHex(certificate.wireguardKey)
+    const peer = tunnel.peers.get(key)
+    const isNew = peer !== undefined && paths !== undefined && !configured.has(key)
+    return isNew ? [[key, { ...peer, endpoint: paths.endpointFor(device) }]] : []
+  })
+  return { ...tunnel, peers: new Map([...tunnel.peers, ...added]) }
 }
 
 function meetings(state: OrganizationState, join: Join, now: Seconds): readonly Rendezvous[] {

@@ -219,8 +219,7 @@ async function start(
     random: randomBytes,
   })
   stack.defer(() => daemon.end())
-  await daemon.configureFirst()
-  daemon.usePaths(stack.use(await startPaths(daemon.pathsOptions())))
+  await daemon.begin(stack.use(await startPaths(daemon.pathsOptions())))
   await daemon.firstPaths()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
   daemon.useMesh(stack.use(await startMesh(daemon.meshOptions())))

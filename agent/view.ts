@@ -37,7 +37,8 @@ export class DaemonView implements Controls {
   }
 
   async status(): Promise<StatusReport> {
-    const { options, device, mesh, local, join } = this.#daemon
+    const { options, device, local, join } = this.#daemon
+    const { mesh } = this.#daemon.parts
     const { knowledge, tunnel, clock } = options
     const state = knowledge.state()
     const now = clock.now()
@@ -88,7 +89,9 @@ export class DaemonView implements Controls {
     const stats = new Map(
       (await this.#daemon.options.tunnel.stats()).map((each) => [toHex(each.publicKey), each]),
     )
-    const connected = new Set((this.#daemon.mesh?.connections() ?? []).map(({ device }) => device))
+    const connected = new Set(
+      (this.#daemon.parts.mesh?.connections() ?? []).map(({ device }) => device),
+    )
     return [...this.#daemon.plan.peers.values()].map((member) =>
       this.#peer(
         member,
@@ -109,7 +112,7 @@ export class DaemonView implements Controls {
     return {
       peer: member.certificate.name,
       address,
-      path: this.#daemon.paths?.status(member.certificate.device).kind ?? 'offline',
+      path: this.#daemon.parts.paths?.status(member.certificate.device).kind ?? 'offline',
       sent: count,
       received: times.length,
       ...(medianMs === undefined ? {} : { medianMs }),
@@ -158,7 +161,8 @@ export class DaemonView implements Controls {
   }
 
   #stateOf(member: Member | undefined, now: Seconds): Pick<StatusReport, 'state' | 'reason'> {
-    const { options, device, mesh, paths } = this.#daemon
+    const { options, device } = this.#daemon
+    const { mesh, paths } = this.#daemon.parts
     if (member !== undefined)
       return { state: mesh !== undefined && paths !== undefined ? 'running' : 'starting' }
     const standing = deviceStanding(options.knowledge.state(), device, now) ?? 'unknown'
@@ -171,7 +175,8 @@ export class DaemonView implements Controls {
 
   /** How many peers a path leads to. */
   #reached(): number {
-    const { paths, plan } = this.#daemon
+    const { plan } = this.#daemon
+    const { paths } = this.#daemon.parts
     const kinds = [...plan.peers.keys()].map((device) => paths?.status(device).kind)
     return kinds.filter((kind) => kind === 'direct' || kind === 'relay').length
   }
@@ -181,7 +186,8 @@ export class DaemonView implements Controls {
     stats: TunnelPeerStats | undefined,
     meshConnected: boolean,
   ): PeerReport {
-    const { paths, plan } = this.#daemon
+    const { plan } = this.#daemon
+    const { paths } = this.#daemon.parts
     const status = paths?.status(certificate.device) ?? { kind: 'offline' as const }
     const handshake = stats?.latestHandshake ?? 0
     return {
