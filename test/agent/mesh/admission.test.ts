@@ -135,6 +135,18 @@ rule('refuses truncated, bit-flipped and oversized messages', async () => {
   }
 })
 
+rule('tells nothing of itself to whoever does not know its organization', async () => {
+  const key = generateSigningKeyPair<'device'>()
+  for (const first of [undefined, greeting(evil.id, new Uint8Array(16))]) {
+    let heard: Uint8Array | undefined
+    await intrude(key, async (speech) => {
+      if (first !== undefined) await speech.say(first)
+      heard = await speech.theirNonce()
+    })
+    assert.is(heard, undefined)
+  }
+})
+
 rule('disconnects after 3 s whoever says nothing', async () => {
   const { agent, thrownOutMs } = await intrude(generateSigningKeyPair(), async () => undefined)
   assert.ok(thrownOutMs > 2500 && thrownOutMs < 3500, `${thrownOutMs} ms`)
