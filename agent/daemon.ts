@@ -14,6 +14,7 @@ import { OwnStatements } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { type Plan, plan } from './plan.ts'
 import {
+  describePath,
   meshPeers,
   overlayPrefixes,
   pathPeers,
@@ -113,8 +114,8 @@ export class Daemon {
         this.sayReachability()
       },
       onPathChanged: (device, status) => {
-        const name = this.#plan.peers.get(device)?.certificate.name
-        options.log('info', 'peer.path-changed', { peer: name, ...status })
+        const peer = this.#plan.peers.get(device)?.certificate.name
+        options.log('info', 'peer.path-changed', { peer, ...describePath(status) })
       },
       clock: options.clock,
       random: options.random,

@@ -1,13 +1,19 @@
 /** The plan's peers as path/ and mesh/ want them, and where the organization meets. */
 import { toHex } from '../crypto/bytes.ts'
-import { type Endpoint, type Prefix, parseEndpoint, prefixAddress } from '../protocol/address.ts'
+import {
+  type Endpoint,
+  formatEndpoint,
+  type Prefix,
+  parseEndpoint,
+  prefixAddress,
+} from '../protocol/address.ts'
 import { currentManifest } from '../protocol/belief.ts'
 import { MalformedError } from '../protocol/errors.ts'
 import type { Rendezvous } from '../protocol/manifest.ts'
 import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
 import type { MeshPeer } from './mesh/mesh.ts'
-import type { PathPeer, Paths } from './path/paths.ts'
+import type { PathPeer, PathStatus, Paths } from './path/paths.ts'
 import type { Plan } from './plan.ts'
 import type { Join } from './state-directory.ts'
 import type { TunnelConfig, TunnelPeer } from './tunnel/backend.ts'
@@ -54,6 +60,17 @@ export function stunServers(
       throw error
     }
   })
+}
+
+/** A path as a log line tells it: kind, endpoint as text, round-trip time to a tenth of a millisecond. */
+export function describePath(status: PathStatus): Record<string, string | number> {
+  return {
+    path: status.kind,
+    ...(status.kind === 'direct' ? { endpoint: formatEndpoint(status.endpoint) } : {}),
+    ...('roundTripMs' in status && status.roundTripMs !== undefined
+      ? { roundTripMs: Math.round(status.roundTripMs * 10) / 10 }
+      : {}),
+  }
 }
 
 /** Ranges that lie inside the tunnel. */
