@@ -6,6 +6,7 @@ import type { Candidate, NatMapping } from '../protocol/endpoint-update.ts'
 import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
+import { StatementPace } from '../protocol/pace.ts'
 import { explain } from './errors.ts'
 import { hostAddresses, localPrefixes } from './host/local-addresses.ts'
 import type { Knowledge } from './knowledge.ts'
@@ -55,6 +56,7 @@ export class Daemon {
   readonly device: DeviceId
   readonly #statements: OwnStatements
   readonly #watch: Watch
+  readonly #pace = new StatementPace()
   #join: Join
   #plan: Plan
   #paths: Paths | undefined
@@ -184,13 +186,13 @@ export class Daemon {
 
   /** One envelope from anybody: accept what is newly believed, ignore the rest. */
   receive(envelope: Envelope): 'accept' | 'ignore' {
-    const verdict = this.options.knowledge.learn(envelope)
+    const { knowledge, clock, log } = this.options
+    const nowMs = clock.monotonicMs()
+    const verdict = this.#pace.hear(envelope, nowMs, () => knowledge.learn(envelope))
+    if (verdict === undefined) return 'ignore'
     if (!verdict.ok && verdict.refusal !== 'stale') {
-      this.options.log('debug', 'envelope.refused', {
-        kind: envelope.kind,
-        refusal: verdict.refusal,
-        signer: envelope.signer,
-      })
+      const { kind, signer } = envelope
+      log('debug', 'envelope.refused', { kind, refusal: verdict.refusal, signer })
     }
     return verdict.ok ? 'accept' : 'ignore'
   }

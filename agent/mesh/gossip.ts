@@ -7,6 +7,7 @@ import { BadSignatureError, MalformedError } from '../../protocol/errors.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { MANIFEST_BYTES } from '../../protocol/limits.ts'
 import type { Log } from '../../protocol/log.ts'
+import { Pace } from '../../protocol/pace.ts'
 import { deviceOfLink, type Link, type Links } from './links.ts'
 import type { MeshNode } from './node.ts'
 
@@ -14,6 +15,9 @@ import type { MeshNode } from './node.ts'
 const REPAIR_MS = 5000
 /** Milliseconds a link has to get its gossip stream by itself. */
 const SETTLE_MS = 3000
+/** Bytes of gossip that are looked at of one peer: a large one costs 10 ms, and whoever is in good standing
+ *  can sign as many as it likes. 1,000 devices say 1 MB when all start at once. */
+const LOOKED_AT = { burst: 4 * 1024 * 1024, perSecond: 65_536 }
 
 export interface GossipOptions {
   readonly links: Links
@@ -33,7 +37,11 @@ export interface Gossip {
 
 export function startGossip(mesh: MeshNode, options: GossipOptions): Gossip {
   const { gossip, topic } = mesh
-  gossip.topicValidators.set(topic, (from, message) => validate(from, message, options))
+  const pace = new Pace(LOOKED_AT)
+  gossip.topicValidators.set(topic, (from, message) => {
+    const isInPace = pace.spend(from.toString(), message.data.length, options.clock.monotonicMs())
+    return isInPace ? validate(from, message, options) : TopicValidatorResult.Ignore
+  })
   options.links.onDown(({ peer }) => {
     const [other] = options.links.to(peer)
     if (other !== undefined) repair(mesh, other)

@@ -5,7 +5,14 @@ import type { Clock } from '../../protocol/clock.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
 import type { DeviceId, IssuerKeyPair, OrganizationId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
-import { apply, emptyState, type OrganizationState, prune } from '../../protocol/state.ts'
+import { StatementPace } from '../../protocol/pace.ts'
+import {
+  apply,
+  emptyState,
+  type OrganizationState,
+  prune,
+  type Verdict,
+} from '../../protocol/state.ts'
 import { syncable } from '../../protocol/sync.ts'
 import { catchUp } from '../catch-up.ts'
 import { STATEMENT, statementId } from '../device-record.ts'
@@ -47,6 +54,7 @@ export class Organizations {
   /** Statements to be stored, by record id. */
   readonly #unstored = new Map<string, Envelope>()
   readonly #timers: { cancel(): void }[] = []
+  readonly #pace = new StatementPace()
   /** Issued envelopes are taken in one after another, so that a manifest never overtakes its issuer. */
   #taking: Promise<void> = Promise.resolve()
 
@@ -154,7 +162,9 @@ export class Organizations {
   receive(organization: OrganizationId, envelope: Envelope, from: string): boolean {
     const held = this.#held.get(organization)
     if (held === undefined) return false
-    if (!this.#apply(held, envelope)) return false
+    const nowMs = this.#parts.clock.monotonicMs()
+    const verdict = this.#pace.hear(envelope, nowMs, () => this.#apply(held, envelope))
+    if (verdict?.ok !== true) return false
     this.#catchUp(envelope)
     if (envelope.kind === 'endpoint-update' || envelope.kind === 'route-advertisement') {
       const subject = envelope.kind === 'route-advertisement' ? envelope.body.prefix : 'endpoints'
@@ -165,13 +175,13 @@ export class Organizations {
     return true
   }
 
-  #apply(held: Held, envelope: Envelope): boolean {
+  #apply(held: Held, envelope: Envelope): Verdict {
     const verdict = apply(held.state, envelope, this.#parts.clock.now())
     if (verdict.changed) {
       held.state = verdict.state
       held.syncable = undefined
     }
-    return verdict.ok
+    return verdict
   }
 
   /** A manifest that a device had before us: the store was restored from an older backup. */
