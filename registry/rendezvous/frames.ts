@@ -12,10 +12,9 @@ const FAULTS_OF_THE_OTHER = new Set([
   'InvalidDataLengthError',
   'InvalidDataLengthLengthError',
   'InvalidMessageLengthError',
-  'UnexpectedEOFError',
 ])
 
-/** A length out of bounds, or an end inside a frame, is the other's fault; all else is the network's. */
+/** A length out of bounds is the other's fault; all else is the network's, an end inside a frame too. */
 function translate(error: unknown): never {
   if (error instanceof Error && FAULTS_OF_THE_OTHER.has(error.name)) {
     throw new MalformedError(`frame: ${error.message}`, { cause: error })
