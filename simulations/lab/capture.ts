@@ -1,5 +1,6 @@
 /** Captures on the wire: what passed an interface, by protocol, as tcpdump saw it. */
 import { join } from 'node:path'
+import { addressFromBytes, formatEndpoint } from '../../protocol/address.ts'
 import type { Namespace, Running } from './namespace.ts'
 
 export type PacketKind =
@@ -12,6 +13,7 @@ export type PacketKind =
 
 export interface Packet {
   readonly kind: PacketKind
+  /** `192.0.2.1:51820` or `[2001:db8::1]:51820`; the bare address where the protocol has no ports. */
   readonly source: string
   readonly destination: string
   /** Bytes of the IP packet. */
@@ -38,9 +40,9 @@ export async function startCapture(
     device,
     '-x',
     '-s',
-    '96',
+    '128',
     '--immediate-mode',
-    `ip and (${filter})`,
+    `(ip or ip6) and (${filter})`,
   ]
   const running: Running = at.spawn(join(folder, `capture-${at.name}.log`), 'tcpdump', args)
   await running.waitFor(/listening on/)
@@ -68,17 +70,21 @@ function packetsOf(lines: readonly string[]): readonly Packet[] {
 }
 
 function parsePacket(bytes: Buffer): Packet {
-  const header = ((bytes[0] ?? 0) & 15) * 4
-  const address = (offset: number): string => [...bytes.subarray(offset, offset + 4)].join('.')
-  const body = bytes.subarray(header)
-  const protocol = bytes[9]
+  const isIpv6 = (bytes[0] ?? 0) >> 4 === 6
+  const headerLength = isIpv6 ? 40 : ((bytes[0] ?? 0) & 15) * 4
+  const protocol = isIpv6 ? bytes[6] : bytes[9]
+  const body = bytes.subarray(headerLength)
   const hasPorts = (protocol === 17 || protocol === 6) && body.length >= 8
-  const port = (offset: number): string => (hasPorts ? `:${body.readUInt16BE(offset)}` : '')
+  const [from, to] = isIpv6 ? ([8, 24] as const) : ([12, 16] as const)
+  const end = (offset: number, port: number): string => {
+    const address = addressFromBytes(bytes.subarray(offset, offset + to - from))
+    return hasPorts ? formatEndpoint({ address, port: body.readUInt16BE(port) }) : address
+  }
   return {
     kind: protocol === 6 ? 'tcp' : protocol === 17 ? udpKind(body.subarray(8)) : 'other',
-    source: address(12) + port(0),
-    destination: address(16) + port(2),
-    length: bytes.readUInt16BE(2),
+    source: end(from, 0),
+    destination: end(to, 2),
+    length: isIpv6 ? headerLength + bytes.readUInt16BE(4) : bytes.readUInt16BE(2),
   }
 }
 

@@ -13,20 +13,22 @@ export async function startDelay(
     .map((site, index) => ({ n: index + 1, ms: site.delayMs ?? 0, loss: site.lossPercent ?? 0 }))
     .filter(({ ms, loss }) => ms > 0 || loss > 0)
   if (shaped.length === 0) return undefined
-  for (const tables of ['iptables', 'ip6tables']) {
-    for (const { n } of shaped) {
-      await core.exec(tables, '-t', 'mangle', '-A', 'PREROUTING', '-i', `s${n}`, ...queue(n))
-      await core.exec(tables, '-t', 'mangle', '-A', 'POSTROUTING', '-o', `s${n}`, ...queue(100 + n))
-    }
-  }
+  const rules = shaped.flatMap(({ n }) => [
+    `-A PREROUTING -i s${n} ${queue(n)}`,
+    `-A POSTROUTING -o s${n} ${queue(100 + n)}`,
+  ])
+  const table = ['*mangle', ...rules, 'COMMIT']
   const script = new URL('delay.py', import.meta.url).pathname
+  // The daemon starts while the rules are set: without it the packets pass.
   const links = shaped.map(({ n, ms, loss }) => `${n}:${ms}:${loss}`)
   const daemon = core.spawn(join(folder, 'delay.log'), 'python3', ['-u', script, ...links])
-  await daemon.waitFor(/ready/)
+  await Promise.all([
+    ...['iptables-restore', 'ip6tables-restore'].map((command) => core.feed(table, command)),
+    daemon.waitFor(/ready/),
+  ])
   return daemon
 }
 
-/** Without the daemon the packets pass. */
-function queue(number: number): readonly string[] {
-  return ['-j', 'NFQUEUE', '--queue-num', String(number), '--queue-bypass']
+function queue(number: number): string {
+  return `-j NFQUEUE --queue-num ${number} --queue-bypass`
 }

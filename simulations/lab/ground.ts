@@ -4,7 +4,7 @@ import { FIREWALL, natRules, type SiteKind } from './nat.ts'
 
 export interface SiteOptions {
   readonly kind: SiteKind
-  /** 1 unless given. */
+  /** 1 unless given, 8 at most; a public or firewalled site is one host. */
   readonly hosts?: number
   /** One way, on the access link, milliseconds; 0 unless given. */
   readonly delayMs?: number
@@ -17,6 +17,8 @@ export interface Host {
   /** Its address at its own site. */
   readonly address: string
   readonly site: number
+  /** The other end of its cable: a device of the site's router, or of the core. */
+  readonly port: string
 }
 
 export interface Site {
@@ -25,16 +27,31 @@ export interface Site {
   /** The site's own NAT box; none where the host itself is the edge. */
   readonly router: Namespace | undefined
   readonly hosts: readonly Host[]
+  readonly hasIpv6: boolean
+}
+
+/** Name the hosts of a LAN. */
+const LETTERS = 'abcdefgh'
+
+/** What the core needs to reach a site over IPv6: its own address, and the route to the LAN. */
+export function coreIpv6(n: number, hasLan: boolean): readonly string[] {
+  return [
+    `addr replace 2001:db8:${n}::1/64 dev s${n}`,
+    ...(hasLan ? [`route replace 2001:db8:${n}:1::/64 via 2001:db8:${n}::2`] : []),
+  ]
 }
 
 export class Ground {
   readonly #core: Namespace
   readonly #declare: (name: string) => Namespace
+  readonly #overlap: boolean
 
-  /** @param declare gives a namespace its name and remembers to remove it */
-  constructor(core: Namespace, declare: (name: string) => Namespace) {
+  /** @param declare gives a namespace its name
+   *  @param overlap every LAN is 192.168.1.0/24 */
+  constructor(core: Namespace, declare: (name: string) => Namespace, overlap: boolean) {
     this.#core = core
     this.#declare = declare
+    this.#overlap = overlap
   }
 
   async make(namespace: Namespace, forwards: boolean): Promise<void> {
@@ -86,24 +103,23 @@ export class Ground {
       await this.#uplink(host, number, true)
       if (kind === 'fw') await host.batch('nft', FIREWALL)
       const address = `198.18.${number}.2`
-      return { edge: host, router: undefined, hosts: [{ namespace: host, address, site: number }] }
+      const made = { namespace: host, address, site: number, port: `s${number}` }
+      return { edge: host, router: undefined, hosts: [made], hasIpv6: true }
     }
+    const hasIpv6 = kind === 'v6dual'
     const router = this.#declare(`r${number}`)
     await this.make(router, true)
     let edge = router
     if (kind === 'cgnat') edge = await this.#carrier(number, router)
-    else await this.#uplink(router, number, kind === 'v6dual')
+    else await this.#uplink(router, number, hasIpv6)
     await router.batch('nft', natRules(kind))
-    return { edge, router, hosts: await this.#lan(number, router, hosts, kind === 'v6dual') }
+    return { edge, router, hosts: await this.#lan(number, router, hosts, hasIpv6), hasIpv6 }
   }
 
   /** Attaches a namespace to the core as the site's edge. */
   async #uplink(edge: Namespace, n: number, hasIpv6: boolean): Promise<void> {
     await this.#cable(this.#core, `s${n}`, edge, 'wan')
-    await this.#core.batch('ip', [
-      `addr add 198.18.${n}.1/24 dev s${n}`,
-      `addr add 2001:db8:${n}::1/64 dev s${n}`,
-    ])
+    await this.#core.batch('ip', [`addr add 198.18.${n}.1/24 dev s${n}`, ...coreIpv6(n, hasIpv6)])
     await edge.batch('ip', [
       `addr add 198.18.${n}.2/24 dev wan`,
       `route add default via 198.18.${n}.1`,
@@ -111,16 +127,6 @@ export class Ground {
         ? [`addr add 2001:db8:${n}::2/64 dev wan`, `route add default via 2001:db8:${n}::1`]
         : []),
     ])
-    if (hasIpv6)
-      await this.#core.exec(
-        'ip',
-        '-6',
-        'route',
-        'add',
-        `2001:db8:${n}:1::/64`,
-        'via',
-        `2001:db8:${n}::2`,
-      )
   }
 
   /** A carrier's NAT in front of the site's own. */
@@ -145,28 +151,31 @@ export class Ground {
     hasIpv6: boolean,
   ): Promise<readonly Host[]> {
     const made: Host[] = []
+    const ipv4 = `192.168.${this.#overlap ? 1 : n}`
     const ipv6 = `2001:db8:${n}:1:`
     await router.batch('ip', [
       'link add lan type bridge',
       'link set lan up',
-      `addr add 192.168.${n}.1/24 dev lan`,
+      `addr add ${ipv4}.1/24 dev lan`,
       ...(hasIpv6 ? [`addr add ${ipv6}:1/64 dev lan`] : []),
     ])
     for (let index = 0; index < hosts; index += 1) {
-      const letter = 'abcdefgh'[index] ?? 'x'
+      const letter = LETTERS[index]
+      if (letter === undefined)
+        throw new Error(`site ${n}: ${hosts} hosts, ${LETTERS.length} at most`)
       const host = this.#declare(`h${n}${letter}`)
       await this.make(host, false)
       await this.#cable(router, `l${letter}`, host, 'eth0')
       await router.exec('ip', 'link', 'set', `l${letter}`, 'master', 'lan')
-      const address = `192.168.${n}.${10 + index}`
+      const address = `${ipv4}.${10 + index}`
       await host.batch('ip', [
         `addr add ${address}/24 dev eth0`,
-        `route add default via 192.168.${n}.1`,
+        `route add default via ${ipv4}.1`,
         ...(hasIpv6
           ? [`addr add ${ipv6}:${10 + index}/64 dev eth0`, `route add default via ${ipv6}:1`]
           : []),
       ])
-      made.push({ namespace: host, address, site: n })
+      made.push({ namespace: host, address, site: n, port: `l${letter}` })
     }
     return made
   }

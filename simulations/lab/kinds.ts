@@ -1,45 +1,45 @@
 /** The kinds of NAT that the laboratory can make, each tried out. */
 import { join } from 'node:path'
-import { z } from 'zod'
-import type { Classification } from './classify.ts'
+import { CLASSIFICATION, type Classification } from './classify.ts'
+import type { Host } from './ground.ts'
 import { createLab, type Lab } from './lab.ts'
 import { SITE_KINDS, type SiteKind } from './nat.ts'
 
 const SCRIPT = new URL('classify.ts', import.meta.url).pathname
-const BEHAVIOUR = z.enum([
-  'none',
-  'endpoint-independent',
-  'address-dependent',
-  'address-and-port-dependent',
-])
-const CLASSIFICATION = z.object({
-  isReachable: z.boolean(),
-  mapping: BEHAVIOUR,
-  filtering: BEHAVIOUR,
-  isPortKept: z.boolean(),
-})
+const SERVERS = {
+  4: ['198.18.1.1', '198.18.2.1'],
+  6: ['2001:db8:1::1', '2001:db8:2::1'],
+} as const
 
-/** What a host at a site of each kind finds out about its NAT. */
-export async function classifyKinds(): Promise<ReadonlyMap<SiteKind, Classification>> {
-  using lab = await createLab({ sites: SITE_KINDS.map((kind) => ({ kind })) })
-  const servers = ['198.18.1.1', '198.18.2.1'] as const
-  const server = lab.core.spawn(join(lab.folder, 'classify.log'), process.execPath, [
-    SCRIPT,
-    'serve',
-    ...servers,
-  ])
-  await server.waitFor(/ready/)
-  const found = new Map<SiteKind, Classification>()
-  for (const [index, kind] of SITE_KINDS.entries())
-    found.set(kind, await classify(lab, index + 1, servers))
-  return found
+export interface Classifier {
+  /** What a host finds out about the NAT before it. */
+  classify(host: Host, family?: 4 | 6): Promise<Classification>
 }
 
-async function classify(
-  lab: Lab,
-  site: number,
-  servers: readonly string[],
-): Promise<Classification> {
-  const output = await lab.host(site).namespace.exec(process.execPath, SCRIPT, 'ask', ...servers)
-  return CLASSIFICATION.parse(JSON.parse(output))
+/** In the core of a laboratory with two sites at least; ends with it. */
+export async function startClassifier(lab: Lab): Promise<Classifier> {
+  const log = join(lab.folder, 'classify.log')
+  const args = [SCRIPT, 'serve', ...SERVERS[4], ...SERVERS[6]]
+  await lab.core.spawn(log, process.execPath, args).waitFor(/ready/)
+  return {
+    classify: async ({ namespace }, family = 4) => {
+      const output = await namespace.exec(process.execPath, SCRIPT, 'ask', ...SERVERS[family])
+      return CLASSIFICATION.parse(JSON.parse(output))
+    },
+  }
+}
+
+/** A site of each kind. */
+export async function classifyKinds(): Promise<
+  ReadonlyMap<SiteKind | 'v6dual IPv6', Classification>
+> {
+  using lab = await createLab({ sites: SITE_KINDS.map((kind) => ({ kind })) })
+  const classifier = await startClassifier(lab)
+  const found = new Map<SiteKind | 'v6dual IPv6', Classification>()
+  for (const [index, kind] of SITE_KINDS.entries()) {
+    found.set(kind, await classifier.classify(lab.host(index + 1)))
+    if (kind === 'v6dual')
+      found.set('v6dual IPv6', await classifier.classify(lab.host(index + 1), 6))
+  }
+  return found
 }

@@ -2,17 +2,16 @@
  *  namespaces of this machine. Needs root, iproute2 and nftables; delay and loss also python3 and iptables.
  *
  *    core ── wan of each site: 198.18.N.1 ── 198.18.N.2 (router, or public host), 2001:db8:N::/48
- *    LAN of site N: 192.168.N.0/24, router .1, hosts .10 and up */
-import { randomBytes } from 'node:crypto'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+ *    LAN of site N: 192.168.N.0/24, router .1, hosts .10 and up; 2001:db8:N:1::/64 */
 import { startDelay } from './delay.ts'
-import { Ground, type Host, type SiteOptions } from './ground.ts'
+import { coreIpv6, Ground, type Host, type Site, type SiteOptions } from './ground.ts'
 import { Namespace, type Running } from './namespace.ts'
+import { claim, type Ownership, remove, removeStale } from './ownership.ts'
 
 export interface LabOptions {
   readonly sites: readonly SiteOptions[]
+  /** Every LAN is 192.168.1.0/24, as at home. */
+  readonly overlap?: boolean
 }
 
 export interface Lab extends Disposable {
@@ -31,28 +30,14 @@ export interface Lab extends Disposable {
   flush(site: number): Promise<void>
   /** The host gets another private address (.10 becomes .110 and back), as after a change of Wi-Fi. */
   moveHost(host: Host): Promise<void>
-  /** Sets delay and loss of a site's access link; 0 and 0 take the daemon out of the way. */
+  /** Cuts a site's access link, or mends it. */
   link(up: boolean, site: number): Promise<void>
+  /** Pulls the cable of a host, which sees its carrier go, or plugs it in again. */
+  cable(up: boolean, host: Host): Promise<void>
 }
 
-/** Owner of a laboratory: the process id is in its folder, so that leftovers of a killed one are known. */
-const OWNER = 'owner.pid'
-
-/** Removes laboratories whose process is gone (it was killed and could not). The namespaces removed. */
-export function removeStale(): readonly string[] {
-  const removed: string[] = []
-  for (const folder of readdirSync(tmpdir()).filter((name) => /^nx[0-9a-f]{4}-/.test(name))) {
-    const owner = join(tmpdir(), folder, OWNER)
-    if (!existsSync(owner) || existsSync(`/proc/${readFileSync(owner, 'utf8').trim()}`)) continue
-    const prefix = `${folder.slice(0, 6)}-`
-    for (const name of readdirSync('/run/netns').filter((each) => each.startsWith(prefix))) {
-      new Namespace(name).remove()
-      removed.push(name)
-    }
-    rmSync(join(tmpdir(), folder), { recursive: true, force: true })
-  }
-  return removed
-}
+/** How long a command that was under way when a signal came may take to end. Milliseconds. */
+const LAST_COMMAND_MS = 150
 
 const alive = new Set<Disposable>()
 let isWatching = false
@@ -73,13 +58,15 @@ function watchExit(): void {
   }
 }
 
-export async function createLab({ sites }: LabOptions): Promise<Lab> {
-  watchExit()
-  removeStale()
-  const builder = new Builder(`nx${randomBytes(2).toString('hex')}`)
+/** Throws where this process may not make namespaces, or a command of it fails; nothing is left then. */
+export async function createLab(options: LabOptions): Promise<Lab> {
+  const owned = claim()
+  const builder = new Builder(owned)
   alive.add(builder)
+  watchExit()
   try {
-    await builder.build(sites)
+    removeStale()
+    await builder.build(options)
     return builder
   } catch (error) {
     builder[Symbol.dispose]()
@@ -91,30 +78,34 @@ class Builder implements Lab {
   readonly prefix: string
   readonly folder: string
   readonly core: Namespace
-  readonly #namespaces: Namespace[] = []
   readonly #hosts = new Map<string, Host>()
-  readonly #routers = new Map<number, Namespace>()
-  readonly #edges = new Map<number, Namespace>()
+  readonly #sites = new Map<number, Site>()
+  readonly #owned: Ownership
   #delay: Running | undefined
+  #isBuilding = true
 
-  constructor(prefix: string) {
-    this.prefix = prefix
-    this.folder = mkdtempSync(join(tmpdir(), `${prefix}-`))
-    writeFileSync(join(this.folder, OWNER), String(process.pid))
+  constructor(owned: Ownership) {
+    this.#owned = owned
+    this.prefix = owned.prefix
+    this.folder = owned.folder
     this.core = this.#declare('core')
   }
 
-  async build(sites: readonly SiteOptions[]): Promise<void> {
-    const ground = new Ground(this.core, (name) => this.#declare(name))
+  async build({ sites, overlap = false }: LabOptions): Promise<void> {
+    const ground = new Ground(this.core, (name) => this.#declare(name), overlap)
     await ground.make(this.core, true)
-    for (const [index, site] of sites.entries()) {
-      const made = await ground.site(index + 1, site)
-      this.#edges.set(index + 1, made.edge)
-      if (made.router !== undefined) this.#routers.set(index + 1, made.router)
-      for (const [place, host] of made.hosts.entries())
+    const delay = startDelay(this.core, sites, this.folder)
+    // All at once: the time goes into some dozens of short commands.
+    const making = sites.map((site, index) => ground.site(index + 1, site))
+    // Nothing may still be at work when a failure is reported.
+    await Promise.allSettled([delay, ...making])
+    for (const [index, site] of (await Promise.all(making)).entries()) {
+      this.#sites.set(index + 1, site)
+      for (const [place, host] of site.hosts.entries())
         this.#hosts.set(`${index + 1} ${place}`, host)
     }
-    this.#delay = await startDelay(this.core, sites, this.folder)
+    this.#delay = await delay
+    this.#isBuilding = false
   }
 
   host(site: number, index = 0): Host {
@@ -124,13 +115,13 @@ class Builder implements Lab {
   }
 
   router(site: number): Namespace {
-    const router = this.#routers.get(site)
+    const { router } = this.#site(site)
     if (router === undefined) throw new Error(`site ${site} has no router`)
     return router
   }
 
   async renumber(site: number): Promise<void> {
-    const edge = this.#edge(site)
+    const { edge } = this.#site(site)
     const shown = await edge.exec('ip', '-4', '-o', 'addr', 'show', 'wan')
     const old = /198\.18\.\d+\.(\d)/.exec(shown)?.[1] === '2' ? 2 : 3
     // Deleting a primary address deletes its secondaries: delete first, then add.
@@ -143,52 +134,53 @@ class Builder implements Lab {
   }
 
   async flush(site: number): Promise<void> {
-    await this.#edge(site).attempt('conntrack', '-F')
-    await this.#edge(site).attempt('nft', 'flush', 'map', 'ip', 'nat', 'm')
-    await this.#routers.get(site)?.attempt('conntrack', '-F')
+    const { edge, router } = this.#site(site)
+    await edge.attempt('conntrack', '-F')
+    await edge.attempt('nft', 'flush', 'map', 'ip', 'nat', 'm')
+    if (router !== edge) await router?.attempt('conntrack', '-F')
   }
 
-  async moveHost({ namespace, site }: Host): Promise<void> {
+  async moveHost({ namespace }: Host): Promise<void> {
     const shown = await namespace.exec('ip', '-4', '-o', 'addr', 'show', 'eth0')
-    const last = Number(/192\.168\.\d+\.(\d+)/.exec(shown)?.[1])
-    const next = last > 100 ? last - 100 : last + 100
+    const [, lan = '', last = ''] = /(192\.168\.\d+)\.(\d+)/.exec(shown) ?? []
+    const next = Number(last) > 100 ? Number(last) - 100 : Number(last) + 100
     await namespace.batch('ip', [
-      `addr del 192.168.${site}.${last}/24 dev eth0`,
-      `addr add 192.168.${site}.${next}/24 dev eth0`,
-      `route replace default via 192.168.${site}.1`,
+      `addr del ${lan}.${last}/24 dev eth0`,
+      `addr add ${lan}.${next}/24 dev eth0`,
+      `route replace default via ${lan}.1`,
     ])
   }
 
   async link(up: boolean, site: number): Promise<void> {
+    const { hasIpv6 } = this.#site(site)
     await this.core.exec('ip', 'link', 'set', `s${site}`, up ? 'up' : 'down')
-    if (up)
-      await this.core.attempt(
-        'ip',
-        '-6',
-        'addr',
-        'add',
-        `2001:db8:${site}::1/64`,
-        'dev',
-        `s${site}`,
-      )
+    // A device that goes down loses its IPv6 addresses, and the routes through it.
+    if (up) await this.core.batch('ip', coreIpv6(site, hasIpv6))
+  }
+
+  async cable(up: boolean, { site, port }: Host): Promise<void> {
+    const { router } = this.#site(site)
+    if (router === undefined) await this.link(up, site)
+    else await router.exec('ip', 'link', 'set', port, up ? 'up' : 'down')
   }
 
   [Symbol.dispose](): void {
     if (!alive.delete(this)) return
     this.#delay?.child.kill('SIGKILL')
-    for (const namespace of this.#namespaces) namespace.remove()
-    rmSync(this.folder, { recursive: true, force: true })
+    remove(this.#owned)
+    if (!this.#isBuilding) return
+    // A command that was under way when the signal came may make one more namespace.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_COMMAND_MS)
+    remove(this.#owned)
   }
 
   #declare(name: string): Namespace {
-    const namespace = new Namespace(`${this.prefix}-${name}`)
-    this.#namespaces.push(namespace)
-    return namespace
+    return new Namespace(`${this.prefix}-${name}`)
   }
 
-  #edge(site: number): Namespace {
-    const edge = this.#edges.get(site)
-    if (edge === undefined) throw new Error(`no site ${site}`)
-    return edge
+  #site(site: number): Site {
+    const made = this.#sites.get(site)
+    if (made === undefined) throw new Error(`no site ${site}`)
+    return made
   }
 }

@@ -7,8 +7,9 @@ import { Command } from 'commander'
 import { z } from 'zod'
 import { columns } from '../../agent/columns.ts'
 import { classifyKinds } from './kinds.ts'
-import { createLab, removeStale } from './lab.ts'
+import { createLab } from './lab.ts'
 import { SITE_KINDS } from './nat.ts'
+import { removeStale } from './ownership.ts'
 
 const program = new Command('lab').description(
   'A NAT laboratory in network namespaces; needs root.',

@@ -79,8 +79,12 @@ export class Namespace {
   /** Many lines for `ip -batch -`, or rules for `nft -f -`, in one process. */
   async batch(kind: 'ip' | 'nft', lines: readonly string[]): Promise<void> {
     if (lines.length === 0) return
-    const command = kind === 'ip' ? ['ip', '-batch', '-'] : ['nft', '-f', '-']
-    await run('ip', ['netns', 'exec', this.name, ...command], `${lines.join('\n')}\n`)
+    await this.feed(lines, ...(kind === 'ip' ? ['ip', '-batch', '-'] : ['nft', '-f', '-']))
+  }
+
+  /** As `exec`, with lines for its standard input. */
+  feed(lines: readonly string[], ...command: readonly string[]): Promise<string> {
+    return run('ip', ['netns', 'exec', this.name, ...command], `${lines.join('\n')}\n`)
   }
 
   spawn(

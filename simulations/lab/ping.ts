@@ -6,7 +6,8 @@ export interface Pings {
   readonly received: number
   /** Milliseconds, in the order of arrival. */
   readonly timesMs: readonly number[]
-  /** Longest time between two answers that arrived one after another, milliseconds. */
+  /** Longest time without an answer while echoes were sent, milliseconds: between two answers, before the
+   *  first, or from the last to the end. */
   readonly longestSilenceMs: number
 }
 
@@ -28,14 +29,33 @@ export async function ping(
     String(waitMs / 1000),
     address,
   )
-  const answers = [...stdout.matchAll(/^\[(\d+\.\d+)\] .*time=([\d.]+) ms/gm)]
-  const arrivals = answers.map(([, at]) => Number(at) * 1000)
-  const silences = arrivals.slice(1).map((at, index) => at - (arrivals[index] ?? at))
+  return pingsOf(stdout, count, intervalMs)
+}
+
+/** What ping(8) printed with `-D`. */
+function pingsOf(output: string, count: number, intervalMs: number): Pings {
+  const answers = [...output.matchAll(/^\[(\d+\.\d+)\] .*icmp_seq=(\d+) .*time=([\d.]+) ms/gm)].map(
+    ([, at, sequence, time]) => ({
+      atMs: Number(at) * 1000,
+      sequence: Number(sequence),
+      timeMs: Number(time),
+    }),
+  )
+  const silences = answers.slice(1).map(({ atMs }, index) => atMs - (answers[index]?.atMs ?? atMs))
+  const sequences = answers.map(({ sequence }) => sequence)
+  const sent = Number(/(\d+) packets transmitted/.exec(output)?.[1] ?? count)
+  // Echoes are numbered from 1. What was lost at either end was silence too.
+  const unansweredFirst = Math.min(sent + 1, ...sequences) - 1
+  const unansweredLast = sent - Math.max(0, ...sequences)
   return {
-    sent: Number(/(\d+) packets transmitted/.exec(stdout)?.[1] ?? count),
+    sent,
     received: answers.length,
-    timesMs: answers.map(([, , ms]) => Number(ms)),
-    longestSilenceMs: Math.max(0, ...silences),
+    timesMs: answers.map(({ timeMs }) => timeMs),
+    longestSilenceMs: Math.max(
+      unansweredFirst * intervalMs,
+      unansweredLast * intervalMs,
+      ...silences,
+    ),
   }
 }
 
