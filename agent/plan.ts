@@ -48,7 +48,7 @@ export function plan(state: OrganizationState, self: Self, now: Seconds): Plan {
       ([device]) => device !== self.device && own !== undefined && policyUnderstood,
     ),
   )
-  const { byDevice, leftOut } = assign(peers, held, self)
+  const { byDevice, leftOut } = assign(own, peers, held, self)
   const ownPrefixes = [...held]
     .filter(([prefix, device]) => device === self.device && isHostPrefix(prefix))
     .map(([prefix]) => prefix)
@@ -74,8 +74,9 @@ function heldPrefixes(state: OrganizationState, now: Seconds): ReadonlyMap<Prefi
   return held
 }
 
-/** Each prefix goes to one device: an address of a certificate before an advertised one. */
+/** Each prefix goes to one device: an address of a certificate, this device's first, before an advertised one. */
 function assign(
+  own: Member | undefined,
   peers: ReadonlyMap<DeviceId, Member>,
   held: ReadonlyMap<Prefix, DeviceId>,
   self: Self,
@@ -86,6 +87,7 @@ function assign(
     if (taken.has(prefix)) leftOut.push({ prefix, device, reason: 'held by another device' })
     else taken.set(prefix, device)
   }
+  for (const address of own?.certificate.addresses ?? []) taken.set(address, self.device)
   for (const [device, { certificate }] of peers) {
     for (const address of certificate.addresses) give(address, device)
   }

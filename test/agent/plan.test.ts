@@ -68,6 +68,17 @@ rule('leaves out a prefix that covers a local network, and says so', () => {
   ])
 })
 
+rule('gives no peer an address of this device, nor of another member, whatever it claims', () => {
+  const all = [parsePrefix('0.0.0.0/0')]
+  const exit = acme.certificate(router, { prefixes: all, notBefore: seconds(NOON - 1) })
+  const claims = [...laptop.addresses, ...phone.addresses].map((address) =>
+    acme.route(router, address, { epoch: 9 }),
+  )
+  const state = acme.state(...members(), exit, ...claims)
+  assert.equal(allowedIps(state, router), router.addresses)
+  assert.equal(allowedIps(state, phone), phone.addresses)
+})
+
 rule('gives an address that two certificates name to one device, the same everywhere', () => {
   const twin = acme.certificate(phone, { addresses: router.addresses, manifestSequence: 2 })
   const state = acme.state(...members(), twin)
