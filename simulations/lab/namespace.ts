@@ -15,10 +15,13 @@ export interface Running {
   readonly lines: readonly string[]
   /** The first line that matches, one printed before included. Throws with the last lines when none comes. */
   waitFor(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>
-  /** Resolves when it has ended. */
-  stop(signal?: NodeJS.Signals): Promise<void>
+  /** Resolves when it has ended. Throws where it had to be killed after `withinMs`, ten seconds unless given. */
+  stop(signal?: NodeJS.Signals, withinMs?: number): Promise<void>
   readonly ended: Promise<number>
 }
+
+/** From a signal to the end of the process, milliseconds. */
+const STOP_MS = 10_000
 
 const ENV = { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
 
@@ -136,16 +139,15 @@ function watch(child: ChildProcess, logFile: string, command: string): Running {
       for (const each of waiting) each()
     })
   }
+  let isEnded = false
   const ended = new Promise<number>((resolve) => {
+    child.once('error', ({ message }) => lines.push(message))
     child.once('close', (status) => {
       file.end()
+      isEnded = true
       resolve(status ?? 1)
       for (const each of waiting) each()
     })
-  })
-  let isEnded = false
-  void ended.then(() => {
-    isEnded = true
   })
   return {
     child,
@@ -177,9 +179,16 @@ function watch(child: ChildProcess, logFile: string, command: string): Running {
         waiting.add(look)
         look()
       }),
-    stop: async (signal = 'SIGTERM') => {
+    stop: async (signal = 'SIGTERM', withinMs = STOP_MS) => {
+      let isLate = false
+      const timer = setTimeout(() => {
+        isLate = !isEnded
+        child.kill('SIGKILL')
+      }, withinMs)
       child.kill(signal)
       await ended
+      clearTimeout(timer)
+      if (isLate) throw new Error(`${command} did not end within ${withinMs} ms of ${signal}`)
     },
   }
 }

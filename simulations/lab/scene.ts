@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { LabAgent } from './agent.ts'
 import type { SiteOptions } from './ground.ts'
-import { createLab, type Lab } from './lab.ts'
+import { createLab, type Lab, type LabOptions } from './lab.ts'
 import type { Running } from './namespace.ts'
 import { startVisitor, type Visitor } from './visitor.ts'
 
@@ -13,8 +13,7 @@ const CREDENTIALS = { email: 'ada@example.org', password: 'correct horse battery
 /** One-way delay of an access link: 40 ms of round trip between two sites. */
 export const ACCESS_DELAY_MS = 10
 
-export interface SceneOptions {
-  readonly sites: readonly SiteOptions[]
+export interface SceneOptions extends LabOptions {
   /** Which site the registry is at; a public one. */
   readonly registrySite: number
   /** Name of each agent and its site (and host there). */
@@ -156,9 +155,12 @@ export class Scene implements Disposable {
 
   /** Ends processes politely first, so that they clean up as they would on a real host. */
   async stop(): Promise<void> {
-    await Promise.all([...this.agents.values()].map((agent) => agent.stop()))
-    await this.#registry?.stop('SIGTERM')
-    this[Symbol.dispose]()
+    try {
+      await Promise.all([...this.agents.values()].map((agent) => agent.stop()))
+      await this.#registry?.stop('SIGTERM')
+    } finally {
+      this[Symbol.dispose]()
+    }
   }
 
   [Symbol.dispose](): void {

@@ -50,6 +50,7 @@ rule(
     process.stdout.write(
       `outage ${longestSilenceMs.toFixed(0)} ms, ${sent - received} of ${sent} lost\n`,
     )
+    assert.ok(longestSilenceMs <= 1000, `${longestSilenceMs} ms`)
     assert.ok(received > sent / 2, `${received} of ${sent}`)
     for (const agent of [hub, laptop, phone])
       assert.is((await agent.routes())[0]?.holder, 'phone', agent.name)
