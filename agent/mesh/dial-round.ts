@@ -13,9 +13,12 @@ import type { MeshNode } from './node.ts'
 const DIAL_MS = 5000
 /** Milliseconds by which the overlay comes after direct addresses: it may have to bring a tunnel up. */
 const OVERLAY_LATER_MS = 100
+/** Milliseconds by which an overlay address of the other family comes later (RFC 8305 §5: 250). */
+const NEXT_FAMILY_MS = 250
 /** Milliseconds by which a circuit comes after direct addresses. */
 const CIRCUIT_LATER_MS = 200
-/** Milliseconds by which the end with the higher id comes after the other: one circuit will do. */
+/** Milliseconds by which the end with the higher id comes after the other, over the overlay and by a
+ *  circuit: one connection will do. */
 const HIGHER_LATER_MS = 300
 /** Addresses dialled in one round. */
 const ADDRESSES = 12
@@ -60,13 +63,18 @@ export async function dialDirectly(target: DialTarget, context: DialContext): Pr
   const won = new AbortController()
   const signal = AbortSignal.any([context.signal, won.signal, AbortSignal.timeout(DIAL_MS)])
   const direct = directAddresses(target)
+  const { peer } = target
+  const turn = peer !== undefined && context.self > peer ? HIGHER_LATER_MS : 0
+  const reach = async (address: Multiaddr, laterMs: number): Promise<void> => {
+    if (laterMs > 0) await context.clock.sleep(laterMs, signal)
+    // Another address, or the other end, was faster: one connection will do.
+    if (!isReached()) await connect(address, signal, context)
+    won.abort(new Error('reached by another address'))
+  }
   const dials = [
-    ...direct.map(async (address) => {
-      await connect(address, 0, signal, context)
-      won.abort()
-    }),
-    ...overlayAddresses(target, direct).map(async (address) =>
-      connect(address, OVERLAY_LATER_MS, signal, context),
+    ...direct.map((address) => reach(address, 0)),
+    ...overlayAddresses(target, direct).map((address, index) =>
+      reach(address, OVERLAY_LATER_MS + turn + index * NEXT_FAMILY_MS),
     ),
   ]
   await settled(dials, target, context)
@@ -92,8 +100,7 @@ export async function dialCircuit(target: DialTarget, context: DialContext): Pro
       `${relay.connection.remoteAddr.toString()}/p2p-circuit/p2p/${peer}`,
     )
     const signal = AbortSignal.any([context.signal, AbortSignal.timeout(DIAL_MS)])
-    if (address !== undefined)
-      await settled([connect(address, 0, signal, context)], target, context)
+    if (address !== undefined) await settled([connect(address, signal, context)], target, context)
   }
   return isReached()
 }
@@ -117,11 +124,9 @@ function relaysFor(target: DialTarget, peer: string, context: DialContext): read
 
 async function connect(
   address: Multiaddr,
-  laterMs: number,
   signal: AbortSignal,
-  { mesh, admission, clock }: DialContext,
+  { mesh, admission }: DialContext,
 ): Promise<void> {
-  if (laterMs > 0) await clock.sleep(laterMs, signal)
   signal.throwIfAborted()
   await admission.admitted(await dialUnder(address, signal, mesh))
 }

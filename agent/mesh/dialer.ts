@@ -44,7 +44,8 @@ export class Dialer {
   readonly #options: DialerOptions
   readonly #kept = new Map<string, Kept>()
   readonly #timer: { cancel(): void }
-  #peers: ReadonlyMap<string, DialTarget> = new Map()
+  readonly #reaching = new Map<string, Promise<readonly Link[]>>()
+  #peers: ReadonlyMap<string, DialTarget & { peer: string }> = new Map()
   /** What mDNS and the DHT found, newest last. */
   readonly #found = new Map<string, readonly string[]>()
 
@@ -94,19 +95,31 @@ export class Dialer {
     if (linksTo(kept.target, this.#options.links).length === 0) kept.direct.hint()
   }
 
-  /** Tries once to reach a member, kept or not. Resolves to the links there are then. */
-  async reach(device: DeviceId): Promise<readonly Link[]> {
+  /** Tries once to reach a member. Resolves to the links there are then. One that is kept is being dialled
+   *  already, and whoever else asks for a peer meanwhile shares the try: else each punch would dial. */
+  reach(device: DeviceId): Promise<readonly Link[]> {
     const peer = peerIdOf(device).toString()
     const target = this.#peers.get(peer)
-    if (target === undefined) return []
+    if (target === undefined || this.#kept.has(peer)) {
+      return Promise.resolve(this.#options.links.to(peer))
+    }
+    const under = this.#reaching.get(peer)
+    if (under !== undefined) return under
+    const trying = this.#reachOnce(target).finally(() => this.#reaching.delete(peer))
+    this.#reaching.set(peer, trying)
+    return trying
+  }
+
+  async #reachOnce(target: DialTarget & { peer: string }): Promise<readonly Link[]> {
+    const links = (): readonly Link[] => this.#options.links.to(target.peer)
     const tries = [dialDirectly(target, this.#options), dialCircuit(target, this.#options)]
     await Promise.any(
       tries.map(async (each) => {
         await each
-        if (this.#options.links.to(peer).length === 0) throw new Error('not reached')
+        if (links().length === 0) throw new Error('not reached')
       }),
     ).catch(() => undefined)
-    return this.#options.links.to(peer)
+    return links()
   }
 
   #wanted: readonly string[] = []
@@ -129,7 +142,8 @@ export class Dialer {
     if (known !== undefined) {
       const isNews = target.multiaddrs.some((each) => !known.target.multiaddrs.includes(each))
       known.target = target
-      if (isNews) known.direct.hint()
+      const links = linksTo(target, this.#options.links)
+      if (isNews && links.every(({ kind }) => kind === 'circuit')) known.direct.hint()
       return
     }
     const { clock, random } = this.#options
