@@ -1,7 +1,7 @@
 /** Belief: what an organization's state means at a moment (SPEC §8.2). Derived, never stored. */
 import { type Prefix, prefixContains } from './address.ts'
 import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
-import { isInRanges } from './issuer-certificate.ts'
+import { type IssuerCertificate, isInRanges } from './issuer-certificate.ts'
 import type { DeviceId } from './keys.ts'
 import type { Manifest } from './manifest.ts'
 import type { MembershipCertificate } from './membership-certificate.ts'
@@ -62,6 +62,20 @@ function isVouchedFor(state: OrganizationState, issuer: string, now: Seconds): b
 
 /** May what this issuer signed count? The root vouches for it, and the manifest (if any) names it. */
 export function isIssuerTrusted(state: OrganizationState, issuer: string, now: Seconds): boolean {
+  const asked = trust.get(state)
+  const answers = asked?.now === now ? asked.answers : new Map<string, boolean>()
+  if (answers !== asked?.answers) trust.set(state, { now, answers })
+  const known = answers.get(issuer)
+  if (known !== undefined) return known
+  const isTrusted = judgeIssuer(state, issuer, now)
+  // Anybody may sign as an issuer of its own making: only those that the root named are remembered.
+  if (state.issuerCertificates.has(issuer)) answers.set(issuer, isTrusted)
+  return isTrusted
+}
+/** Asked for every envelope there is, of the same state at the same moment: a flood must not cost much. */
+const trust = new WeakMap<OrganizationState, { now: Seconds; answers: Map<string, boolean> }>()
+
+function judgeIssuer(state: OrganizationState, issuer: string, now: Seconds): boolean {
   if (!isVouchedFor(state, issuer, now)) return false
   const manifest = currentManifest(state, now)?.body
   return manifest === undefined || manifest.issuers.some((key) => issuerIdOf(key) === issuer)
@@ -118,9 +132,22 @@ function certificateStanding(
   const issuer = state.issuerCertificates.get(signer)?.body
   if (issuer === undefined || !isIssuerTrusted(state, signer, now)) return 'unknown-issuer'
   if (body.notAfter - body.notBefore > issuer.longestMembership) return 'beyond-issuer'
-  if (!body.addresses.every((address) => isInRanges(issuer, address))) return 'beyond-issuer'
+  if (!isInside(issuer, body)) return 'beyond-issuer'
   return isRevoked(state, body.serial, now) ? 'revoked' : undefined
 }
+
+/** Do the addresses lie in the issuer's ranges? Remembered, for neither changes and taking addresses apart costs. */
+function isInside(issuer: IssuerCertificate, body: MembershipCertificate): boolean {
+  const known = inside.get(body)
+  if (known?.issuer === issuer) return known.isInside
+  const answer = body.addresses.every((address) => isInRanges(issuer, address))
+  inside.set(body, { issuer, isInside: answer })
+  return answer
+}
+const inside = new WeakMap<
+  MembershipCertificate,
+  { issuer: IssuerCertificate; isInside: boolean }
+>()
 
 /** Why a device is no member now, or undefined: it is one. */
 export function deviceStanding(

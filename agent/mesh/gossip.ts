@@ -18,6 +18,8 @@ const SETTLE_MS = 3000
 /** Bytes of gossip that are looked at of one peer: a large one costs 10 ms, and whoever is in good standing
  *  can sign as many as it likes. 1,000 devices say 1 MB when all start at once. */
 const LOOKED_AT = { burst: 4 * 1024 * 1024, perSecond: 65_536 }
+/** Bytes that the smallest counts for: 2 ms in a large organization. */
+const LEAST_COST = 1024
 
 export interface GossipOptions {
   readonly links: Links
@@ -39,7 +41,8 @@ export function startGossip(mesh: MeshNode, options: GossipOptions): Gossip {
   const { gossip, topic } = mesh
   const pace = new Pace(LOOKED_AT)
   gossip.topicValidators.set(topic, (from, message) => {
-    const isInPace = pace.spend(from.toString(), message.data.length, options.clock.monotonicMs())
+    const cost = Math.max(LEAST_COST, message.data.length)
+    const isInPace = pace.spend(from.toString(), cost, options.clock.monotonicMs())
     return isInPace ? validate(from, message, options) : TopicValidatorResult.Ignore
   })
   options.links.onDown(({ peer }) => {
