@@ -36,9 +36,6 @@ export interface Lab extends Disposable {
   cable(up: boolean, host: Host): Promise<void>
 }
 
-/** How long a command that was under way when a signal came may take to end. Milliseconds. */
-const LAST_COMMAND_MS = 150
-
 const alive = new Set<Disposable>()
 let isWatching = false
 
@@ -60,10 +57,9 @@ function watchExit(): void {
 
 /** Throws where this process may not make namespaces, or a command of it fails; nothing is left then. */
 export async function createLab(options: LabOptions): Promise<Lab> {
-  const owned = claim()
-  const builder = new Builder(owned)
-  alive.add(builder)
   watchExit()
+  const builder = new Builder(claim())
+  alive.add(builder)
   try {
     removeStale()
     await builder.build(options)
@@ -82,7 +78,6 @@ class Builder implements Lab {
   readonly #sites = new Map<number, Site>()
   readonly #owned: Ownership
   #delay: Running | undefined
-  #isBuilding = true
 
   constructor(owned: Ownership) {
     this.#owned = owned
@@ -105,7 +100,6 @@ class Builder implements Lab {
         this.#hosts.set(`${index + 1} ${place}`, host)
     }
     this.#delay = await delay
-    this.#isBuilding = false
   }
 
   host(site: number, index = 0): Host {
@@ -167,10 +161,6 @@ class Builder implements Lab {
   [Symbol.dispose](): void {
     if (!alive.delete(this)) return
     this.#delay?.child.kill('SIGKILL')
-    remove(this.#owned)
-    if (!this.#isBuilding) return
-    // A command that was under way when the signal came may make one more namespace.
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LAST_COMMAND_MS)
     remove(this.#owned)
   }
 
