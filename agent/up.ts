@@ -131,6 +131,7 @@ async function enrolled(
       'this device is not enrolled: name its registry with --registry https://…',
     )
   }
+  warnOfPlainHttp(wanted.registry, options.log)
   const client = new RegistryClient(wanted.registry, () => clock.now(), randomBytes)
   const { join, envelopes } = await enrol(client, applicant, {
     ...options,
@@ -144,6 +145,13 @@ async function enrolled(
   await directory.saveJoin(join)
   options.log('info', 'device.enrolled', { name: join.name, organization: join.organization })
   return { join, knowledge }
+}
+
+/** Over plain http others on the way may read a registration key, and answer in the registry's place. */
+function warnOfPlainHttp(registry: string, log: Log): void {
+  const { protocol, hostname } = new URL(registry)
+  if (protocol === 'https:' || /^(localhost|127\.|\[::1\])/.test(hostname)) return
+  log('warn', 'registry.plain-http', { registry, hint: 'use https outside a laboratory' })
 }
 
 /** The certificate has ended or was revoked: renew, or where that is refused enrol again. */

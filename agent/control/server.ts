@@ -1,5 +1,5 @@
 /** The local API: HTTP on a unix socket that only the owner (and root) may open. */
-import { chmod, unlink } from 'node:fs/promises'
+import { lstat, unlink } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { connect } from 'node:net'
 import express, { type NextFunction, type Request, type Response } from 'express'
@@ -29,8 +29,13 @@ export async function startControlServer(
     application(controls, log),
   )
   server.maxConnections = 64
-  await listen(server, path)
-  await chmod(path, 0o600)
+  // Nobody else may connect, not even before the mode is set.
+  const umask = process.umask(0o177)
+  try {
+    await listen(server, path)
+  } finally {
+    process.umask(umask)
+  }
   return {
     [Symbol.asyncDispose]: () =>
       new Promise((resolve) => {
@@ -85,7 +90,14 @@ async function removeStale(path: string): Promise<void> {
       `another nexd answers on ${path} (stop it, or name another with --socket)`,
     )
   }
-  if (state === 'stale') await unlink(path)
+  if (state === 'absent') return
+  if (!(await lstat(path)).isSocket()) {
+    throw new OperatorError(
+      'ERR_CONTROL',
+      `${path} is no socket, and stays as it is (name another with --socket)`,
+    )
+  }
+  await unlink(path)
 }
 
 function listen(server: Server, path: string): Promise<void> {

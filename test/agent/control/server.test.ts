@@ -1,0 +1,105 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { ask } from '../../../agent/control/client.ts'
+import { CHANGED, ControlError, type Controls, PEERS } from '../../../agent/control/reports.ts'
+import { startControlServer } from '../../../agent/control/server.ts'
+import { tempDir } from '../../support/temp-dir.ts'
+
+const rule = suite('the local API')
+
+const controls: Controls = {
+  status: () => Promise.reject(new Error('a bug')),
+  peers: async () => [],
+  ping: () => Promise.reject(new ControlError(404, 'no peer "x" (nexctl peers list shows them)')),
+  routes: () => [],
+  route: async (prefix) => ({ changed: prefix !== '10.0.0.1/32' }),
+}
+
+async function refusal(work: Promise<unknown>): Promise<string> {
+  try {
+    await work
+  } catch (error) {
+    if (error instanceof Error) return error.message
+  }
+  return 'not refused'
+}
+
+async function refusedAt(path: string): Promise<string> {
+  return refusal(startControlServer(path, controls, () => {}))
+}
+
+rule('answers on a socket that only the owner may open', async () => {
+  await using dir = await tempDir()
+  const path = join(dir.path, 'nexd.sock')
+  await using _server = await startControlServer(path, controls, () => {})
+  assert.is((await stat(path)).mode & 0o777, 0o600)
+  assert.equal(await ask(path, PEERS, '/v1/peers'), [])
+  assert.equal(
+    await ask(path, CHANGED, '/v1/routes', { prefix: '10.0.0.2/32', action: 'withdraw' }),
+    {
+      changed: true,
+    },
+  )
+})
+
+rule('says what is wrong with a request, and lives on', async () => {
+  await using dir = await tempDir()
+  const path = join(dir.path, 'nexd.sock')
+  const logged: string[] = []
+  await using _server = await startControlServer(
+    path,
+    controls,
+    (_level, event) => void logged.push(event),
+  )
+  assert.match(await refusal(ask(path, CHANGED, '/v1/routes', { prefix: 7 })), /prefix/)
+  assert.match(
+    await refusal(ask(path, CHANGED, '/v1/routes', { prefix: 'x', action: 'y', more: 1 })),
+    /more|action/,
+  )
+  assert.is(
+    await refusal(ask(path, PEERS, '/v1/peers/ping', { peer: 'x', count: 1 })),
+    'no peer "x" (nexctl peers list shows them)',
+  )
+  assert.match(await refusal(ask(path, PEERS, '/v1/nothing')), /no such call/)
+  assert.equal(logged, [])
+  assert.match(await refusal(ask(path, PEERS, '/v1/status')), /a bug/)
+  assert.equal(logged, ['control.failed'])
+  assert.equal(await ask(path, PEERS, '/v1/peers'), [])
+})
+
+rule(
+  'replaces the socket of a dead daemon, never that of a living one or another file',
+  async () => {
+    await using dir = await tempDir()
+    const path = join(dir.path, 'nexd.sock')
+    {
+      await using _living = await startControlServer(path, controls, () => {})
+      assert.match(await refusedAt(path), /another nexd answers on/)
+    }
+    const script = `require('node:net').createServer().listen(${JSON.stringify(path)}, () => console.log('on'))`
+    const killed = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(killed.stdout, 'data')
+    killed.kill('SIGKILL')
+    await once(killed, 'close')
+    {
+      await using _next = await startControlServer(path, controls, () => {})
+      assert.equal(await ask(path, PEERS, '/v1/peers'), [])
+    }
+    await writeFile(path, 'not a socket')
+    assert.match(await refusedAt(path), /is no socket, and stays as it is/)
+  },
+)
+
+rule('says how to reach a daemon that is not there', async () => {
+  await using dir = await tempDir()
+  assert.match(
+    await refusal(ask(join(dir.path, 'none.sock'), PEERS, '/v1/peers')),
+    /is nexd running\? start it with nexd up/,
+  )
+})
+
+rule.run()
