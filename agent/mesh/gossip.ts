@@ -83,7 +83,7 @@ function validate(from: PeerId, { data }: Message, options: GossipOptions): Topi
 }
 
 /** Of two connections to a peer the one with the gossip streams may close: gossipsub then keeps the
- *  peer but never speaks to it again (libp2p.md §9.1). */
+ *  peer but never speaks to it again. */
 function repair({ gossip }: MeshNode, link: Link): void {
   if (deviceOfLink(link) === undefined || gossip.streamsOutbound.has(link.peer)) return
   gossip.onPeerConnected(link.connection.remotePeer, link.connection)

@@ -6,7 +6,7 @@ import type { DeviceId } from '../../protocol/keys.ts'
 /** Up to so many all are kept. */
 const ALL = 24
 /** Of more, each chooses so many, and is chosen by about as many: a random graph, which is connected
- *  but for a chance beyond all others (degree about 2 × 10, as gossip likes it: libp2p.md §3.4). */
+ *  but for a chance beyond all others (degree about 2 × 10, as gossip likes it: more links cost bytes and win little time). */
 const CHOSEN = 10
 
 /** The same peers each time; both ends of a pair draw the same lot for it. */

@@ -37,7 +37,7 @@ export interface NodeOptions {
   readonly gater: ConnectionGater
 }
 
-/** Gossipsub with what libp2p.md §9.1 needs to bring a silent peer back; covered by a test. */
+/** Gossipsub with what is needed to bring a silent peer back; covered by a test. */
 export interface MeshGossip extends GossipSub {
   readonly streamsOutbound: ReadonlyMap<string, unknown>
   onPeerConnected(peer: PeerId, connection: Connection): void

@@ -28,7 +28,7 @@ export const HEARTBEAT_RETRY_MS = 500
 export const RESTING_AFTER_MS = 15_000
 /** Between checks of a direct path without traffic: half of the shortest UDP mapping (30 s). */
 export const RESTING_HEARTBEAT_MS = 15_000
-/** Traffic ended this long ago: nothing is sent until some comes (design §4: idle peers cost nothing). */
+/** Traffic ended this long ago: nothing is sent until some comes: idle peers cost nothing. */
 export const IDLE_AFTER_MS = 300_000
 /** What remains of a path's trust when there is a sign that it broke, or three round trips; and between
  *  the checks of that time. A public address that changes shall cost a second, not a heartbeat's 6.5. */
