@@ -1,6 +1,6 @@
 /** Throughput of our tunnel beside WireGuard configured by hand: same lab, same hosts, in turn.
  *
- *    npm run bench:tunnel -- --rounds 5 --seconds 5
+ *    npm run bench:tunnel -- --rounds 5 --seconds 3
  *
  *  Both use wireguard-go between two public hosts without delay; what differs is who configured it. */
 import { mkdir, writeFile } from 'node:fs/promises'
@@ -23,8 +23,8 @@ const OPTIONS = z.object({
 const { rounds, seconds, out } = OPTIONS.parse(
   new Command('bench:tunnel')
     .description('iperf3 through our tunnel and through WireGuard configured by hand, in turn.')
-    .addOption(new Option('--rounds <n>', 'of each').default('5'))
-    .addOption(new Option('--seconds <n>', 'of each round').default('5'))
+    .addOption(new Option('--rounds <n>').default('5'))
+    .addOption(new Option('--seconds <n>', 'of each measurement, four a round').default('3'))
     .addOption(new Option('--out <folder>', 'where the JSON goes').default('results'))
     .parse()
     .opts(),
@@ -49,38 +49,48 @@ await until('a direct path', 20_000, async () => (await left.peer('right'))?.pat
 const byHand = await configureByHand()
 await untilAnswered(left.host.namespace, byHand)
 
-const results: { ours: Measured; byHand: Measured }[] = []
+/** Ours, by hand, by hand, ours: what drifts on the machine meanwhile does the same to both. */
+const results: { ours: [Measured, Measured]; byHand: [Measured, Measured] }[] = []
 for (let round = 1; round <= rounds; round += 1) {
-  // Who comes second may find warmer caches, or a busier machine: each is second every other time.
-  const first = round % 2 === 1 ? await measure(ours) : await measure(byHand)
-  const second = round % 2 === 1 ? await measure(byHand) : await measure(ours)
-  const result = round % 2 === 1 ? { ours: first, byHand: second } : { ours: second, byHand: first }
+  const first = await measure(ours)
+  const inner: [Measured, Measured] = [await measure(byHand), await measure(byHand)]
+  const result = { ours: [first, await measure(ours)] as [Measured, Measured], byHand: inner }
   results.push(result)
-  process.stdout.write(
-    `round ${round}: ours ${result.ours.megabits.toFixed(0)}, by hand ${result.byHand.megabits.toFixed(0)} Mbit/s\n`,
-  )
+  process.stdout.write(`round ${round}: ours ${text(result.ours)}, by hand ${text(inner)} Mbit/s\n`)
 }
-const figure = (pick: (result: (typeof results)[number]) => number, digits: number): string =>
-  median(results.map(pick)).toFixed(digits)
-const rows = [
-  ['ours', figure(({ ours: m }) => m.megabits, 0), figure(({ ours: m }) => m.roundTripMs, 2)],
-  [
-    'by hand',
-    figure(({ byHand: m }) => m.megabits, 0),
-    figure(({ byHand: m }) => m.roundTripMs, 2),
-  ],
-]
-const ratio = median(results.map((result) => result.ours.megabits / result.byHand.megabits))
+const rows = (['ours', 'byHand'] as const).map((side) => {
+  const all = results.flatMap((result) => result[side])
+  const figure = (pick: (each: Measured) => number, digits: number): string =>
+    median(all.map(pick)).toFixed(digits)
+  const name = side === 'ours' ? 'ours' : 'by hand'
+  return [name, figure(({ megabits }) => megabits, 0), figure(({ roundTripMs }) => roundTripMs, 2)]
+})
+const ratios = results.map((result) => sum(result.ours) / sum(result.byHand))
+const ratio = median(ratios)
+/** What the machine makes of one and the same tunnel: a ratio inside this range says nothing. */
+const noise = results.map(({ byHand: [one, other] }) => one.megabits / other.megabits)
 process.stdout.write(
-  `\n${columns(['tunnel', 'Mbit/s', 'idle RTT ms'], rows)}\n\nratio ours : by hand, median of pairs: ${ratio.toFixed(2)}\n`,
+  `\n${columns(['tunnel', 'Mbit/s', 'idle RTT ms'], rows)}\n\nratio ours : by hand, median of rounds: ${ratio.toFixed(2)} (${range(ratios)})\nby hand : by hand, in the same rounds: ${median(noise).toFixed(2)} (${range(noise)})\n`,
 )
 await mkdir(out, { recursive: true })
 await writeFile(
   join(out, 'tunnel.json'),
-  JSON.stringify({ rounds, seconds, ratio, results }, undefined, 1),
+  JSON.stringify({ rounds, seconds, ratio, ratios, noise, results }, undefined, 1),
 )
 await scene.stop()
 process.exit(0)
+
+function sum([one, other]: readonly [Measured, Measured]): number {
+  return one.megabits + other.megabits
+}
+
+function text(pair: readonly Measured[]): string {
+  return pair.map(({ megabits }) => megabits.toFixed(0)).join(' and ')
+}
+
+function range(values: readonly number[]): string {
+  return `${Math.min(...values).toFixed(2)} to ${Math.max(...values).toFixed(2)}`
+}
 
 /** A second WireGuard between the same hosts, on another port, as wg(8) is used by hand. */
 async function configureByHand(): Promise<string> {
