@@ -25,7 +25,7 @@ import {
 } from './plan-peers.ts'
 import type { Issued } from './registry-client.ts'
 import type { Join, StateDirectory } from './state-directory.ts'
-import type { Tunnel } from './tunnel/backend.ts'
+import { DEFAULT_MTU, type Tunnel } from './tunnel/backend.ts'
 import { Watch } from './watch.ts'
 
 export interface DaemonOptions {
@@ -43,9 +43,6 @@ export interface DaemonOptions {
   readonly random: RandomBytes
   readonly log: Log
 }
-
-/** Bytes: WireGuard over IPv6 over Ethernet (1500 − 40 − 8 − 32). */
-export const MTU = 1420
 
 /** Milliseconds that direct paths get before the mesh is loaded: a long round trip, and a peer that was
  *  started a little later. */
@@ -287,7 +284,7 @@ export class Daemon {
       device: this.device,
       wireguardKey: directory.wireguardKey,
       listenPort,
-      mtu: MTU,
+      mtu: DEFAULT_MTU,
       localPrefixes: localPrefixes(tunnel.interfaceName),
     }
     return plan(knowledge.state(), self, clock.now())

@@ -109,6 +109,7 @@ async function joined(
     wanted === undefined || wanted.registry === join.registry
       ? join
       : { ...join, registry: wanted.registry }
+  if (moved !== join) await directory.saveJoin(moved)
   if (
     memberOf(knowledge.state(), deviceIdOf(directory.deviceKey.publicKey), clock.now()) !==
     undefined

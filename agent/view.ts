@@ -21,11 +21,11 @@ import {
   type RouteReport,
   type StatusReport,
 } from './control/reports.ts'
-import { type Daemon, MTU } from './daemon.ts'
+import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import type { Renewal } from './renewal.ts'
-import type { TunnelPeerStats } from './tunnel/backend.ts'
+import { DEFAULT_MTU, type TunnelPeerStats } from './tunnel/backend.ts'
 
 export class DaemonView implements Controls {
   readonly #daemon: Daemon
@@ -56,7 +56,7 @@ export class DaemonView implements Controls {
         name: tunnel.interfaceName,
         backend: tunnel.kind,
         listenPort: options.listenPort,
-        mtu: MTU,
+        mtu: DEFAULT_MTU,
       },
       ...(member === undefined
         ? {}

@@ -1,5 +1,5 @@
 // time limit: 240 s
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -23,7 +23,11 @@ const enrolled = laptop.stateDirectory
 await laptop.stop()
 
 /** nexd up on the enrolled state directory, or on what `args` name instead. */
-async function nexd(args: readonly string[], before: readonly string[] = []): Promise<Output> {
+async function nexd(
+  args: readonly string[],
+  before: readonly string[] = [],
+  seconds = 20,
+): Promise<Output> {
   const [command = '', ...rest] = [
     ...before,
     process.execPath,
@@ -38,7 +42,7 @@ async function nexd(args: readonly string[], before: readonly string[] = []): Pr
     '--no-mdns',
     ...args,
   ]
-  return laptop.host.namespace.attempt('timeout', '20', command, ...rest)
+  return laptop.host.namespace.attempt('timeout', String(seconds), command, ...rest)
 }
 
 /** It ended with 1 and said one line that matches. */
@@ -165,6 +169,19 @@ rule('an option that does not exist, or a value that is none', async () => {
   assert.match(unknown.stderr, /unknown option '--colour'/)
   const port = await nexd(['--listen-port', '70000'])
   assert.match(port.stderr, /want 1 to 65534/)
+})
+
+rule('a registry that has another URL now is remembered, and not needed to start', async () => {
+  const remembered = async (): Promise<unknown> =>
+    JSON.parse(await readFile(join(enrolled, 'join.json'), 'utf8')).registry
+  const { stderr } = await nexd(['--registry', 'http://198.18.2.2:9'], [], 5)
+  assert.match(stderr, /daemon\.started/)
+  assert.is(await remembered(), 'http://198.18.2.2:9/')
+  assert.match(
+    (await nexd(['--registry', scene.registryUrl], [], 5)).stderr,
+    /certificate\.renewed/,
+  )
+  assert.is(await remembered(), `${scene.registryUrl}/`)
 })
 
 rule('and after all that the same state directory still serves', async () => {
