@@ -2,25 +2,10 @@
 import { setImmediate } from 'node:timers/promises'
 import type { Stream } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
-import { MalformedError } from '../../protocol/errors.ts'
-import type { FrameChannel } from '../../protocol/frame-channel.ts'
+import { type FrameChannel, throwReadFailure } from '../../protocol/frame-channel.ts'
 
 /** Bytes that may wait to be read; yamux slows a faster sender down before that. */
 const READ_BUFFER_BYTES = 4 * 1024 * 1024
-
-const FAULTS_OF_THE_OTHER = new Set([
-  'InvalidDataLengthError',
-  'InvalidDataLengthLengthError',
-  'InvalidMessageLengthError',
-])
-
-/** A length out of bounds is the other's fault; all else is the network's, an end inside a frame too. */
-function translate(error: unknown): never {
-  if (error instanceof Error && FAULTS_OF_THE_OTHER.has(error.name)) {
-    throw new MalformedError(`frame: ${error.message}`, { cause: error })
-  }
-  throw error
-}
 
 /** Attach in the same turn as the stream is got, or what arrives is lost.
  *  @param onBytes told of every frame's length; may throw to end the exchange */
@@ -36,7 +21,7 @@ export function frameChannel(
   })
   return {
     read: async () => {
-      const frame = (await frames.read({ signal }).catch(translate)).subarray()
+      const frame = (await frames.read({ signal }).catch(throwReadFailure)).subarray()
       onBytes(frame.length)
       // Frames that wait already would else be worked off in one turn that lets nothing else run.
       await setImmediate()
