@@ -55,28 +55,43 @@ export function linksTo(target: DialTarget, links: Links): readonly Link[] {
     )
 }
 
-/** Dials direct addresses and the overlay. Resolves to whether there is a link of that kind at the end. */
-export async function dialDirectly(target: DialTarget, context: DialContext): Promise<boolean> {
+/** Dials the peer's own addresses. Resolves to whether there is a link at the end that is no circuit. */
+export function dialDirectly(target: DialTarget, context: DialContext): Promise<boolean> {
+  return race(
+    target,
+    directAddresses(target).map((address) => ({ address, laterMs: 0 })),
+    context,
+  )
+}
+
+/** Dials through the tunnel, a little later: apart from the direct addresses, for a tunnel that is not up
+ *  swallows the dial, and those are to be tried again sooner than that one ends. */
+export function dialOverlay(target: DialTarget, context: DialContext): Promise<boolean> {
+  const turn = target.peer !== undefined && context.self > target.peer ? HIGHER_LATER_MS : 0
+  const addresses = overlayAddresses(target).map((address, index) => ({
+    address,
+    laterMs: OVERLAY_LATER_MS + turn + index * NEXT_FAMILY_MS,
+  }))
+  return race(target, addresses, context)
+}
+
+/** Dials all, each at its moment; the first that connects ends the others. */
+async function race(
+  target: DialTarget,
+  addresses: readonly { readonly address: Multiaddr; readonly laterMs: number }[],
+  context: DialContext,
+): Promise<boolean> {
   const isReached = (): boolean =>
     linksTo(target, context.links).some(({ kind }) => kind !== 'circuit')
   if (isReached()) return true
   const won = new AbortController()
   const signal = AbortSignal.any([context.signal, won.signal, AbortSignal.timeout(DIAL_MS)])
-  const direct = directAddresses(target)
-  const { peer } = target
-  const turn = peer !== undefined && context.self > peer ? HIGHER_LATER_MS : 0
-  const reach = async (address: Multiaddr, laterMs: number): Promise<void> => {
+  const dials = addresses.map(async ({ address, laterMs }) => {
     if (laterMs > 0) await context.clock.sleep(laterMs, signal)
     // Another address, or the other end, was faster: one connection will do.
     if (!isReached()) await connect(address, signal, context)
     won.abort(new Error('reached by another address'))
-  }
-  const dials = [
-    ...direct.map((address) => reach(address, 0)),
-    ...overlayAddresses(target, direct).map((address, index) =>
-      reach(address, OVERLAY_LATER_MS + turn + index * NEXT_FAMILY_MS),
-    ),
-  ]
+  })
   await settled(dials, target, context)
   return isReached()
 }
@@ -156,13 +171,11 @@ function directAddresses({ peer, multiaddrs }: DialTarget): readonly Multiaddr[]
 }
 
 /** The overlay addresses with the port on which the peer listens outside. */
-function overlayAddresses(
-  { peer, overlayAddresses: addresses }: DialTarget,
-  direct: readonly Multiaddr[],
-): readonly Multiaddr[] {
-  const known = direct.find((address) => ipOf(address) !== undefined)
+function overlayAddresses(target: DialTarget): readonly Multiaddr[] {
+  const { peer } = target
+  const known = directAddresses(target).find((address) => ipOf(address) !== undefined)
   const port = (known && tcpPortOf(known)) ?? DEFAULT_PORT
-  return addresses.flatMap((ip) => {
+  return target.overlayAddresses.flatMap((ip) => {
     const family = ip.includes(':') ? 'ip6' : 'ip4'
     return parseMultiaddr(`/${family}/${ip}/tcp/${port}/p2p/${peer}`) ?? []
   })

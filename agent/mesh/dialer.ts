@@ -8,6 +8,7 @@ import {
   type DialTarget,
   dialCircuit,
   dialDirectly,
+  dialOverlay,
   linksTo,
 } from './dial-round.ts'
 import { keptPeers } from './kept-peers.ts'
@@ -37,6 +38,7 @@ export interface DialerOptions extends DialContext {
 interface Kept {
   target: DialTarget
   readonly direct: Redial
+  readonly overlay: Redial
   readonly circuit: Redial
 }
 
@@ -58,10 +60,7 @@ export class Dialer {
 
   stop(): void {
     this.#timer.cancel()
-    for (const { direct, circuit } of this.#kept.values()) {
-      direct.stop()
-      circuit.stop()
-    }
+    for (const kept of this.#kept.values()) for (const way of waysOf(kept)) way.stop()
   }
 
   setPeers(peers: readonly DialPeer[]): void {
@@ -73,10 +72,7 @@ export class Dialer {
 
   /** The network has changed: everything is worth another try. */
   hint(): void {
-    for (const { direct, circuit } of this.#kept.values()) {
-      direct.hint()
-      circuit.hint()
-    }
+    for (const kept of this.#kept.values()) for (const way of waysOf(kept)) way.hint()
   }
 
   /** A relay has come up: peers that nobody reached may be reached through it. */
@@ -112,10 +108,9 @@ export class Dialer {
 
   async #reachOnce(target: DialTarget & { peer: string }): Promise<readonly Link[]> {
     const links = (): readonly Link[] => this.#options.links.to(target.peer)
-    const tries = [dialDirectly(target, this.#options), dialCircuit(target, this.#options)]
     await Promise.any(
-      tries.map(async (each) => {
-        await each
+      [dialDirectly, dialOverlay, dialCircuit].map(async (dial) => {
+        await dial(target, this.#options)
         if (links().length === 0) throw new Error('not reached')
       }),
     ).catch(() => undefined)
@@ -154,20 +149,24 @@ export class Dialer {
         clock,
         random,
       ),
-      circuit: startRedial(
-        async (_, signal) => dialCircuit(kept.target, { ...this.#options, signal }),
-        clock,
-        random,
-      ),
+      overlay: this.#redial(dialOverlay, () => kept.target),
+      circuit: this.#redial(dialCircuit, () => kept.target),
     }
     this.#kept.set(key, kept)
-    kept.direct.hint()
-    kept.circuit.hint()
+    for (const way of waysOf(kept)) way.hint()
+  }
+
+  #redial(dial: typeof dialDirectly, target: () => DialTarget): Redial {
+    const { clock, random } = this.#options
+    return startRedial(
+      async (_, signal) => dial(target(), { ...this.#options, signal }),
+      clock,
+      random,
+    )
   }
 
   #drop(key: string, kept: Kept): void {
-    kept.direct.stop()
-    kept.circuit.stop()
+    for (const way of waysOf(kept)) way.stop()
     this.#kept.delete(key)
     this.#found.delete(key)
   }
@@ -201,14 +200,18 @@ export class Dialer {
 
   #lost(link: Link): void {
     const livedMs = this.#options.clock.nowMs() - link.sinceMs
-    for (const [key, { target, direct, circuit }] of this.#kept) {
+    for (const [key, kept] of this.#kept) {
+      const { target } = kept
       const isTarget =
         key === link.peer || (target.peer === undefined && link.who.kind === 'registry')
-      if (!isTarget) continue
-      direct.lost(livedMs)
-      circuit.lost(livedMs)
+      if (isTarget) for (const way of waysOf(kept)) way.lost(livedMs)
     }
   }
+}
+
+/** Each with a backoff of its own. */
+function waysOf({ direct, overlay, circuit }: Kept): readonly Redial[] {
+  return [direct, overlay, circuit]
 }
 
 function targetOf({

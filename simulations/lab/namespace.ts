@@ -1,6 +1,6 @@
 /** A network namespace: a host of the laboratory. Commands run in it; what they start ends with it. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process'
-import { createWriteStream } from 'node:fs'
+import { createWriteStream, readFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 
 export interface Output {
@@ -25,6 +25,41 @@ const STOP_MS = 10_000
 
 const ENV = { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
 
+/** Commands that have not ended. */
+const underWay = new Set<ChildProcess>()
+
+function tracked(child: ChildProcess): ChildProcess {
+  underWay.add(child)
+  child.once('close', () => underWay.delete(child))
+  return child
+}
+
+/** Kills the commands under way that name something with the prefix, and returns when none of them can do any
+ *  more; synchronous, so that it also works while dying. */
+export function killCommands(prefix: string): void {
+  const named = [...underWay].filter(({ spawnargs }) =>
+    spawnargs.some((arg) => arg.startsWith(prefix)),
+  )
+  for (const child of named) child.kill('SIGKILL')
+  for (const { pid } of named) while (pid !== undefined && isRunning(pid)) pause()
+}
+
+/** A zombie runs no more; it is reaped by the event loop, which may never turn again. proc_pid_stat(5), field 3. */
+function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return false
+    throw error
+  }
+}
+
+/** A millisecond, with the event loop stopped. */
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+}
+
 /** Runs a command of this host. Throws with its stderr unless it ends with status 0. */
 export function run(
   command: string,
@@ -33,19 +68,21 @@ export function run(
   timeoutMs = 60_000,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = execFile(
-      command,
-      [...args],
-      { env: ENV, timeout: timeoutMs, maxBuffer: 64 << 20 },
-      (error, stdout, stderr) => {
-        if (error === null) resolve(stdout)
-        else
-          reject(
-            new Error(
-              `${command} ${args.join(' ').slice(0, 200)}: ${stderr.trim() || error.message}`,
-            ),
-          )
-      },
+    const child = tracked(
+      execFile(
+        command,
+        [...args],
+        { env: ENV, timeout: timeoutMs, maxBuffer: 64 << 20 },
+        (error, stdout, stderr) => {
+          if (error === null) resolve(stdout)
+          else
+            reject(
+              new Error(
+                `${command} ${args.join(' ').slice(0, 200)}: ${stderr.trim() || error.message}`,
+              ),
+            )
+        },
+      ),
     )
     child.stdin?.on('error', () => undefined)
     child.stdin?.end(input)
@@ -67,14 +104,16 @@ export class Namespace {
   /** As `exec`, but whatever the status. */
   attempt(command: string, ...args: readonly string[]): Promise<Output> {
     return new Promise((resolve) => {
-      execFile(
-        'ip',
-        ['netns', 'exec', this.name, command, ...args],
-        { env: ENV, maxBuffer: 64 << 20 },
-        (error, stdout, stderr) => {
-          const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
-          resolve({ stdout, stderr, status })
-        },
+      tracked(
+        execFile(
+          'ip',
+          ['netns', 'exec', this.name, command, ...args],
+          { env: ENV, maxBuffer: 64 << 20 },
+          (error, stdout, stderr) => {
+            const status = error === null ? 0 : typeof error.code === 'number' ? error.code : 1
+            resolve({ stdout, stderr, status })
+          },
+        ),
       )
     })
   }
@@ -105,17 +144,30 @@ export class Namespace {
 
   /** Kills whatever runs in it and removes it; synchronous, so that it also works while dying. */
   remove(): void {
-    try {
-      const pids = execFileSync('ip', ['netns', 'pids', this.name], {
+    // Nothing where it was left half made: a name, and no namespace behind it yet.
+    const pids = unlessRefused(() =>
+      execFileSync('ip', ['netns', 'pids', this.name], {
         encoding: 'utf8',
         env: ENV,
-      }).trim()
-      for (const pid of pids === '' ? [] : pids.split('\n')) kill(Number(pid))
-      execFileSync('ip', ['netns', 'del', this.name], { env: ENV, stdio: 'ignore' })
-    } catch (error) {
-      // Gone already: somebody else has removed it.
-      if (!(error instanceof Error)) throw error
-    }
+        stdio: ['ignore', 'pipe', 'ignore'],
+      }),
+    )
+    for (const pid of (pids ?? '').split('\n').filter((line) => line !== '')) kill(Number(pid))
+    // Refused where it is gone already: somebody else has removed it.
+    unlessRefused(() =>
+      execFileSync('ip', ['netns', 'del', this.name], { env: ENV, stdio: 'ignore' }),
+    )
+  }
+}
+
+/** Undefined where the command ended with a status other than 0. */
+function unlessRefused<T>(command: () => T): T | undefined {
+  try {
+    return command()
+  } catch (error) {
+    if (error instanceof Error && 'status' in error && typeof error.status === 'number')
+      return undefined
+    throw error
   }
 }
 

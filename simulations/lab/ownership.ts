@@ -5,7 +5,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { Namespace } from './namespace.ts'
+import { killCommands, Namespace } from './namespace.ts'
 
 const RECORDS = '/run/nexodus-lab'
 const NAMESPACES = '/run/netns'
@@ -47,6 +47,7 @@ export function claim(): Ownership {
 /** Removes the namespaces with all that runs in them, the sockets, the folder and the record; synchronous,
  *  so that it also works while dying. The namespaces removed. */
 export function remove({ prefix, folder }: Ownership): readonly string[] {
+  killCommands(prefix)
   const removed = entries(NAMESPACES).filter((name) => name.startsWith(`${prefix}-`))
   for (const name of removed) new Namespace(name).remove()
   for (const socket of entries(SOCKETS).filter((name) => name.startsWith(prefix)))

@@ -45,14 +45,13 @@ const intrude = async (
 const reasonsOf = (agent: MeshAgent): readonly unknown[] =>
   saysWarning(agent, 'mesh.peer-refused').map(({ fields }) => fields['reason'])
 
-rule('admits two members that know nothing of each other, within 0.3 s', async () => {
+rule('admits two members that know nothing of each other', async () => {
   await using host = await startAgent(acme, 'host', { initial: acme.stateWith('host') })
   await using member = await startAgent(acme, 'member', {
     initial: acme.stateWith('member', 'host'),
     known: { host: [host.address()] },
   })
-  const ms = await until('both linked', () => linked(host, member) && linked(member, host))
-  assert.ok(ms < 300, `${ms} ms`)
+  await until('both linked', () => linked(host, member) && linked(member, host))
   assert.equal(
     host.mesh.connections().map(({ name, kind }) => [name, kind]),
     [['member', 'direct']],
@@ -61,9 +60,8 @@ rule('admits two members that know nothing of each other, within 0.3 s', async (
 
 rule('refuses a stranger without a certificate, at once and with one line', async () => {
   const key = generateSigningKeyPair<'device'>()
-  const { agent, thrownOutMs } = await intrude(key, properly(key, acme.id))
+  const { agent } = await intrude(key, properly(key, acme.id))
   assert.equal(reasonsOf(agent), ['not-member'])
-  assert.ok(thrownOutMs < 1000, `${thrownOutMs} ms`)
 })
 
 rule('refuses an expired certificate', async () => {
@@ -128,10 +126,9 @@ rule('refuses truncated, bit-flipped and oversized messages', async () => {
       speech.sayRaw(concat(Uint8Array.of(0xff, 0xff, 0xff, 0xff, 0xff, 0xff), whole)),
   ]
   for (const speak of speeches) {
-    const { agent, thrownOutMs } = await intrude(key, speak)
+    const { agent } = await intrude(key, speak)
     assert.is(reasonsOf(agent).length, 1)
     assert.match(String(reasonsOf(agent)[0]), /malformed|bad signature/)
-    assert.ok(thrownOutMs < 1000, `${thrownOutMs} ms`)
   }
 })
 
@@ -149,7 +146,7 @@ rule('tells nothing of itself to whoever does not know its organization', async 
 
 rule('disconnects after 3 s whoever says nothing', async () => {
   const { agent, thrownOutMs } = await intrude(generateSigningKeyPair(), async () => undefined)
-  assert.ok(thrownOutMs > 2500 && thrownOutMs < 3500, `${thrownOutMs} ms`)
+  assert.ok(thrownOutMs > 2500, `${thrownOutMs} ms`)
   assert.equal(reasonsOf(agent), ['no hello within 3000 ms'])
 })
 

@@ -36,10 +36,9 @@ rule('takes an endpoint update down a row of five, and back', async () => {
   await until('all linked', () => subscribed(row))
   await systemClock.sleep(1200) // a gossipsub heartbeat: meshes are formed
   await first.publish(acme.endpoint(first.device, { sequence: 7 }))
-  const there = await until('all know', () => row.every((each) => sequenceAt(each, first) === 7))
+  await until('all know', () => row.every((each) => sequenceAt(each, first) === 7))
   await last.publish(acme.endpoint(last.device, { sequence: 8 }))
   await until('and back', () => row.every((each) => sequenceAt(each, last) === 8))
-  assert.ok(there < 2000, `${there} ms over four hops`)
 })
 
 rule('reaches peers that came up in the same moment: sync fills what gossip missed', async () => {

@@ -4,7 +4,7 @@ import { peerIdOf } from '../../../agent/mesh/device-peer.ts'
 import { type Mesh, type MeshOptions, startMesh } from '../../../agent/mesh/mesh.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { randomBytes } from '../../../crypto/random.ts'
-import { prefixAddress } from '../../../protocol/address.ts'
+import type { IpAddress } from '../../../protocol/address.ts'
 import { membersOf } from '../../../protocol/belief.ts'
 import { openEnvelope } from '../../../protocol/envelope.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
@@ -37,6 +37,8 @@ export interface AgentOptions extends Partial<MeshOptions> {
   readonly initial: OrganizationState
   /** Multiaddrs of members by name, in place of those of endpoint updates. */
   readonly known?: Readonly<Record<string, readonly string[]>>
+  /** Overlay addresses of members by name: there is no tunnel, and nothing may be dialled outside this machine. */
+  readonly overlay?: Readonly<Record<string, readonly IpAddress[]>>
 }
 
 const DEBUG = process.env['MESH_DEBUG'] !== undefined
@@ -44,7 +46,7 @@ const DEBUG = process.env['MESH_DEBUG'] !== undefined
 export async function startAgent(
   organization: Pick<TestOrganization, 'id' | 'device'>,
   name: string,
-  { initial, known = {}, ...changed }: AgentOptions,
+  { initial, known = {}, overlay = {}, ...changed }: AgentOptions,
 ): Promise<MeshAgent> {
   const device = organization.device(name)
   const datagrams: MeshAgent['datagrams'] = []
@@ -59,7 +61,7 @@ export async function startAgent(
         device: certificate.device,
         name: certificate.name,
         multiaddrs: known[certificate.name] ?? endpoints?.body.multiaddrs ?? [],
-        overlayAddresses: certificate.addresses.map(prefixAddress),
+        overlayAddresses: overlay[certificate.name] ?? [],
       }))
     mesh?.setPeers(peers)
   }

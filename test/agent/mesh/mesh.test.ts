@@ -1,8 +1,10 @@
+import { once } from 'node:events'
+import { createServer } from 'node:net'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ListenError } from '../../../agent/mesh/listen-error.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
-import { parseIpAddress } from '../../../protocol/address.ts'
+import { type IpAddress, parseIpAddress } from '../../../protocol/address.ts'
 import { openEnvelope } from '../../../protocol/envelope.ts'
 import { apply } from '../../../protocol/state.ts'
 import { digestOf, syncable } from '../../../protocol/sync.ts'
@@ -45,8 +47,7 @@ rule('brings two that were apart to the same state when they meet', async () => 
       known: { ant: [a.address()] },
     }),
   )
-  const ms = await until('same', () => digest(a) === digest(b))
-  assert.ok(ms < 2500, `${ms} ms`)
+  await until('same', () => digest(a) === digest(b))
   assert.is(b.state().endpoints.get(cow.id)?.body.sequence, 9)
   assert.ok([...a.state().memberships.values()].some(({ body }) => body.name === 'dog'))
 })
@@ -76,8 +77,7 @@ rule('drops a revoked device at once, everywhere, and lets it in no more', async
   await until('all linked', () => linked(a, c) && linked(b, c) && linked(a, b))
   await systemClock.sleep(1200)
   await a.publish(revoking('cow'))
-  const ms = await until('dropped by both', () => !linked(a, c) && !linked(b, c))
-  assert.ok(ms < 1000, `${ms} ms`)
+  await until('dropped by both', () => !linked(a, c) && !linked(b, c))
   assert.is(a.mesh.sendDatagram(c.device.id, Buffer.from('x')), false)
   await systemClock.sleep(1500) // it dials again and again
   assert.equal([linked(a, c), linked(b, c), linked(c, a)], [false, false, false])
@@ -87,20 +87,45 @@ rule('drops a revoked device at once, everywhere, and lets it in no more', async
   assert.not.ok(c.state().endpoints.has(b.device.id), 'the revoked device hears nothing')
 })
 
-rule('connects again to a peer that has restarted', async () => {
+/** A tunnel that is down: it takes a dial, and nothing comes back. */
+async function startSilence(
+  port: number,
+): Promise<AsyncDisposable & { readonly address: IpAddress; dials(): number }> {
+  const address = parseIpAddress('127.0.0.2')
+  let dials = 0
+  const server = createServer(() => {
+    dials += 1
+  })
+  server.listen(port, address)
+  await once(server, 'listening')
+  return {
+    address,
+    dials: () => dials,
+    [Symbol.asyncDispose]: async () => {
+      server.close()
+    },
+  }
+}
+
+rule('connects again to a peer that has restarted, while a dial by the tunnel hangs', async () => {
   await using stack = new AsyncDisposableStack()
   const first = await startAgent(acme, 'ant', { initial: everybody })
   const listen = first.mesh.multiaddrs()
+  const silence = stack.use(await startSilence(Number(/\d+$/.exec(listen[0] ?? '')?.[0])))
   const b = stack.use(
-    await startAgent(acme, 'bee', { initial: everybody, known: { ant: [first.address()] } }),
+    await startAgent(acme, 'bee', {
+      initial: everybody,
+      known: { ant: [first.address()] },
+      overlay: { ant: [silence.address] },
+    }),
   )
   await until('linked', () => linked(b, first))
   await first[Symbol.asyncDispose]()
   await until('noticed', () => b.mesh.connections().length === 0)
-  await systemClock.sleep(700)
+  await until('dialled by the tunnel', () => silence.dials() > 0)
   const again = stack.use(await startAgent(acme, 'ant', { initial: everybody, listen }))
-  const ms = await until('linked again', () => linked(b, again))
-  assert.ok(ms < 3000, `${ms} ms`)
+  await until('linked again', () => linked(b, again))
+  assert.is(silence.dials(), 1, 'before that dial had ended')
 })
 
 rule('dials at once a peer whose new address an endpoint update tells', async () => {
@@ -109,8 +134,7 @@ rule('dials at once a peer whose new address an endpoint update tells', async ()
   const b = stack.use(await startAgent(acme, 'bee', { initial: everybody }))
   await systemClock.sleep(100)
   b.learn(acme.endpoint(a.device, { multiaddrs: a.mesh.multiaddrs() }))
-  const ms = await until('linked', () => linked(b, a))
-  assert.ok(ms < 1000, `${ms} ms`)
+  await until('linked', () => linked(b, a))
 })
 
 rule('carries punches to a peer, and says so when there is no way to it', async () => {
@@ -161,10 +185,7 @@ rule('runs nothing any more when it is disposed of', async () => {
   const known = { ant: [a.address()] }
   const b = await startAgent(acme, 'bee', { initial: everybody, known })
   await until('linked', () => linked(b, a))
-  const start = performance.now()
   await Promise.all([a[Symbol.asyncDispose](), b[Symbol.asyncDispose]()])
-  const ms = performance.now() - start
-  assert.ok(ms < 1000, `${ms} ms`)
   const lines = a.lines.length + b.lines.length
   await systemClock.sleep(1500)
   assert.is(a.lines.length + b.lines.length, lines)

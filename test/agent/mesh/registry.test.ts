@@ -120,8 +120,7 @@ rule('makes every device drop one that is removed, and keeps it out', async () =
     kindsTo(a, c).length === 0 && kindsTo(b, c).length === 0 && kindsTo(c, 'registry').length === 0
   await until('all together', () => kindsTo(a, c).length > 0 && kindsTo(b, c).length > 0)
   await world.core.devices.remove(acme, c.device.id)
-  const ms = await until('dropped everywhere', apart)
-  assert.ok(ms < 2000, `${ms} ms`)
+  await until('dropped everywhere', apart)
   await systemClock.sleep(2000)
   assert.ok(apart())
   assert.equal(a.mesh.relays(c.device.id), [])

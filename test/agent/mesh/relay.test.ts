@@ -28,17 +28,14 @@ rule('carries datagrams between two members that only a third connects', async (
   const hub = stack.use(await startHub())
   const a = stack.use(await startLeaf('ant', hub))
   const b = stack.use(await startLeaf('bee', hub))
-  const start = performance.now()
   await until('a relay is known', () => a.mesh.relays(b.device.id).includes('hub'))
   await until('sent', () => a.mesh.sendDatagram(b.device.id, text('ping')))
   await until('came', () => b.datagrams.length > 0)
-  const ms = performance.now() - start
   assert.equal(b.datagrams[0], { from: a.device.id, text: 'ping' })
   assert.ok(b.mesh.sendDatagram(a.device.id, text('pong')))
   await until('answered', () => a.datagrams.length > 0)
   assert.equal(a.datagrams[0], { from: b.device.id, text: 'pong' })
   assert.equal(hub.datagrams, [])
-  assert.ok(ms < 2000, `${ms} ms`)
 })
 
 rule('needs no relay between two that are connected, in either direction', async () => {

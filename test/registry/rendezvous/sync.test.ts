@@ -50,11 +50,10 @@ rule('what one device says the registry tells the others at once', async () => {
   phone.peer.hear(laptop.envelopes.at(-1) ?? said)
   laptop.peer.hear(said)
   await laptop.peer.sync(connection, [said])
-  const tookMs = await until('heard', () => {
+  await until('heard', () => {
     const member = memberOf(phone.peer.state(), laptop.by.id, systemClock.now())
     return member?.endpoints?.body.sequence === 1
   })
-  assert.ok(tookMs < 1000, `${tookMs} ms`)
 })
 
 rule(
