@@ -15,6 +15,9 @@ export interface StunAttributes {
   /** ICE's priority of the pair as the sender sees it: an unsigned 32-bit number. */
   readonly priority?: number
   readonly useCandidate?: true
+  /** Bytes that the sender's WireGuard has received of the one it answers: whether a path that lets checks
+   *  through lets WireGuard through, too. Ours; comprehension optional. */
+  readonly receivedBytes?: number
   readonly username?: string
   /** Whence the request came, as its receiver saw it. */
   readonly mappedAddress?: Endpoint
@@ -62,6 +65,12 @@ const CODECS: readonly AttributeCodec[] = [
     name: 'USE-CANDIDATE',
     parse: (value) => ({ useCandidate: sized(value, 0) && true }),
     encode: ({ useCandidate }) => (useCandidate === true ? new Uint8Array(0) : undefined),
+  },
+  {
+    type: 0xc6e0,
+    name: 'RECEIVED-BYTES',
+    parse: (value) => ({ receivedBytes: parseCount(value) }),
+    encode: ({ receivedBytes }) => encodeCount(receivedBytes),
   },
   {
     type: 0x0006,
@@ -165,6 +174,23 @@ function encodePriority(priority: number | undefined): Uint8Array | undefined {
   }
   const bytes = new Uint8Array(4)
   view(bytes).setUint32(0, priority)
+  return bytes
+}
+
+/** A 64-bit number that fits one of ours. */
+function parseCount(value: Uint8Array): number {
+  const count = Number(view(sized(value, 8)).getBigUint64(0))
+  if (!Number.isSafeInteger(count)) throw new MalformedError(`count ${count}, limit 2^53 - 1`)
+  return count
+}
+
+function encodeCount(count: number | undefined): Uint8Array | undefined {
+  if (count === undefined) return undefined
+  if (!Number.isSafeInteger(count) || count < 0) {
+    throw new RangeError(`count ${count}, want 0 to 2^53 - 1`)
+  }
+  const bytes = new Uint8Array(8)
+  view(bytes).setBigUint64(0, BigInt(count))
   return bytes
 }
 

@@ -32,7 +32,7 @@ export const PEER = z.object({
   deviceId: z.string(),
   addresses: z.array(z.string()),
   allowedIps: z.array(z.string()),
-  path: z.enum(['direct', 'relay', 'connecting', 'offline']),
+  path: z.enum(['direct', 'relay', 'connecting', 'idle', 'offline']),
   endpoint: z.string().optional(),
   roundTripMs: z.number().optional(),
   /** ISO 8601; absent: never. */

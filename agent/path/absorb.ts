@@ -1,7 +1,7 @@
 /** What each input changes in a path's state. What follows from it is settle.ts's. */
-import type { Endpoint } from '../../protocol/address.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import { unreachable } from '../../protocol/errors.ts'
+import { dataReceived } from './data-proof.ts'
 import { checkingRelay, checkReceived, doubted, heard, hinted, punching, wanted } from './hints.ts'
 import type { PathInput } from './machine.ts'
 import {
@@ -13,7 +13,14 @@ import {
   withCandidates,
   withPeerReflexive,
 } from './pairs.ts'
-import { directPair, isOnline, isResting, type PathState } from './path-state.ts'
+import {
+  directPair,
+  isBlocked,
+  isOnline,
+  isResting,
+  isSoughtIdle,
+  type PathState,
+} from './path-state.ts'
 import {
   FIRST_ROUND_MS,
   RELAY_TRUST_MS,
@@ -33,9 +40,9 @@ export function absorb(state: PathState, input: PathInput, nowMs: number): PathS
     case 'relay':
       return relayAvailable(state, input.available, nowMs)
     case 'relays-changed':
-      return checkingRelay(state, nowMs)
+      return state.phase.kind === 'idle' ? state : checkingRelay(state, nowMs)
     case 'check-answered':
-      return checkAnswered(state, input.endpoint, input.roundTripMs, nowMs)
+      return checkAnswered(state, input, nowMs)
     case 'check-received':
       return checkReceived(state, input.endpoint, nowMs)
     case 'relay-check-answered':
@@ -67,7 +74,7 @@ function learnCandidates(
   nowMs: number,
 ): PathState {
   const pairs = withCandidates(state.pairs, candidates, nowMs)
-  if (state.phase.kind === 'idle' && state.relay.available)
+  if (state.phase.kind === 'idle' && !isSoughtIdle(state))
     return { ...state, pairs: unplanned(pairs) }
   const isNew = pairs.some(({ endpoint }) => pairAt(state.pairs, endpoint) === undefined)
   return isNew ? hinted({ ...state, pairs }, nowMs) : { ...state, pairs }
@@ -82,21 +89,22 @@ function relayAvailable(state: PathState, available: boolean, nowMs: number): Pa
 
 function checkAnswered(
   state: PathState,
-  endpoint: Endpoint,
-  roundTripMs: number,
+  { endpoint, roundTripMs, receivedBytes }: PathInput & { readonly kind: 'check-answered' },
   nowMs: number,
 ): PathState {
   const pair = pairAt(state.pairs, endpoint)
-  if (pair === undefined) return state
+  if (pair === undefined || isBlocked(state, pair, nowMs)) return state
   const rests = isResting(state, nowMs) && directPair(state) === pair
   const answered = {
     ...pair,
     answeredMs: nowMs,
+    // It was tried for want of a relay: what it carries counts anew.
+    blockedUntilMs: -Infinity,
     trustedUntilMs: nowMs + TRUST_MS + (rests ? RESTING_HEARTBEAT_MS : 0),
     roundTripMs: smoothed(pair.roundTripMs, roundTripMs),
   }
   const isTold = state.told !== undefined && pairAt([pair], state.told) === pair
-  return heard(
+  const proved = heard(
     {
       ...state,
       pairs: replacePair(state.pairs, answered),
@@ -104,6 +112,7 @@ function checkAnswered(
     },
     nowMs,
   )
+  return isTold && receivedBytes !== undefined ? dataReceived(proved, receivedBytes, nowMs) : proved
 }
 
 /** A quarter of each new measurement, as RFC 6298 smooths with an eighth: ours are rarer. */
@@ -144,10 +153,16 @@ function punched(state: PathState, candidates: readonly Candidate[], nowMs: numb
 }
 
 function networkChanged(state: PathState, nowMs: number): PathState {
-  if (state.phase.kind === 'idle') return checkingRelay(state, nowMs)
+  if (state.phase.kind === 'idle') return state
   const used = directPair(state)
   const pairs = state.pairs.map((pair) =>
-    pair === used ? pair : { ...pair, trustedUntilMs: Math.min(pair.trustedUntilMs, nowMs) },
+    pair === used
+      ? pair
+      : {
+          ...pair,
+          trustedUntilMs: Math.min(pair.trustedUntilMs, nowMs),
+          blockedUntilMs: -Infinity,
+        },
   )
   const doubting = doubted({ ...state, pairs }, nowMs)
   return hinted(punching(checkingRelay(doubting, nowMs), nowMs), nowMs)

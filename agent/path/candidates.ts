@@ -3,6 +3,7 @@
 import {
   addressFamily,
   type Endpoint,
+  formatEndpoint,
   hostPrefix,
   type IpAddress,
   type Prefix,
@@ -113,7 +114,8 @@ function startReports(
   const report = (): void => {
     timer = undefined
     const [candidates, natMapping] = now()
-    const text = JSON.stringify([candidates, natMapping])
+    // Which of two is seen more often changes all the time.
+    const text = JSON.stringify([candidates.map(formatCandidate).toSorted(), natMapping])
     if (text === reported) return
     reported = text
     onChange(candidates, natMapping)
@@ -154,6 +156,10 @@ function candidatesOf(
 /** What a host with too many addresses leaves out first: private ones of IPv6. */
 function order(address: IpAddress): number {
   return (isPrivate(address) ? 1 : 0) + (isPrivate(address) && addressFamily(address) === 6 ? 1 : 0)
+}
+
+function formatCandidate({ kind, address, port }: Candidate): string {
+  return `${kind} ${formatEndpoint({ address, port })}`
 }
 
 /** Loopback and link-local addresses mean something else on every host. */

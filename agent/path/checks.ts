@@ -10,6 +10,7 @@ import {
   encodeStun,
   parseStun,
   type ReceivedStun,
+  type StunMessage,
   TRANSACTION_ID_BYTES,
   verifyIntegrity,
 } from '../../protocol/stun.ts'
@@ -42,6 +43,8 @@ export type Received =
       readonly path: CheckPath
       readonly roundTripMs: number
       readonly mapped: Endpoint | undefined
+      /** Bytes that its WireGuard has received of ours; undefined where it does not say. */
+      readonly receivedBytes: number | undefined
     }
   /** A STUN server answered. */
   | { readonly kind: 'mapped'; readonly server: Endpoint; readonly mapped: Endpoint }
@@ -76,6 +79,8 @@ export function newChecks(options: {
   readonly device: DeviceId
   readonly wireguardKey: AgreementKeyPair
   random(length: number): Uint8Array
+  /** Bytes that WireGuard has received of a device; undefined where that is not known. */
+  receivedFrom?(device: DeviceId): number | undefined
 }): Checks {
   return new MemberChecks(options)
 }
@@ -85,6 +90,7 @@ class MemberChecks implements Checks {
   readonly #own: RelayAddress
   readonly #keys: AgreementKeyPair
   readonly #random: (length: number) => Uint8Array
+  readonly #receivedFrom: (device: DeviceId) => number | undefined
   readonly #verifications: Bucket = newBucket(VERIFICATIONS_PER_SECOND, VERIFICATIONS_PER_SECOND)
   /** In the order in which they were sent. */
   readonly #transactions = new Map<string, Transaction>()
@@ -96,6 +102,7 @@ class MemberChecks implements Checks {
     this.#own = relayAddressOf(options.device)
     this.#keys = options.wireguardKey
     this.#random = options.random
+    this.#receivedFrom = options.receivedFrom ?? (() => undefined)
   }
 
   setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void {
@@ -166,15 +173,20 @@ class MemberChecks implements Checks {
     if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
     const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
-    const seen = from === 'relay' ? {} : { mappedAddress: from }
+    const seen = from === 'relay' ? {} : { mappedAddress: from, ...this.#received(member) }
     const answer = encodeStun({ kind: 'success', transactionId, ...seen }, member.key)
     return { kind: 'request', device: member.device, answer }
+  }
+
+  #received({ device }: Member): Pick<StunMessage, 'receivedBytes'> {
+    const receivedBytes = this.#receivedFrom(device)
+    return receivedBytes === undefined ? {} : { receivedBytes }
   }
 
   /** Of an answer that comes from elsewhere than the request went the path is not proved
    *  (RFC 8445 §7.2.5.2.1). */
   #answered(datagram: Uint8Array, message: ReceivedStun, from: CheckPath, nowMs: number): Received {
-    const { mappedAddress } = message
+    const { mappedAddress: mapped, receivedBytes } = message
     const id = toHex(message.transactionId)
     const transaction = this.#transactions.get(id)
     if (transaction === undefined || !isSamePath(transaction.path, from)) {
@@ -183,17 +195,17 @@ class MemberChecks implements Checks {
     const { member, path, sentMs } = transaction
     if (member === undefined) {
       this.#transactions.delete(id)
-      if (mappedAddress === undefined || path === 'relay') {
+      if (mapped === undefined || path === 'relay') {
         return { kind: 'dropped', reason: 'malformed' }
       }
-      return { kind: 'mapped', server: path, mapped: mappedAddress }
+      return { kind: 'mapped', server: path, mapped }
     }
     const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
     this.#transactions.delete(id)
     if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
     const roundTripMs = nowMs - sentMs
-    return { kind: 'answer', device: member.device, path, roundTripMs, mapped: mappedAddress }
+    return { kind: 'answer', device: member.device, path, roundTripMs, mapped, receivedBytes }
   }
 
   #faultIn(

@@ -138,6 +138,14 @@ export function repeatNow(state: HandshakeState, nowMs: number): HandshakeState 
   return { ...state, own: { ...own, dueMs: Math.min(own.dueMs, nowMs) } }
 }
 
+/** A first way to the peer has just appeared: the side that does not initiate gives the other its time from now on,
+ *  who could not have sent before. */
+export function heldAnew(state: HandshakeState, nowMs: number, holdMs: number): HandshakeState {
+  const { own, initiates } = state
+  if (initiates || own === undefined || own.sends > 0) return state
+  return { ...state, own: { ...own, dueMs: nowMs + holdMs } }
+}
+
 /** A handshake is done, as WireGuard shows: nothing is to be repeated. */
 export function completed(state: HandshakeState): HandshakeState {
   return state.own === undefined ? state : { ...state, own: undefined }

@@ -1,9 +1,10 @@
 /** Changes that several inputs make in a path's state: what is due at once, and what is no longer believed. */
 import type { Endpoint } from '../../protocol/address.ts'
 import { pairAt, replacePair, withPeerReflexive } from './pairs.ts'
-import { directPair, isResting, type PathState } from './path-state.ts'
+import { directPair, isBlocked, isResting, type PathState } from './path-state.ts'
 import {
   FIRST_ROUND_MS,
+  SUSPECT_CLEARED_MS,
   SUSPECT_SPACING_MS,
   SUSPECT_TRUST_MS,
   TRIGGER_SPACING_MS,
@@ -25,7 +26,13 @@ export function checkingRelay(state: PathState, nowMs: number): PathState {
 }
 
 export function heard(state: PathState, nowMs: number): PathState {
-  return { ...state, heardMs: nowMs }
+  const { phase } = state
+  const known = phase.kind === 'idle' && phase.isUnreached
+  return {
+    ...state,
+    heardMs: nowMs,
+    phase: known ? { kind: 'idle', isUnreached: false } : phase,
+  }
 }
 
 /** Someone wants this peer: from idle everything starts at once. */
@@ -54,10 +61,10 @@ export function limitTrust(state: PathState, untilMs: number): PathState {
   return checkNow({ ...state, pairs: replacePair(state.pairs, { ...pair, trustedUntilMs }) })
 }
 
-/** There is a sign that the path in use broke: it has some round trips to prove itself. */
+/** There is a sign that the path in use broke: it has some round trips to prove itself, also where two checks are lost. */
 export function doubted(state: PathState, nowMs: number): PathState {
   const roundTripMs = directPair(state)?.roundTripMs ?? 0
-  return limitTrust(state, nowMs + Math.max(SUSPECT_TRUST_MS, 3 * roundTripMs))
+  return limitTrust(state, nowMs + Math.max(SUSPECT_TRUST_MS, 4 * roundTripMs))
 }
 
 export function checkNow(state: PathState): PathState {
@@ -71,7 +78,7 @@ export function checkNow(state: PathState): PathState {
 export function checkReceived(state: PathState, endpoint: Endpoint, nowMs: number): PathState {
   const pairs = withPeerReflexive(state.pairs, endpoint, nowMs)
   const pair = pairAt(pairs, endpoint)
-  if (pair === undefined) return heard(state, nowMs)
+  if (pair === undefined || isBlocked(state, pair, nowMs)) return heard(state, nowMs)
   const isFresh = pair.trustedUntilMs > nowMs || pair.sentMs + TRIGGER_SPACING_MS > nowMs
   const dueMs = isFresh ? pair.dueMs : nowMs
   return heard({ ...state, pairs: replacePair(pairs, { ...pair, dueMs }) }, nowMs)
@@ -82,6 +89,9 @@ export function checkReceived(state: PathState, endpoint: Endpoint, nowMs: numbe
 export function suspected(state: PathState, nowMs: number): PathState {
   if (state.told === undefined) return state
   const roamed = { ...state, hasRoamed: true }
-  if (nowMs - state.suspectedMs < SUSPECT_SPACING_MS) return roamed
+  // Of two that both suspect, each sends by the relay, too, and so keeps the other suspecting.
+  const isCleared = (directPair(state)?.answeredMs ?? -Infinity) > state.suspectedMs
+  const spacingMs = isCleared ? SUSPECT_CLEARED_MS : SUSPECT_SPACING_MS
+  if (nowMs - state.suspectedMs < spacingMs) return roamed
   return doubted({ ...roamed, suspectedMs: nowMs }, nowMs)
 }

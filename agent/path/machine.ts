@@ -39,7 +39,13 @@ export type PathInput =
   /** The mesh's connections changed: a relay may have come or gone. */
   | { readonly kind: 'relays-changed' }
   /** The peer answered our check at `endpoint`. */
-  | { readonly kind: 'check-answered'; readonly endpoint: Endpoint; readonly roundTripMs: number }
+  | {
+      readonly kind: 'check-answered'
+      readonly endpoint: Endpoint
+      readonly roundTripMs: number
+      /** What the peer's WireGuard has received of ours, as the answer says; undefined: it says nothing. */
+      readonly receivedBytes?: number | undefined
+    }
   /** The peer's check came from `endpoint` (the shell has answered it). */
   | { readonly kind: 'check-received'; readonly endpoint: Endpoint }
   | { readonly kind: 'relay-check-answered'; readonly roundTripMs: number }
@@ -77,6 +83,10 @@ export type PathAction =
   | { readonly kind: 'use-direct'; readonly endpoint: Endpoint }
   /** Tell WireGuard the loopback socket. */
   | { readonly kind: 'use-relay' }
+  /** Make WireGuard send a keepalive now: there is a path to prove. */
+  | { readonly kind: 'send-keepalive' }
+  /** The path lets checks through and WireGuard not: it is left alone for so long. */
+  | { readonly kind: 'report-blocked'; readonly endpoint: Endpoint; readonly forMs: number }
   /** Make WireGuard initiate now: persistent keepalive off and on. */
   | { readonly kind: 'wake' }
   /** Persistent keepalive off; the peer anew where `restart`, which ends WireGuard's retries. */

@@ -24,6 +24,10 @@ export interface CandidatePair {
   readonly roundTripMs: number
   /** When to check it; Infinity: not planned. */
   readonly dueMs: number
+  /** It lets WireGuard through as little as a wall, and is left alone until then; -Infinity: it is not. */
+  readonly blockedUntilMs: number
+  /** How often that was found since WireGuard last got through. */
+  readonly blocks: number
 }
 
 export function newPair(
@@ -40,6 +44,8 @@ export function newPair(
     trustedUntilMs: -Infinity,
     roundTripMs: Infinity,
     dueMs,
+    blockedUntilMs: -Infinity,
+    blocks: 0,
   }
 }
 

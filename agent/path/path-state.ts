@@ -1,37 +1,31 @@
 /** What an agent knows of its paths to one peer, and what follows from it at a moment. */
 import type { Endpoint } from '../../protocol/address.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
-import { type CandidatePair, pairAt, withCandidates } from './pairs.ts'
+import { type CandidatePair, pairAt, unplanned, withCandidates } from './pairs.ts'
 import {
   CHECKS_PER_SECOND,
   HEARTBEAT_MS,
   HEARTBEAT_RETRY_MS,
   HOLD_MS,
-  OFFLINE_AFTER_MS,
   ONLINE_MS,
   RELAY_HEARTBEAT_MS,
   RELAY_RETRY_MS,
   RESTING_AFTER_MS,
   RESTING_HEARTBEAT_MS,
   SESSION_MS,
+  SUSPECT_PATIENCE,
   SUSPECT_RETRY_MS,
   TRUST_MS,
   WARM_RELAY_HEARTBEAT_MS,
 } from './timing.ts'
 
 export type PathPhase =
-  | { readonly kind: 'idle' }
+  /** `isUnreached`: when it was last sought no path led to it, and it has not been heard of since. */
+  | { readonly kind: 'idle'; readonly isUnreached: boolean }
   | { readonly kind: 'connecting' }
   | { readonly kind: 'relayed' }
   /** The pair of that endpoint has the round-trip time and the moment it is trusted until. */
   | { readonly kind: 'direct'; readonly endpoint: Endpoint }
-
-/** As the tunnel's owner, people and logs see it. `idle` shows as `relay` or `offline`. */
-export type PathStatus =
-  | { readonly kind: 'direct'; readonly endpoint: Endpoint; readonly roundTripMs: number }
-  | { readonly kind: 'relay'; readonly roundTripMs?: number }
-  | { readonly kind: 'connecting' }
-  | { readonly kind: 'offline' }
 
 /** The path through a relay, checked like any other. */
 export interface RelayPath {
@@ -93,6 +87,44 @@ export interface PathState {
   readonly bytes: { readonly received: number; readonly sent: number } | undefined
   /** At the last look WireGuard had sent packets since the one before, and received nothing. */
   readonly isSilent: boolean
+  readonly proof: DataProof
+}
+
+/** Whether what WireGuard sends by the endpoint it was told arrives, by what the peer says it has received. */
+export interface DataProof {
+  /** The peer's count in its last answer; undefined: not told yet. */
+  readonly received: number | undefined
+  /** Looks that saw WireGuard send, since the count grew last. */
+  readonly sends: number
+  /** The first of them; Infinity: none. */
+  readonly sinceMs: number
+  /** The first answer after that with the same count, a while later; Infinity: none. */
+  readonly staleMs: number
+}
+
+export const NO_PROOF: DataProof = {
+  received: undefined,
+  sends: 0,
+  sinceMs: Infinity,
+  staleMs: Infinity,
+}
+
+/** A peer of a large organization: nothing is due before its first packet. */
+export function idleState(
+  initiates: boolean,
+  candidates: readonly Candidate[],
+  nowMs: number,
+): PathState {
+  const eager = initialState(initiates, candidates, nowMs)
+  return {
+    ...eager,
+    phase: { kind: 'idle', isUnreached: false },
+    pairs: unplanned(eager.pairs),
+    round: { ...eager.round, nextMs: Infinity },
+    relay: { ...eager.relay, dueMs: Infinity },
+    trafficMs: -Infinity,
+    punch: { ...eager.punch, dueMs: Infinity },
+  }
 }
 
 /** A peer just learned of: everything is due at once. */
@@ -137,6 +169,7 @@ export function initialState(
     budget: { tokens: CHECKS_PER_SECOND, atMs: nowMs },
     bytes: undefined,
     isSilent: false,
+    proof: NO_PROOF,
   }
 }
 
@@ -154,8 +187,18 @@ export function isRelayProved({ relay }: PathState, nowMs: number): boolean {
   return relay.available && relay.trustedUntilMs > nowMs
 }
 
+/** Is the pair left alone, for it does not carry WireGuard? Without a relay it may be tried all the same. */
+export function isBlocked({ relay }: PathState, pair: CandidatePair, nowMs: number): boolean {
+  return pair.blockedUntilMs > nowMs && relay.available
+}
+
 export function isResting({ trafficMs }: PathState, nowMs: number): boolean {
   return trafficMs + RESTING_AFTER_MS <= nowMs
+}
+
+/** Is a peer that nobody asks for sought all the same? One that no path leads to, and no relay could wake. */
+export function isSoughtIdle({ phase, relay }: PathState): boolean {
+  return phase.kind === 'idle' && phase.isUnreached && !relay.available
 }
 
 export function isOnline({ heardMs }: PathState, nowMs: number): boolean {
@@ -178,7 +221,12 @@ export function failingMs(state: PathState): number {
   const pair = directPair(state)
   if (pair === undefined || !isDoubted(pair) || pair.unansweredMs <= pair.answeredMs)
     return Infinity
-  return pair.unansweredMs + Math.max(SUSPECT_RETRY_MS, 2 * pair.roundTripMs)
+  return pair.unansweredMs + doubtMs(pair)
+}
+
+/** By when a check of a doubted pair should have been answered. */
+function doubtMs({ roundTripMs }: CandidatePair): number {
+  return Math.max(SUSPECT_RETRY_MS, SUSPECT_PATIENCE * roundTripMs)
 }
 
 /** How long the side that does not initiate waits for the other one. */
@@ -205,11 +253,8 @@ export function pairHeartbeatMs(state: PathState, nowMs: number): number {
   // A path that has just come to rest has the shorter trust.
   const lastMs = pair.trustedUntilMs - (TRUST_MS - HEARTBEAT_MS)
   const isAnswered = pair.sentMs <= pair.answeredMs
-  const dueMs = heartbeatDueMs(
-    pair,
-    interval,
-    isDoubted(pair) ? SUSPECT_RETRY_MS : HEARTBEAT_RETRY_MS,
-  )
+  if (!isAnswered && isDoubted(pair)) return pair.sentMs + doubtMs(pair)
+  const dueMs = heartbeatDueMs(pair, interval, HEARTBEAT_RETRY_MS)
   return isAnswered ? Math.min(dueMs, lastMs) : dueMs
 }
 
@@ -220,40 +265,9 @@ export function relayHeartbeatMs(state: PathState): number {
     return heartbeatDueMs(state.relay, RELAY_HEARTBEAT_MS, RELAY_RETRY_MS)
   }
   if (state.phase.kind !== 'direct') return Infinity
-  return heartbeatDueMs(state.relay, WARM_RELAY_HEARTBEAT_MS, WARM_RELAY_HEARTBEAT_MS)
-}
-
-export function statusOf(state: PathState, nowMs: number): PathStatus {
-  const pair = directPair(state)
-  if (pair !== undefined) {
-    return { kind: 'direct', endpoint: pair.endpoint, roundTripMs: pair.roundTripMs }
-  }
-  const { relay, phase } = state
-  if (phase.kind === 'relayed') return { kind: 'relay', roundTripMs: relay.roundTripMs }
-  if (phase.kind === 'idle') {
-    return relay.available && Number.isFinite(relay.roundTripMs)
-      ? { kind: 'relay', roundTripMs: relay.roundTripMs }
-      : { kind: 'offline' }
-  }
-  return { kind: nowMs - state.phaseSinceMs < OFFLINE_AFTER_MS ? 'connecting' : 'offline' }
-}
-
-/** Where a datagram that WireGuard gave to the loopback socket goes. */
-export type Route =
-  | { readonly kind: 'direct'; readonly endpoint: Endpoint }
-  | { readonly kind: 'relay' }
-  /** Twice: WireGuard drops what it has had. */
-  | { readonly kind: 'both'; readonly endpoint: Endpoint }
-  | { readonly kind: 'none' }
-
-/** The proved direct path, and the relay beside it where it is doubted; else the relay; else the direct
- *  path that was proved last, for want of anything better. */
-export function routeOf(state: PathState): Route {
-  const pair = directPair(state)
-  if (pair !== undefined) {
-    const kind = isDoubted(pair) && state.relay.available ? 'both' : 'direct'
-    return { kind, endpoint: pair.endpoint }
-  }
-  if (state.relay.available) return { kind: 'relay' }
-  return state.told === undefined ? { kind: 'none' } : { kind: 'direct', endpoint: state.told }
+  // Its trust of when it was in use is shorter.
+  const { sentMs, answeredMs, trustedUntilMs } = state.relay
+  const lastMs = sentMs <= answeredMs ? trustedUntilMs - RELAY_HEARTBEAT_MS : Infinity
+  const dueMs = heartbeatDueMs(state.relay, WARM_RELAY_HEARTBEAT_MS, WARM_RELAY_HEARTBEAT_MS)
+  return Math.min(dueMs, lastMs)
 }

@@ -10,14 +10,15 @@ import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { newBucket } from './bucket.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
-import { type CheckSocket, openCheckSocket } from './check-socket.ts'
+import type { CheckSocket } from './check-socket.ts'
 import { type CheckPath, newChecks, type Received } from './checks.ts'
 import { newDropCounter } from './drops.ts'
 import type { PathInput } from './machine.ts'
-import type { PathStatus } from './path-state.ts'
-import type { PathPeer, Paths, PathsOptions } from './paths.ts'
+import type { PathStatus } from './path-status.ts'
+import type { PathPeer, PathSockets, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
-import { openRelayCarrier, type RelayCarrier } from './relay-carrier.ts'
+import { RelayCarriers } from './relay-carriers.ts'
+import { EAGER_PEERS } from './timing.ts'
 import { type Activity, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
 /** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
@@ -26,28 +27,40 @@ const ALL_CHECKS_PER_SECOND = 800
 const BUNCH_MS = 20
 
 /** Throws CheckPortError. */
-export async function openPathsShell(options: PathsOptions): Promise<Paths> {
-  const shell = new PathsShell(options)
+export async function openPathsShell(options: PathsOptions, sockets: PathSockets): Promise<Paths> {
+  const shell = new PathsShell(options, sockets)
   await shell.open()
   return shell
 }
 
 class PathsShell implements Paths {
   readonly #options: PathsOptions
+  readonly #sockets: PathSockets
   readonly #checks: ReturnType<typeof newChecks>
   readonly #pace = newBucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_PER_SECOND)
   readonly #drops: ReturnType<typeof newDropCounter>
   readonly #paths = new Map<DeviceId, PeerPath>()
-  readonly #carriers = new Map<DeviceId, RelayCarrier>()
+  readonly #carriers: RelayCarriers
   readonly #bunches = new Map<string, Cancellable>()
   readonly #context: PathContext
   #socket: CheckSocket | undefined
   #local: LocalCandidates | undefined
   #looks: TunnelLooks | undefined
 
-  constructor(options: PathsOptions) {
+  constructor(options: PathsOptions, sockets: PathSockets) {
     this.#options = options
-    this.#checks = newChecks(options)
+    this.#sockets = sockets
+    this.#checks = newChecks({
+      ...options,
+      receivedFrom: (device) => this.#paths.get(device)?.receivedBytes,
+    })
+    this.#carriers = new RelayCarriers((device) =>
+      sockets.openRelayCarrier({
+        listenPort: options.listenPort,
+        log: options.log,
+        onDatagram: (datagram) => this.#paths.get(device)?.fromWireGuard(datagram),
+      }),
+    )
     this.#drops = newDropCounter('path.checks-dropped', options.log)
     this.#context = {
       tunnel: options.tunnel,
@@ -66,7 +79,7 @@ class PathsShell implements Paths {
 
   async open(): Promise<void> {
     const options = this.#options
-    this.#socket = await openCheckSocket({
+    this.#socket = await this.#sockets.openCheckSocket({
       port: options.checkPort,
       onDatagram: (datagram, from) => this.#received(datagram, from),
       log: options.log,
@@ -100,18 +113,20 @@ class PathsShell implements Paths {
         this.#forget(device, path)
       }
     }
-    for (const device of this.#carriers.keys()) {
-      if (!wanted.has(device)) this.#closeCarrier(device)
-    }
+    this.#carriers.keep((device) => wanted.has(device))
     this.#checks.setPeers(new Map(peers.map((peer) => [peer.device, peer.wireguardKey])))
-    for (const peer of wanted.values()) this.#update(peer)
+    const isEager = wanted.size <= EAGER_PEERS
+    for (const peer of wanted.values()) this.#update(peer, isEager)
   }
 
-  #update(peer: PathPeer): void {
+  #update(peer: PathPeer, isEager: boolean): void {
     const path = this.#paths.get(peer.device)
     if (path === undefined) {
       const initiates = toHex(deviceKeyOf(this.#options.device)) < toHex(deviceKeyOf(peer.device))
-      const made = new PeerPath(this.#context, peer, this.#carrier(peer.device), initiates)
+      const made = new PeerPath(this.#context, peer, this.#carriers.of(peer.device), {
+        initiates,
+        isEager,
+      })
       this.#paths.set(peer.device, made)
       made.start()
     } else if (JSON.stringify(path.peer.candidates) !== JSON.stringify(peer.candidates)) {
@@ -133,25 +148,8 @@ class PathsShell implements Paths {
 
   #forget(device: DeviceId, path: PeerPath): void {
     this.#paths.delete(device)
-    this.#carriers.delete(device)
+    this.#carriers.forget(device)
     void path.close()
-  }
-
-  #carrier(device: DeviceId): RelayCarrier {
-    const known = this.#carriers.get(device)
-    if (known !== undefined) return known
-    const made = openRelayCarrier({
-      listenPort: this.#options.listenPort,
-      log: this.#options.log,
-      onDatagram: (datagram) => this.#paths.get(device)?.fromWireGuard(datagram),
-    })
-    this.#carriers.set(device, made)
-    return made
-  }
-
-  #closeCarrier(device: DeviceId): void {
-    this.#carriers.get(device)?.close()
-    this.#carriers.delete(device)
   }
 
   receiveDatagram(from: DeviceId, datagram: Uint8Array): void {
@@ -182,7 +180,7 @@ class PathsShell implements Paths {
   }
 
   endpointFor(device: DeviceId): Endpoint {
-    return this.#paths.get(device)?.endpoint ?? this.#carrier(device).endpoint
+    return this.#paths.get(device)?.endpoint ?? this.#carriers.of(device).endpoint
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -191,8 +189,8 @@ class PathsShell implements Paths {
     const paths = [...this.#paths.values()]
     this.#paths.clear()
     await Promise.all([this.#looks?.close(), ...paths.map((path) => path.close())])
-    for (const { device } of paths.map(({ peer }) => peer)) this.#carriers.delete(device)
-    for (const device of [...this.#carriers.keys()]) this.#closeCarrier(device)
+    for (const { peer } of paths) this.#carriers.forget(peer.device)
+    this.#carriers.keep(() => false)
     await this.#socket?.close()
     this.#socket = undefined
   }
@@ -259,17 +257,19 @@ class PathsShell implements Paths {
     }
     // Inside the tunnel a check proves nothing about its outside.
     if (this.#local?.isOutside(from.address) === false) return
+    if (this.#paths.get(device)?.isBlocked(from) === true) return
     this.#socket?.send(answer, from)
     this.#give(device, { kind: 'check-received', endpoint: from })
   }
 
-  #answered({ device, path, roundTripMs, mapped }: Received & { readonly kind: 'answer' }): void {
+  #answered(answer: Received & { readonly kind: 'answer' }): void {
+    const { device, path, roundTripMs, mapped, receivedBytes } = answer
     if (path === 'relay') {
       this.#give(device, { kind: 'relay-check-answered', roundTripMs })
       return
     }
     if (mapped !== undefined) this.#local?.observed(path, mapped)
-    this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs })
+    this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs, receivedBytes })
   }
 
   #activity(): Activity {

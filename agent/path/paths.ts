@@ -6,10 +6,12 @@ import type { Candidate, NatMapping } from '../../protocol/endpoint-update.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
-import type { PathStatus } from './path-state.ts'
+import { openCheckSocket } from './check-socket.ts'
+import type { PathStatus } from './path-status.ts'
 import { openPathsShell } from './paths-shell.ts'
+import { openRelayCarrier } from './relay-carrier.ts'
 
-export type { PathStatus } from './path-state.ts'
+export type { PathStatus } from './path-status.ts'
 
 export interface PathPeer {
   readonly device: DeviceId
@@ -56,7 +58,16 @@ export interface Paths extends AsyncDisposable {
   endpointFor(device: DeviceId): Endpoint
 }
 
+/** Whence the sockets come: the system, or a simulated internet. */
+export interface PathSockets {
+  readonly openCheckSocket: typeof openCheckSocket
+  readonly openRelayCarrier: typeof openRelayCarrier
+}
+
 /** Binds the check port (throws CheckPortError) and seeks no peer before `setPeers`. */
-export async function startPaths(options: PathsOptions): Promise<Paths> {
-  return openPathsShell(options)
+export async function startPaths(
+  options: PathsOptions,
+  sockets: PathSockets = { openCheckSocket, openRelayCarrier },
+): Promise<Paths> {
+  return openPathsShell(options, sockets)
 }

@@ -8,6 +8,7 @@ import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
 import {
   completed,
   type HandshakeState,
+  heldAnew,
   incoming,
   initialHandshake,
   outgoing,
@@ -17,16 +18,18 @@ import {
   wireguardMessage,
 } from './handshake.ts'
 import { type PathAction, type PathInput, step } from './machine.ts'
+import { pairAt } from './pairs.ts'
+import { perform } from './path-actions.ts'
 import {
   holdMs,
+  idleState,
   initialState,
+  isBlocked,
   isResting,
   isSessionUp,
   type PathState,
-  type PathStatus,
-  routeOf,
-  statusOf,
 } from './path-state.ts'
+import { type PathStatus, routeOf, statusOf } from './path-status.ts'
 import type { PathPeer } from './paths.ts'
 import { openPeerTunnel, type PeerTunnel } from './peer-tunnel.ts'
 import type { RelayCarrier } from './relay-carrier.ts'
@@ -71,14 +74,20 @@ export class PeerPath {
   #isStepping = false
   #isClosed = false
 
-  constructor(context: PathContext, peer: PathPeer, carrier: RelayCarrier, initiates: boolean) {
+  /** @param isEager seek it now, not only when its first packet comes */
+  constructor(
+    context: PathContext,
+    peer: PathPeer,
+    carrier: RelayCarrier,
+    { initiates, isEager }: { readonly initiates: boolean; readonly isEager: boolean },
+  ) {
     const nowMs = context.clock.monotonicMs()
     this.#context = context
     this.#carrier = carrier
     this.#tunnel = openPeerTunnel(context.tunnel, peer, context.log)
     this.#inputOf = newStatsInput(context.clock, carrier.endpoint)
     this.#peer = peer
-    this.#state = initialState(initiates, peer.candidates, nowMs)
+    this.#state = (isEager ? initialState : idleState)(initiates, peer.candidates, nowMs)
     this.#handshake = initialHandshake(initiates)
     this.#told = statusOf(this.#state, nowMs)
   }
@@ -102,6 +111,17 @@ export class PeerPath {
     return this.#state.told ?? this.#carrier.endpoint
   }
 
+  /** Bytes that WireGuard has received of the peer, at the last look; undefined: not looked yet. */
+  get receivedBytes(): number | undefined {
+    return this.#state.bytes?.received
+  }
+
+  /** Is this path left alone, for it does not carry WireGuard? Then the peer is to leave it, too. */
+  isBlocked(endpoint: Endpoint): boolean {
+    const pair = pairAt(this.#state.pairs, endpoint)
+    return pair !== undefined && isBlocked(this.#state, pair, this.#nowMs())
+  }
+
   start(): void {
     this.#tunnel.use(this.#carrier.endpoint)
     this.give({ kind: 'tick' })
@@ -119,12 +139,14 @@ export class PeerPath {
     this.#isStepping = true
     for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
       const nowMs = this.#nowMs()
-      const hadRelay = this.#state.relay.available
-      const { state, actions } = step(this.#state, next, nowMs)
+      const before = this.#state
+      const { state, actions } = step(before, next, nowMs)
       this.#state = state
-      if (isGoodNews(next) || (state.relay.available && !hadRelay))
+      if (routeOf(before).kind === 'none' && routeOf(state).kind !== 'none')
+        this.#handshake = heldAnew(this.#handshake, nowMs, holdMs(state))
+      if (isGoodNews(next) || (state.relay.available && !before.relay.available))
         this.#handshake = repeatNow(this.#handshake, nowMs)
-      for (const action of actions) this.#act(action)
+      for (const action of actions) this.#perform(action)
     }
     this.#isStepping = false
     if (input.kind === 'check-answered' && !isSessionUp(this.#state, this.#nowMs()))
@@ -176,6 +198,16 @@ export class PeerPath {
     await this.#tunnel.close()
   }
 
+  #perform(action: PathAction): void {
+    perform(action, {
+      context: this.#context,
+      peer: this.#peer,
+      tunnel: this.#tunnel,
+      loopback: this.#carrier.endpoint,
+      give: (input) => this.give(input),
+    })
+  }
+
   #nowMs(): number {
     return this.#context.clock.monotonicMs()
   }
@@ -189,40 +221,6 @@ export class PeerPath {
     }
     this.#fedMs.set(stream, nowMs)
     this.give(input)
-  }
-
-  #act(action: PathAction): void {
-    switch (action.kind) {
-      case 'send-check':
-        this.#context.sendCheck(this.#peer, action.endpoint)
-        break
-      case 'send-relay-check':
-        this.give({ kind: 'relay', available: this.#context.sendCheck(this.#peer, 'relay') })
-        break
-      case 'send-punch':
-        this.#context.sendPunch(this.#peer)
-        break
-      case 'refresh-mapping':
-        this.#context.refreshMapping()
-        break
-      case 'use-direct':
-        this.#tunnel.use(action.endpoint)
-        break
-      case 'use-relay':
-        this.#tunnel.use(this.#carrier.endpoint)
-        break
-      case 'wake':
-        this.#tunnel.wake(() => this.give({ kind: 'woken' }))
-        break
-      case 'rest':
-        this.#tunnel.rest(action.restart)
-        break
-      case 'restart-peer':
-        this.#tunnel.restart()
-        break
-      default:
-        unreachable(action)
-    }
   }
 
   #forward(datagram: Uint8Array): void {

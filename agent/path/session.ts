@@ -1,7 +1,14 @@
 /** When WireGuard is woken to start its handshake, and when it is put to rest. */
 import type { PathAction, Step } from './machine.ts'
-import { holdMs, isOnline, isSessionUp, type PathState, type Session } from './path-state.ts'
-import { REKEY_TIMEOUT_MS, WAKE_LIMIT_MS, WAKE_PATIENCE_MS } from './timing.ts'
+import {
+  directPair,
+  holdMs,
+  isOnline,
+  isSessionUp,
+  type PathState,
+  type Session,
+} from './path-state.ts'
+import { REKEY_TIMEOUT_MS, STALLED_MS, WAKE_LIMIT_MS, WAKE_PATIENCE_MS } from './timing.ts'
 
 /** The lower device key wakes its WireGuard as soon as there is a path; the other waits for it, and
  *  wakes its own when nothing came: the peer may believe in a session that this side has lost. */
@@ -48,17 +55,41 @@ function wakeDueMs(state: PathState, nowMs: number): number {
     if (initiates) return Math.max(freeMs, session.neededMs)
     return online ? Math.max(freeMs, session.neededMs + holdMs(state)) : Infinity
   }
-  return online ? Math.max(freeMs, session.wokenMs + REKEY_TIMEOUT_MS) : Infinity
+  if (!online) return Infinity
+  // The other side tries again at the same time: it is to be first again.
+  const laterMs = initiates ? 0 : holdMs(state)
+  return Math.max(freeMs, session.wokenMs + REKEY_TIMEOUT_MS) + laterMs
 }
 
-/** WireGuard was woken, and no initiation came. */
+/** WireGuard was woken, and no initiation came; or one went out, and nothing follows from it. */
 function restartDueMs(state: PathState, nowMs: number): number {
   const { session } = state
   if (session.neededMs === Infinity || !session.isAwake || isSessionUp(state, nowMs))
     return Infinity
+  return Math.min(silentDueMs(state, nowMs), stalledDueMs(state, nowMs))
+}
+
+function silentDueMs({ session }: PathState, nowMs: number): number {
   const isInitiating = session.initiatedMs + REKEY_TIMEOUT_MS > nowMs
   if (isInitiating || session.restartedMs >= session.wokenMs) return Infinity
   return session.readyMs + WAKE_PATIENCE_MS
+}
+
+/** When both have initiated all the same, both handshakes are void, and repeating one is in vain: the side that
+ *  initiates begins anew, long before WireGuard would, less and less often. */
+function stalledDueMs(state: PathState, nowMs: number): number {
+  const { session, initiates } = state
+  const lastMs = Math.max(session.wokenMs, session.initiatedMs, session.restartedMs)
+  if (!initiates || !isOnline(state, nowMs) || session.initiatedMs < session.neededMs)
+    return Infinity
+  const sinceMs = (lastMs - session.neededMs) / 2
+  return lastMs + Math.min(REKEY_TIMEOUT_MS, Math.max(STALLED_MS, 3 * roundTripMs(state), sinceMs))
+}
+
+function roundTripMs(state: PathState): number {
+  const pair = directPair(state)
+  const ms = pair?.roundTripMs ?? state.relay.roundTripMs
+  return Number.isFinite(ms) ? ms : 0
 }
 
 function restDueMs(state: PathState, nowMs: number): number {

@@ -1,15 +1,19 @@
 /** What follows from a path's state at a moment: the phase, and everything that is due. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
+import { proofDueMs, settleProof } from './data-proof.ts'
 import type { PathAction, Step } from './machine.ts'
 import { bestProved, type CandidatePair, isBetter, planned, rank, replacePair } from './pairs.ts'
 import {
   directPair,
   failingMs,
+  isBlocked,
   isDoubted,
   isFailing,
   isRelayProved,
   isResting,
   isSessionUp,
+  isSoughtIdle,
+  NO_PROOF,
   type PathPhase,
   type PathState,
   pairHeartbeatMs,
@@ -35,8 +39,9 @@ import {
 
 /** Afterwards nothing is due at `nowMs` any more. */
 export function settle(state: PathState, nowMs: number): Step {
-  const actions: PathAction[] = []
-  const inPhase = settlePhase(state, nowMs)
+  const proof = settleProof(state, nowMs)
+  const actions: PathAction[] = [...proof.actions]
+  const inPhase = settlePhase(proof.state, nowMs)
   if (state.phase.kind === 'direct' && isSearching(inPhase))
     actions.push({ kind: 'refresh-mapping' })
   const planned = settleRound(settleConfirm(inPhase, nowMs), nowMs)
@@ -72,10 +77,11 @@ function endpointOf(phase: PathPhase): Endpoint | undefined {
 function nextPhase(state: PathState, nowMs: number): PathPhase {
   const { phase } = state
   if (phase.kind === 'idle') return phase
-  if (isForgotten(state, nowMs)) return { kind: 'idle' }
+  if (isForgotten(state, nowMs)) return { kind: 'idle', isUnreached: phase.kind === 'connecting' }
   const current = directPair(state)
-  const sound = state.pairs.filter((pair) => !isDoubted(pair))
-  const best = bestProved(sound, nowMs) ?? bestProved(state.pairs, nowMs)
+  const open = state.pairs.filter((pair) => !isBlocked(state, pair, nowMs))
+  const sound = open.filter((pair) => !isDoubted(pair))
+  const best = bestProved(sound, nowMs) ?? bestProved(open, nowMs)
   if (best !== undefined) {
     return current !== undefined && stays(state, current, best, nowMs)
       ? phase
@@ -136,9 +142,11 @@ function settleRound(state: PathState, nowMs: number): PathState {
   const { kind } = state.phase
   const round = { index: index + 1, atMs: nowMs, nextMs: nowMs + roundDelayMs(state, nowMs) }
   // A peer that comes to life tells an idle one through the relay.
-  if (kind === 'idle' && state.relay.available) return { ...state, round }
+  if (kind === 'idle' && !isSoughtIdle(state)) return { ...state, round }
   const used = directPair(state)
-  const pairs = planned(state.pairs, nowMs, (pair) => isRoundPair(pair, used, index))
+  const isWanted = (pair: CandidatePair): boolean =>
+    !isBlocked(state, pair, nowMs) && isRoundPair(pair, used, index)
+  const pairs = planned(state.pairs, nowMs, isWanted)
   const punch = { ...state.punch, dueMs: Math.min(state.punch.dueMs, nowMs) }
   return {
     ...state,
@@ -169,7 +177,8 @@ function roundDelayMs(state: PathState, nowMs: number): number {
 /** The path in use first, then by what is due longest; never more than the budget has. */
 function settleChecks(state: PathState, nowMs: number, actions: PathAction[]): PathState {
   const used = directPair(state)
-  const heartbeatMs = pairHeartbeatMs(state, nowMs)
+  const proofMs = proofDueMs(state)
+  const heartbeatMs = Math.min(pairHeartbeatMs(state, nowMs), proofMs)
   const due = state.pairs
     .map((pair) => ({
       pair,
@@ -178,6 +187,8 @@ function settleChecks(state: PathState, nowMs: number, actions: PathAction[]): P
     .filter(({ pair, dueMs }) => Math.max(dueMs, pair.sentMs + TRIGGER_SPACING_MS) <= nowMs)
     .toSorted((a, b) => Number(b.pair === used) - Number(a.pair === used) || a.dueMs - b.dueMs)
   if (due.length === 0) return state
+  // Were there nothing but a lost keepalive to prove, one more would.
+  if (proofMs <= nowMs) actions.push({ kind: 'send-keepalive' })
   const tokens = tokensAt(state, nowMs)
   const sent = due.slice(0, Math.floor(tokens))
   let { pairs } = state
@@ -224,20 +235,26 @@ function settleEndpoint(state: PathState, nowMs: number, actions: PathAction[]):
   if (nowMs - state.toldMs < TELL_SPACING_MS) return state
   const wanted = wantedEndpoint(state, nowMs)
   const isNew = !sameEndpoint(wanted, state.told)
-  const told = { ...state, told: wanted, toldMs: nowMs, hasRoamed: false, isReassertDue: false }
+  const told = {
+    ...state,
+    ...{ told: wanted, toldMs: nowMs, hasRoamed: false, isReassertDue: false },
+    proof: isNew ? NO_PROOF : state.proof,
+  }
   if (wanted === undefined) {
     actions.push({ kind: 'use-relay' })
-    if (state.phase.kind === 'direct') actions.push({ kind: 'refresh-mapping' })
+    if (isNew && state.phase.kind === 'direct') actions.push({ kind: 'refresh-mapping' })
     return { ...told, confirmMs: [] }
   }
   actions.push({ kind: 'use-direct', endpoint: wanted })
   if (!isNew) return told
-  return { ...told, confirmMs: CONFIRM_AFTER_MS.map((afterMs) => nowMs + afterMs) }
+  actions.push({ kind: 'send-keepalive' })
+  const session = { ...state.session, isAwake: true }
+  return { ...told, session, confirmMs: CONFIRM_AFTER_MS.map((afterMs) => nowMs + afterMs) }
 }
 
 function isTellingDue(state: PathState, nowMs: number): boolean {
   const wanted = wantedEndpoint(state, nowMs)
-  return !sameEndpoint(wanted, state.told) || (state.isReassertDue && wanted !== undefined)
+  return !sameEndpoint(wanted, state.told) || state.isReassertDue
 }
 
 /** Undefined: the loopback socket. With no path proved WireGuard keeps what it has. */
@@ -257,6 +274,7 @@ export function nextTickMs(state: PathState, nowMs: number): number {
   const moments = [
     ...state.pairs.map((pair) => Math.max(pair.dueMs, pair.sentMs + TRIGGER_SPACING_MS)),
     pairHeartbeatMs(state, nowMs),
+    proofDueMs(state),
     used?.trustedUntilMs ?? Infinity,
     state.phase.kind === 'relayed' ? state.relay.trustedUntilMs : Infinity,
     state.round.nextMs,

@@ -30,12 +30,16 @@ export const RESTING_AFTER_MS = 15_000
 export const RESTING_HEARTBEAT_MS = 15_000
 /** Traffic ended this long ago: nothing is sent until some comes: idle peers cost nothing. */
 export const IDLE_AFTER_MS = 300_000
-/** What remains of a path's trust when there is a sign that it broke, or three round trips; and between
- *  the checks of that time. A public address that changes shall cost a second, not a heartbeat's 6.5. */
+/** What remains of a path's trust when there is a sign that it broke, or four round trips; and between
+ *  the checks of that time, or a little more than a round trip. A public address that changes shall cost a second, not a heartbeat's 6.5. */
 export const SUSPECT_TRUST_MS = 500
 export const SUSPECT_RETRY_MS = 100
+/** Round trips. */
+export const SUSPECT_PATIENCE = 1.25
 /** A sign of a break is taken up so often: a peer's late packets come in dozens. */
 export const SUSPECT_SPACING_MS = 200
+/** And so often where the last one was false. */
+export const SUSPECT_CLEARED_MS = 1000
 
 /** Between checks through the relay while it is in use; trust is two lost ones and some. */
 export const RELAY_HEARTBEAT_MS = 5000
@@ -74,9 +78,25 @@ export const CROSSING_MS = 1000
  *  that went elsewhere (or nowhere: the peer had no endpoint yet), and only a restart of the peer ends
  *  that. Its initiation takes 1 to 3 ms to reach the agent; a busy machine has 60. */
 export const WAKE_PATIENCE_MS = 60
+/** A handshake that is not done after this long, or three round trips, is void: it takes one. */
+export const STALLED_MS = 1000
 /** Without a word of the peer for this long a woken WireGuard is put to rest. */
 export const WAKE_LIMIT_MS = 10_000
 /** A peer heard of within this time is online. */
 export const ONLINE_MS = 15_000
 /** A peer without any path for this long is reported as offline. */
 export const OFFLINE_AFTER_MS = 30_000
+
+/** Data-plane verification (data-proof.ts): so many looks must have seen WireGuard send, for packets are lost; and
+ *  this long lies before the first answer that counts, and somewhat less between that and the second: together
+ *  more than the peer takes to look at its WireGuard. */
+export const PROOF_SENDS = 4
+export const PROOF_CHECK_MS = 800
+export const PROOF_ANSWERS_MS = 700
+/** A path that does not carry WireGuard is left alone this long, doubling up to the second. */
+export const BLOCK_MS = 30_000
+export const LONGEST_BLOCK_MS = 1_800_000
+
+/** An organization of at most so many peers is kept in readiness: every peer is sought at once when the agent
+ *  starts. In a larger one a peer waits for its first packet. */
+export const EAGER_PEERS = 32

@@ -1,6 +1,7 @@
 /** What is learned from WireGuard: its counters, and the datagrams it gives to the loopback socket. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import { unreachable } from '../../protocol/errors.ts'
+import { dataSent } from './data-proof.ts'
 import { checkNow, checkReceived, doubted, heard, suspected, wanted } from './hints.ts'
 import type { PathInput } from './machine.ts'
 import { pairAt } from './pairs.ts'
@@ -21,7 +22,8 @@ export function tunnelSeen(state: PathState, seen: TunnelSeen, nowMs: number): P
     bytes: { received: seen.receivedBytes, sent: seen.sentBytes },
     session: { ...session, upMs: Math.max(session.upMs, seen.handshakeMs) },
   }
-  const active = isTraffic(state, seen) ? wanted(counted, nowMs) : counted
+  const sent = dataSent(counted, seen.sentBytes - (state.bytes?.sent ?? seen.sentBytes), nowMs)
+  const active = isTraffic(state, seen) ? wanted(sent, nowMs) : sent
   return endpointSeen(active, seen.endpoint, nowMs)
 }
 
@@ -58,7 +60,11 @@ function endpointSeen(state: PathState, endpoint: Endpoint | undefined, nowMs: n
     return checkNow({ ...state, hasRoamed: true })
   }
   if (endpoint === undefined) return state
-  if (state.told === undefined) return checkReceived(state, endpoint, nowMs)
+  if (state.told === undefined) {
+    // Its initiations must pass through the agent as long as there is no session.
+    const isReassertDue = state.isReassertDue || !isSessionUp(state, nowMs)
+    return { ...checkReceived(state, endpoint, nowMs), isReassertDue }
+  }
   // Both sides chose a path of their own: the choice of the side that initiates stands.
   if (state.initiates) return checkNow({ ...state, hasRoamed: true })
   const movableMs = nowMs + BETTER_ROUND_MS

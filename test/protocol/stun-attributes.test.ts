@@ -37,6 +37,8 @@ rule('refuses values of a wrong form, naming the attribute', () => {
     [0x8022, 'c328', /SOFTWARE/],
     [0x0024, '000000', /PRIORITY.*3 bytes, want 4/],
     [0x0025, '00', /USE-CANDIDATE.*1 bytes, want 0/],
+    [0xc6e0, '00000000000000', /RECEIVED-BYTES.*7 bytes, want 8/],
+    [0xc6e0, '0020000000000000', /RECEIVED-BYTES.*limit 2\^53 - 1/],
     [0x0020, '', /XOR-MAPPED-ADDRESS.*family missing/],
     [0x0020, '0003a147e112a643', /XOR-MAPPED-ADDRESS.*family 3/],
     [0x0020, '0001a147e112a6', /XOR-MAPPED-ADDRESS.*7 bytes, want 8/],

@@ -15,16 +15,19 @@ interface Member {
   readonly checks: Checks
 }
 
-function member(): Member {
+/** @param received of bytes that its WireGuard has had of a device */
+function member(received: (of: DeviceId) => number | undefined = () => undefined): Member {
   const device = deviceIdOf(generateSigningKeyPair<'device'>().publicKey)
   const wireguardKey = generateAgreementKeyPair()
-  const checks = newChecks({ device, wireguardKey, random: randomBytes })
+  const checks = newChecks({ device, wireguardKey, random: randomBytes, receivedFrom: received })
   return { device, wireguardKey, checks }
 }
 
 /** Members that know each other. */
 function members(): [Member, Member, Member] {
-  const all: [Member, Member, Member] = [member(), member(), member()]
+  const first = member()
+  const second = member((of) => (of === first.device ? 4096 : undefined))
+  const all: [Member, Member, Member] = [first, second, member()]
   for (const one of all) {
     const others = all.filter((other) => other !== one)
     one.checks.setPeers(
@@ -59,7 +62,23 @@ rule(
       path: AT_BO,
       roundTripMs: 40,
       mapped: AT_ANA,
+      receivedBytes: 4096,
     })
+  },
+)
+
+rule(
+  'tells by an answer how much of the asker’s WireGuard came, to nobody else and not by the relay',
+  () => {
+    const [ana, bo] = members()
+    const direct = bo.checks.receive(requestOf(ana, bo), AT_ANA, 10)
+    const relayed = bo.checks.receive(requestOf(ana, bo, 'relay'), 'relay', 10)
+    const unknown = ana.checks.receive(requestOf(bo, ana, AT_ANA), AT_BO, 10)
+    assert.ok(direct.kind === 'request' && relayed.kind === 'request' && unknown.kind === 'request')
+    assert.equal(
+      [direct, relayed, unknown].map(({ answer }) => parseStun(answer).receivedBytes),
+      [4096, undefined, undefined],
+    )
   },
 )
 

@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import {
   completed,
   type HandshakeState,
+  heldAnew,
   incoming,
   initialHandshake,
   outgoing,
@@ -132,6 +133,14 @@ rule('passes everything else both ways', () => {
     assert.ok(incoming(state, keepalive, 10).inject)
     assert.ok(outgoing(state, keepalive, 10, HOLD_MS).send)
   }
+})
+
+rule('gives the side that initiates its time from the first way on', () => {
+  const held = heldAnew(initiating(false, 0), 200, HOLD_MS)
+  assert.equal(sends(held, 460), [450])
+  assert.equal(sends(heldAnew(initiating(true, 0), 200, HOLD_MS), 20), [0])
+  const sent = repeat(initiating(false, 0), 260).state
+  assert.is(heldAnew(sent, 270, HOLD_MS), sent)
 })
 
 rule.run()

@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { initialState, routeOf, statusOf } from '../../../agent/path/path-state.ts'
+import { initialState } from '../../../agent/path/path-state.ts'
+import { routeOf, statusOf } from '../../../agent/path/path-status.ts'
 import { parseEndpoint, sameEndpoint } from '../../../protocol/address.ts'
 import type { Candidate } from '../../../protocol/endpoint-update.ts'
 import { candidates, kinds, LAN, network, PUBLIC, REFLEXIVE, SEEN, start } from './world.ts'

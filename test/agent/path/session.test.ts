@@ -1,8 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { PathInput } from '../../../agent/path/machine.ts'
-import { initialState, statusOf } from '../../../agent/path/path-state.ts'
-import { candidates, drive, kinds, network, PUBLIC, start } from './world.ts'
+import { idleState, initialState } from '../../../agent/path/path-state.ts'
+import { statusOf } from '../../../agent/path/path-status.ts'
+import { candidates, drive, kinds, network, PUBLIC, SEEN, start } from './world.ts'
 
 const rule = suite('path machine: sessions and rest')
 
@@ -68,7 +69,7 @@ rule('wakes WireGuard again at the first word of a peer that was away', () => {
 rule('is idle after 5 min without traffic: WireGuard at the loopback socket, nothing sent', () => {
   const path = start(network([[PUBLIC, 40]], 80))
   path.runUntil(301_000)
-  assert.equal(path.state.phase, { kind: 'idle' })
+  assert.equal(path.state.phase, { kind: 'idle', isUnreached: false })
   assert.ok(kinds(path.done).includes('use-relay'))
   assert.ok(kinds(path.done).includes('rest'))
   const before = path.done.length
@@ -116,6 +117,84 @@ rule('backs off to a round every 15 s and never gives up', () => {
     ({ action, atMs }) => action.kind === 'send-check' && atMs > 3_540_000,
   )
   assert.ok(checks.length >= 6 && checks.length <= 10, `${checks.length} checks in a minute`)
+})
+
+/** Two handshakes that crossed: initiations go out, and nothing comes of them, though the peer is heard of. */
+function crossed(initiates: boolean): ReturnType<typeof drive> {
+  return drive(initialState(initiates, candidates, 0), (action, later) => {
+    if (action.kind === 'send-relay-check') {
+      later(0, { kind: 'relay', available: true })
+      later(80, { kind: 'relay-check-answered', roundTripMs: 80 })
+    }
+    if (action.kind === 'wake' || action.kind === 'restart-peer')
+      later(1, { kind: 'wireguard-sent', message: 'initiation' })
+  })
+}
+
+rule('begins anew after a second where a handshake stalls, then less and less often', () => {
+  const path = crossed(true)
+  path.runUntil(20_000)
+  const restarts = path.done.filter(({ action }) => action.kind === 'restart-peer')
+  const gaps = restarts.slice(1).map(({ atMs }, index) => atMs - (restarts[index]?.atMs ?? 0))
+  assert.is(restarts[0]?.atMs, 1001)
+  assert.equal(
+    gaps,
+    gaps.toSorted((a, b) => a - b),
+  )
+  assert.ok(gaps.every((ms) => ms >= 1000 && ms <= 5100))
+  assert.ok(restarts.length >= 5)
+})
+
+rule('leaves that to the side that initiates, and tries again later than it', () => {
+  const path = crossed(false)
+  path.runUntil(6000)
+  assert.not(kinds(path.done).includes('restart-peer'))
+  const wakes = path.done.filter(({ action }) => action.kind === 'wake').map(({ atMs }) => atMs)
+  const [first = 0, second = 0] = wakes
+  assert.ok(second - first > 5000, `${first} and ${second} ms`)
+})
+
+rule('takes WireGuard back to the loopback socket while there is no session', () => {
+  const path = crossed(true)
+  path.runUntil(500)
+  path.give({ ...SEEN, endpoint: PUBLIC })
+  path.runUntil(600)
+  assert.ok(kinds(path.done).includes('use-relay'))
+})
+
+rule('does nothing for a peer of a large organization before its first packet', () => {
+  for (const input of [
+    { kind: 'peer-candidates', candidates },
+    { kind: 'local-candidates' },
+    { kind: 'relays-changed' },
+    { kind: 'network-changed' },
+    { kind: 'relay-check-received' },
+    SEEN,
+  ] satisfies PathInput[]) {
+    const path = start(network([[PUBLIC, 40]], 80), idleState(true, candidates, 0))
+    path.runUntil(1000)
+    path.give(input)
+    path.runUntil(4_000_000)
+    assert.equal(path.done, [], input.kind)
+    assert.equal(statusOf(path.state, path.nowMs), { kind: 'idle' })
+  }
+})
+
+rule('finds a path to it from its first packet on', () => {
+  const path = start(network([[PUBLIC, 40]], 80), idleState(true, candidates, 0))
+  path.runUntil(60_000)
+  path.give({ kind: 'wireguard-sent', message: 'initiation' })
+  path.runUntil(60_100)
+  assert.equal(statusOf(path.state, path.nowMs).kind, 'direct')
+})
+
+rule('is offline, not idle, where no path was found', () => {
+  const path = start(network([]))
+  path.runUntil(400_000)
+  assert.equal(statusOf(path.state, path.nowMs), { kind: 'offline' })
+  path.give({ kind: 'relay-check-received' })
+  path.runUntil(400_001)
+  assert.equal(statusOf(path.state, path.nowMs), { kind: 'idle' })
 })
 
 rule.run()

@@ -1,0 +1,180 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { pairAt } from '../../../agent/path/pairs.ts'
+import { initialState, isBlocked } from '../../../agent/path/path-state.ts'
+import { statusOf } from '../../../agent/path/path-status.ts'
+import { candidates, type Driver, drive, PUBLIC } from './world.ts'
+
+const rule = suite('data-plane verification')
+
+/** Two hosts between which checks pass: what the peer's WireGuard has received, and what ours. */
+interface Wire {
+  arrives: boolean
+  received: number
+  sent: number
+  ours: number
+  relay: boolean
+}
+
+/** A packet a look, four looks a second, as WireGuard shows them. */
+function talk(path: Driver, wire: Wire, untilMs: number, peerTalks = true): void {
+  for (let atMs = path.nowMs + 250; atMs <= untilMs; atMs += 250) {
+    const isRelayed = statusOf(path.state, atMs).kind !== 'direct'
+    wire.sent += 96
+    if (wire.arrives || isRelayed) wire.received += 96
+    if (peerTalks && (wire.arrives || isRelayed)) wire.ours += 96
+    path.give(
+      {
+        kind: 'tunnel',
+        handshakeMs: 0,
+        receivedBytes: wire.ours,
+        sentBytes: wire.sent,
+        endpoint: path.state.told,
+      },
+      atMs,
+    )
+    path.runUntil(atMs)
+  }
+}
+
+function begin(): { path: Driver; wire: Wire } {
+  const wire: Wire = { arrives: true, received: 0, sent: 0, ours: 0, relay: true }
+  const path = drive(initialState(true, candidates, 0), (action, later) => {
+    if (action.kind === 'send-check' && action.endpoint.address === PUBLIC.address)
+      later(40, {
+        kind: 'check-answered',
+        endpoint: PUBLIC,
+        roundTripMs: 40,
+        receivedBytes: wire.received,
+      })
+    if (action.kind === 'send-relay-check') {
+      later(0, { kind: 'relay', available: wire.relay })
+      if (wire.relay) later(80, { kind: 'relay-check-answered', roundTripMs: 80 })
+    }
+    if (action.kind === 'wake') later(60, { kind: 'wireguard-sent', message: 'keepalive' })
+    if (action.kind === 'send-keepalive') {
+      wire.sent += 32
+      if (wire.arrives) wire.received += 32
+    }
+  })
+  talk(path, wire, 5000)
+  return { path, wire }
+}
+
+const kind = (path: Driver): string => statusOf(path.state, path.nowMs).kind
+const reports = (path: Driver): readonly number[] =>
+  path.done.flatMap(({ action }) => (action.kind === 'report-blocked' ? [action.forMs] : []))
+
+rule('has WireGuard send a packet as soon as it was told a path', () => {
+  const { path } = begin()
+  const told = path.done.findIndex(({ action }) => action.kind === 'use-direct')
+  assert.equal(path.done[told + 1]?.action, { kind: 'send-keepalive' })
+})
+
+rule('leaves a path whose checks pass and whose data does not, and says so', () => {
+  const { path, wire } = begin()
+  assert.is(kind(path), 'direct')
+  wire.arrives = false
+  talk(path, wire, 9000)
+  assert.is(kind(path), 'relay')
+  assert.equal(reports(path), [30_000])
+  assert.ok(path.done.some(({ action }) => action.kind === 'use-relay'))
+})
+
+rule('tries it again after a while, and for longer and longer leaves it alone', () => {
+  const { path, wire } = begin()
+  wire.arrives = false
+  talk(path, wire, 400_000)
+  assert.equal(reports(path).slice(0, 4), [30_000, 60_000, 120_000, 240_000])
+  const moments = path.done.filter(({ action }) => action.kind === 'report-blocked')
+  for (const [index, { atMs }] of moments.slice(1).entries()) {
+    const quietMs = atMs - (moments[index]?.atMs ?? 0)
+    assert.ok(quietMs >= (reports(path)[index] ?? 0), `${quietMs} ms`)
+  }
+})
+
+rule('is direct again, and has forgotten, once data gets through', () => {
+  const { path, wire } = begin()
+  wire.arrives = false
+  talk(path, wire, 9000)
+  wire.arrives = true
+  talk(path, wire, 80_000)
+  assert.is(kind(path), 'direct')
+  wire.arrives = false
+  talk(path, wire, 86_000)
+  assert.equal(reports(path), [30_000, 30_000])
+})
+
+rule('forgets it where the network changed', () => {
+  const { path, wire } = begin()
+  wire.arrives = false
+  talk(path, wire, 9000)
+  wire.arrives = true
+  path.give({ kind: 'network-changed' })
+  talk(path, wire, 11_000)
+  assert.is(kind(path), 'direct')
+})
+
+rule('takes a stream in one direction for no fault', () => {
+  const { path, wire } = begin()
+  talk(path, wire, 120_000, false)
+  assert.is(kind(path), 'direct')
+  assert.equal(reports(path), [])
+})
+
+rule('takes silence of both sides for no fault', () => {
+  const { path } = begin()
+  path.runUntil(120_000)
+  assert.is(kind(path), 'direct')
+  assert.equal(reports(path), [])
+})
+
+rule('takes a lost packet or two for no fault', () => {
+  const { path, wire } = begin()
+  for (let round = 0; round < 40; round += 1) {
+    wire.arrives = false
+    talk(path, wire, path.nowMs + 500)
+    wire.arrives = true
+    talk(path, wire, path.nowMs + 500)
+  }
+  assert.equal(reports(path), [])
+})
+
+rule('keeps the path where there is no other', () => {
+  const { path, wire } = begin()
+  wire.relay = false
+  path.give({ kind: 'relays-changed' })
+  path.give({ kind: 'relay', available: false })
+  path.runUntil(80_000)
+  wire.arrives = false
+  talk(path, wire, 110_000)
+  assert.is(kind(path), 'direct')
+  assert.equal(reports(path), [])
+})
+
+rule('uses a blocked path all the same when the relay is gone', () => {
+  const { path, wire } = begin()
+  wire.arrives = false
+  talk(path, wire, 9000)
+  const pair = pairAt(path.state.pairs, PUBLIC)
+  assert.ok(pair !== undefined && isBlocked(path.state, pair, path.nowMs))
+  wire.relay = false
+  wire.arrives = true
+  path.give({ kind: 'relay', available: false })
+  talk(path, wire, 12_000)
+  assert.is(kind(path), 'direct')
+})
+
+rule('asks nothing of a peer that does not say what it received', () => {
+  const path = drive(initialState(true, candidates, 0), (action, later) => {
+    if (action.kind === 'send-check' && action.endpoint.address === PUBLIC.address)
+      later(40, { kind: 'check-answered', endpoint: PUBLIC, roundTripMs: 40 })
+    if (action.kind === 'send-relay-check')
+      later(80, { kind: 'relay-check-answered', roundTripMs: 80 })
+    if (action.kind === 'wake') later(60, { kind: 'wireguard-sent', message: 'keepalive' })
+  })
+  talk(path, { arrives: false, received: 0, sent: 0, ours: 0, relay: true }, 30_000)
+  assert.equal(reports(path), [])
+})
+
+rule.run()
