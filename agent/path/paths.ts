@@ -8,6 +8,7 @@ import type { Log } from '../../protocol/log.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import type { PathStatus } from './path-state.ts'
 import { openPathsShell } from './paths-shell.ts'
+import type { PortMappings } from './port-mapping/port-mapping.ts'
 
 export type { PathStatus } from './path-state.ts'
 
@@ -33,6 +34,8 @@ export interface PathsOptions {
   sendPunch(to: DeviceId, candidates: readonly Candidate[]): void
   stunServers(): readonly Endpoint[]
   hostAddresses(): readonly IpAddress[]
+  /** Ports that gateways map to WireGuard's; none if it is missing. */
+  readonly portMappings?: PortMappings | undefined
   /** Prefixes inside the tunnel, which can't be its outside; none if it is missing. */
   overlayPrefixes?(): readonly Prefix[]
   onLocalCandidates(candidates: readonly Candidate[], natMapping: NatMapping): void
