@@ -46,7 +46,7 @@ export function httpExchange(options: HttpExchange): Promise<HttpAnswer> {
             asking.destroy(new Error(`an answer of more than ${BODY_BYTES} bytes`))
           }
         })
-        response.once('error', reject)
+        response.on('error', reject)
         response.once('end', () => {
           resolve({ status: response.statusCode ?? 0, body: concat(...parts) })
         })

@@ -8,6 +8,7 @@ import type { LogLevel } from '../../../protocol/log.ts'
 import type { Seconds } from '../../../protocol/time.ts'
 import type { Gateway } from '../../host/gateway.ts'
 import { isStateLost } from './epoch.ts'
+import { isOfInternet } from './internet.ts'
 import type { Failure, MappingProtocol, PortMapping } from './mapping.ts'
 import { explainFailures, type Round } from './round.ts'
 
@@ -20,6 +21,9 @@ const LONGEST_RENEWAL_MS = 600_000
 /** A gateway that restarted hears from all of its hosts: they come within this time (RFC 6887 §14.1.3
  *  has them wait at random, up to 5 s). */
 export const RECOVERY_SPREAD_MS = 1000
+
+const DOUBLE_NAT =
+  'not an address of the internet: another NAT is before the gateway, which has to map the port, too'
 
 export interface HeldMapping {
   readonly mapping: PortMapping
@@ -144,20 +148,28 @@ function mapped(state: MapperState, mapping: PortMapping, nowMs: number): Step {
   const before = state.held?.mapping
   const isNews =
     before?.protocol !== mapping.protocol || !sameEndpoint(before.external, mapping.external)
+  // Whether it is worth telling to peers depends on what they see us as (usable.ts).
+  const reason = isDoubleNat(state, mapping) ? DOUBLE_NAT : ''
   const log: MapperAction = {
     kind: 'log',
-    level: 'info',
+    level: reason === '' ? 'info' : 'warn',
     event: 'port-mapping.mapped',
     fields: {
       protocol: mapping.protocol,
       external: formatEndpoint(mapping.external),
       lifetimeSeconds: mapping.lifetime,
+      ...(reason === '' ? {} : { hint: reason }),
     },
   }
   return {
-    state: { ...state, held, dueMs, reason: '', failures: 0, told: '' },
+    state: { ...state, held, dueMs, reason, failures: 0, told: '' },
     actions: isNews ? [log] : [],
   }
+}
+
+/** A pinhole's external address is the host's own, whatever its kind. */
+function isDoubleNat({ gateway }: MapperState, { external }: PortMapping): boolean {
+  return !isOfInternet(external.address) && external.address !== gateway?.source
 }
 
 /** A renewal that nobody answers is tried again, at half of what is left, by all protocols; one that is

@@ -15,6 +15,7 @@ import { type Gateway, readGateway } from '../../host/gateway.ts'
 import type { Commands } from '../../host/run.ts'
 import { type Announcement, isOf, startAnnouncements } from './announcements.ts'
 import type { Ask } from './ask.ts'
+import { isOfInternet } from './internet.ts'
 import {
   INITIAL,
   type MapperAction,
@@ -170,8 +171,9 @@ export class Mapper implements AsyncDisposable {
 
   #act(action: MapperAction): void {
     if (action.kind === 'log') {
-      // Hardly a router speaks PCP over IPv6; where none does there is nothing to be done about it.
-      const isNoNews = this.#options.family === 6 && action.event === 'port-mapping.unavailable'
+      // Where only a firewall could be opened: few speak PCP, and nothing is to be done about it.
+      const isFirewall = this.#protocols().length === 1
+      const isNoNews = isFirewall && action.event === 'port-mapping.unavailable'
       this.#options.log(isNoNews ? 'debug' : action.level, action.event, action.fields)
       return
     }
@@ -184,9 +186,16 @@ export class Mapper implements AsyncDisposable {
       return
     }
     const ask = this.#ask(action.gateway, action.isThorough ? WAITS_MS : SEEK_WAITS_MS, signal)
-    const protocols = this.#options.family === 4 ? MAPPING_PROTOCOLS : (['pcp'] as const)
-    const { result, settled } = askRound(ask, protocols)
+    const { result, settled } = askRound(ask, this.#protocols())
     this.#follow(result, settled, signal)
+  }
+
+  /** Without a NAT there may be a firewall, for which there is PCP alone; NAT-PMP and UPnP are for private
+   *  addresses (RFC 6886 §3). */
+  #protocols(): readonly MappingProtocol[] {
+    const source = this.#state.gateway?.source
+    const isMapped = this.#options.family === 4 && (source === undefined || !isOfInternet(source))
+    return isMapped ? MAPPING_PROTOCOLS : ['pcp']
   }
 
   /** What an ask of a gateway that was left says is not heard. */

@@ -31,6 +31,7 @@ export async function exchange<T>(options: Exchange<T>): Promise<Exchanged<T>> {
   const { gateway, port } = options
   const socket = createSocket(addressFamily(gateway.address) === 4 ? 'udp4' : 'udp6')
   const done = Promise.withResolvers<Exchanged<T>>()
+  const over = new AbortController()
   socket.on('error', (error) => done.resolve(silence(error)))
   let looked = 0
   socket.on('message', (datagram) => {
@@ -44,12 +45,14 @@ export async function exchange<T>(options: Exchange<T>): Promise<Exchanged<T>> {
     await once(socket, 'listening')
     socket.connect(port, reachable(gateway))
     await once(socket, 'connect')
-    await Promise.race([repeat(socket, options), done.promise])
+    const signal = AbortSignal.any([options.signal, over.signal])
+    await Promise.race([repeat(socket, { ...options, signal }), done.promise])
     done.resolve({ kind: 'silent', reason: 'no answer' })
     return await done.promise
   } catch (error) {
     return silence(error)
   } finally {
+    over.abort()
     socket.close()
   }
 }

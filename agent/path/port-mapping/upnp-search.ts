@@ -21,6 +21,7 @@ export async function searchGateway(
 ): Promise<Exchanged<URL>> {
   const socket = createSocket('udp4')
   const done = Promise.withResolvers<Exchanged<URL>>()
+  const over = new AbortController()
   let looked = 0
   let reason = 'no answer'
   socket.on('error', ({ message }) => done.resolve({ kind: 'silent', reason: message }))
@@ -40,12 +41,14 @@ export async function searchGateway(
     await once(socket, 'listening')
     socket.setMulticastInterface(source)
     socket.setMulticastTTL(2)
-    await Promise.race([repeat(socket, [GROUP, address], { waitsMs, clock, signal }), done.promise])
+    const bounded = { waitsMs, clock, signal: AbortSignal.any([signal, over.signal]) }
+    await Promise.race([repeat(socket, [GROUP, address], bounded), done.promise])
     done.resolve({ kind: 'silent', reason })
     return await done.promise
   } catch (error) {
     return { kind: 'silent', reason: String(error) }
   } finally {
+    over.abort()
     socket.close()
   }
 }

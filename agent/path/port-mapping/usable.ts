@@ -1,7 +1,7 @@
 /** Which external endpoints of mappings are worth telling to peers. */
-import ipaddr from 'ipaddr.js'
 import type { Endpoint, IpAddress } from '../../../protocol/address.ts'
 import type { Observation } from '../observations.ts'
+import { isOfInternet } from './internet.ts'
 import type { PortMappings } from './port-mapping.ts'
 
 /** Those with an address of the internet. Any other (private, shared by a carrier, unspecified) means that
@@ -14,8 +14,4 @@ export function usableMappings(
     observations.some(({ mapped }) => mapped.address === address)
   const external = mappings?.external() ?? []
   return external.filter(({ address }) => isOfInternet(address) || isSeen(address))
-}
-
-export function isOfInternet(address: IpAddress): boolean {
-  return ipaddr.parse(address).range() === 'unicast'
 }

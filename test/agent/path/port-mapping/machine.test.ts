@@ -24,7 +24,7 @@ const HOME: Gateway = {
 const CAFE: Gateway = { ...HOME, source: parseIpAddress('192.168.1.77') }
 const MAPPING: PortMapping = {
   protocol: 'pcp',
-  external: parseEndpoint('203.0.113.1:51820'),
+  external: parseEndpoint('8.8.4.1:51820'),
   lifetime: seconds(1200),
   epoch: seconds(5000),
 }
@@ -114,11 +114,26 @@ rule('a renewal comes after ten minutes at most, and never within 5 s of the las
 
 rule('a new external endpoint is told; the same is not told again', () => {
   const run = mapped().next().asked(MAPPING).next()
-  run.asked({ ...MAPPING, external: parseEndpoint('203.0.113.1:40001') })
+  run.asked({ ...MAPPING, external: parseEndpoint('8.8.4.1:40001') })
   assert.equal(
     run.done.filter((line) => line.includes('mapped')),
     ['0 port-mapping.mapped', '1200 port-mapping.mapped'],
   )
+})
+
+rule('an external address that is not of the internet is told with what it means', () => {
+  const doubled = new Run().gateway(HOME)
+  const inside = { ...MAPPING, external: parseEndpoint('100.64.7.7:51820') }
+  const { state, actions } = step(
+    doubled.state,
+    { kind: 'asked', round: { kind: 'mapped', mapping: inside } },
+    0,
+  )
+  assert.match(state.reason, 'another NAT')
+  const [log] = actions
+  assert.ok(log?.kind === 'log' && log.level === 'warn')
+  assert.is(log.fields['hint'], state.reason)
+  assert.is(mapped().state.reason, '')
 })
 
 rule('a renewal without an answer is tried at half of what is left, until the mapping ends', () => {
@@ -214,12 +229,12 @@ rule('a gateway that announces a younger state is asked within a second (RFC 688
 })
 
 rule('an announcement of the state that is known, or of the same address, changes nothing', () => {
-  const run = mapped().at(100_000).announced(5100).announced(5100, '203.0.113.1')
+  const run = mapped().at(100_000).announced(5100).announced(5100, '8.8.4.1')
   assert.is(nextMs(run.state), 600_000)
 })
 
 rule('another external address that is announced is asked for (RFC 6886 §3.2.1)', () => {
-  const run = mapped().at(100_000).announced(5100, '203.0.113.9').next()
+  const run = mapped().at(100_000).announced(5100, '8.8.4.9').next()
   assert.equal(run.done.slice(2), ['100.5 renew'])
 })
 
