@@ -17,6 +17,7 @@ const UP = z.object({
   /** From the environment they come as one text, separated by commas. */
   meshListen: z.union([z.array(z.string()), z.string().transform((text) => text.split(','))]),
   mdns: z.boolean(),
+  portMapping: z.boolean(),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']),
 })
 

@@ -68,6 +68,12 @@ program
   )
   .option('--no-mdns', 'do not look for peers on the local network by multicast')
   .addOption(
+    new Option(
+      '--no-port-mapping',
+      'do not ask the router to let WireGuard in (PCP, NAT-PMP, UPnP)',
+    ).env('NEXODUS_NO_PORT_MAPPING'),
+  )
+  .addOption(
     new Option('--log-level <level>', 'least level that is logged')
       .choices(['debug', 'info', 'warn', 'error'])
       .default('info')

@@ -10,10 +10,11 @@ import { enrol, parseRegistryReference } from './enrolment.ts'
 import { OperatorError } from './errors.ts'
 import { startLinkEvents } from './host/link-events.ts'
 import { startPortShare } from './host/port-share.ts'
-import { commandsOf } from './host/run.ts'
+import { type Commands, commandsOf } from './host/run.ts'
 import { deviceName, hasNetAdmin, systemDescription } from './host/system.ts'
 import { isClockPlausible, type Knowledge, openKnowledge } from './knowledge.ts'
 import { startPaths } from './path/paths.ts'
+import { type PortMappings, startPortMappings } from './path/port-mapping/port-mapping.ts'
 import { type Applicant, RegistryClient } from './registry-client.ts'
 import { Renewal } from './renewal.ts'
 import { type Join, openStateDirectory, type StateDirectory } from './state-directory.ts'
@@ -34,6 +35,8 @@ export interface UpOptions {
   readonly listenPort: number
   readonly meshListen: readonly string[]
   readonly mdns: boolean
+  /** Ask the gateway to let WireGuard's port in. */
+  readonly portMapping: boolean
   readonly log: Log
   /** Shows the code and the link of a device authorization, and what the page must show, too. */
   announce(code: string, link: string, fingerprint: string): void
@@ -228,7 +231,8 @@ async function start(
     random: randomBytes,
   })
   stack.defer(() => daemon.end())
-  await daemon.begin(stack.use(await startPaths(daemon.pathsOptions())))
+  const portMappings = stack.use(mapPorts(options, parts.directory, commands))
+  await daemon.begin(stack.use(await startPaths({ ...daemon.pathsOptions(), portMappings })))
   await daemon.firstPaths()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
   daemon.useMesh(stack.use(await startMesh(daemon.meshOptions())))
@@ -251,4 +255,15 @@ async function start(
   stack.use(await startControlServer(options.socket, new DaemonView(daemon, renewal), log))
   void renewal.now()
   return tunnel
+}
+
+/** Undefined where the operator does not want them. */
+function mapPorts(
+  { portMapping, listenPort, interfaceName: tunnelInterface, log }: UpOptions,
+  { wireguardKey }: StateDirectory,
+  commands: Commands,
+): PortMappings | undefined {
+  if (!portMapping) return undefined
+  const own = { listenPort, tunnelInterface, wireguardKey }
+  return startPortMappings({ ...own, commands, clock, random: randomBytes, log })
 }

@@ -20,6 +20,8 @@ import {
   withObservation,
 } from './observations.ts'
 import { isPrivate } from './pairs.ts'
+import type { PortMappings } from './port-mapping/port-mapping.ts'
+import { usableMappings } from './port-mapping/usable.ts'
 import { startAsking } from './stun-servers.ts'
 
 /** Server-reflexive candidates that are told, so that a NAT with a port for each peer fills no list. */
@@ -35,6 +37,8 @@ export interface LocalCandidatesOptions {
   readonly listenPort: number
   hostAddresses(): readonly IpAddress[]
   stunServers(): readonly Endpoint[]
+  /** Ports that gateways map to `listenPort`; none if it is missing. */
+  readonly portMappings?: PortMappings | undefined
   /** Prefixes inside the tunnel: never candidates for its outside. */
   overlayPrefixes(): readonly Prefix[]
   /** Sends a binding request; its answer comes back by `observed`. */
@@ -67,10 +71,13 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
   const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
+  const mapped = (): readonly Endpoint[] =>
+    usableMappings(options.portMappings, observations).filter(({ address }) => isOutside(address))
   const current = (): readonly Candidate[] =>
-    candidatesOf(host(), reflexiveEndpoints(observations, host()))
+    candidatesOf(host(), mapped(), reflexiveEndpoints(observations, host()))
 
   const report = startReports(options, () => [current(), natMappingOf(observations, host())])
+  const mappingChanges = options.portMappings?.onChange(report.soon)
   const servers = startAsking({
     servers: options.stunServers,
     refreshMs: () =>
@@ -93,11 +100,13 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     },
     networkChanged: () => {
       networkChangedMs = clock.monotonicMs()
+      options.portMappings?.networkChanged()
       servers.restart()
     },
     askNew: servers.askDue,
     askAgain: servers.askAgain,
     close: () => {
+      mappingChanges?.cancel()
       report.close()
       servers.close()
     },
@@ -138,19 +147,26 @@ function hostEndpoints(
     .map((address) => ({ address, port: options.listenPort }))
 }
 
-/** The host's own, then what others see, once each. */
+/** The host's own, then mapped ports, then what others see; each endpoint once. */
 function candidatesOf(
   host: readonly Endpoint[],
+  portMapped: readonly Endpoint[],
   reflexive: readonly Endpoint[],
 ): readonly Candidate[] {
-  const seen = reflexive.slice(0, REFLEXIVE)
+  const mapped = without(portMapped, host)
+  const seen = without(reflexive, mapped).slice(0, REFLEXIVE)
   return [
     ...host
       .toSorted((a, b) => order(a.address) - order(b.address))
-      .slice(0, CANDIDATES - seen.length)
+      .slice(0, CANDIDATES - mapped.length - seen.length)
       .map((endpoint) => ({ kind: 'host' as const, ...endpoint })),
+    ...mapped.map((endpoint) => ({ kind: 'port-mapped' as const, ...endpoint })),
     ...seen.map((endpoint) => ({ kind: 'server-reflexive' as const, ...endpoint })),
   ]
+}
+
+function without(endpoints: readonly Endpoint[], known: readonly Endpoint[]): readonly Endpoint[] {
+  return endpoints.filter((one) => !known.some((other) => sameEndpoint(one, other)))
 }
 
 /** What a host with too many addresses leaves out first: private ones of IPv6. */

@@ -88,6 +88,7 @@ class PathsShell implements Paths {
       listenPort: options.listenPort,
       hostAddresses: options.hostAddresses,
       stunServers: options.stunServers,
+      portMappings: options.portMappings,
       overlayPrefixes: () => options.overlayPrefixes?.() ?? [],
       ask: (server) => this.#ask(server),
       onChange: (candidates, natMapping) => {

@@ -9,6 +9,7 @@ import type { Tunnel } from '../tunnel/backend.ts'
 import { openCheckSocket } from './check-socket.ts'
 import type { PathStatus } from './path-status.ts'
 import { openPathsShell } from './paths-shell.ts'
+import type { PortMappings } from './port-mapping/port-mapping.ts'
 import { openRelayCarrier } from './relay-carrier.ts'
 
 export type { PathStatus } from './path-status.ts'
@@ -35,6 +36,8 @@ export interface PathsOptions {
   sendPunch(to: DeviceId, candidates: readonly Candidate[]): void
   stunServers(): readonly Endpoint[]
   hostAddresses(): readonly IpAddress[]
+  /** Ports that gateways map to WireGuard's; none if it is missing. */
+  readonly portMappings?: PortMappings | undefined
   /** Prefixes inside the tunnel, which can't be its outside; none if it is missing. */
   overlayPrefixes?(): readonly Prefix[]
   onLocalCandidates(candidates: readonly Candidate[], natMapping: NatMapping): void

@@ -1,6 +1,7 @@
 /** The ground of a laboratory: makes namespaces, cables, NAT boxes and hosts of one site after another. */
 import { type Namespace, run } from './namespace.ts'
 import { FIREWALL, natRules, type SiteKind } from './nat.ts'
+import { type MappingDaemon, type MappingOptions, startMappingDaemon } from './port-mapping.ts'
 
 export interface SiteOptions {
   readonly kind: SiteKind
@@ -10,6 +11,8 @@ export interface SiteOptions {
   readonly delayMs?: number
   /** Percent, on the access link, each way. */
   readonly lossPercent?: number
+  /** The router maps ports on request; it has no such service unless given. Of the kinds with a router. */
+  readonly portMapping?: MappingOptions
 }
 
 export interface Host {
@@ -28,7 +31,12 @@ export interface Site {
   readonly router: Namespace | undefined
   readonly hosts: readonly Host[]
   readonly hasIpv6: boolean
+  readonly mappingDaemon?: MappingDaemon
 }
+
+/** The first half of the sites' public addresses: for tests (RFC 2544), except where the router is to map
+ *  ports: miniupnpd does so for an address of the internet alone. */
+const NETWORKS = { test: '198.18', internet: '198.20' } as const
 
 /** Name the hosts of a LAN. */
 const LETTERS = 'abcdefgh'
@@ -45,13 +53,21 @@ export class Ground {
   readonly #core: Namespace
   readonly #declare: (name: string) => Namespace
   readonly #overlap: boolean
+  readonly #folder: string
 
   /** @param declare gives a namespace its name
-   *  @param overlap every LAN is 192.168.1.0/24 */
-  constructor(core: Namespace, declare: (name: string) => Namespace, overlap: boolean) {
+   *  @param overlap every LAN is 192.168.1.0/24
+   *  @param folder for logs and settings */
+  constructor(
+    core: Namespace,
+    declare: (name: string) => Namespace,
+    overlap: boolean,
+    folder: string,
+  ) {
     this.#core = core
     this.#declare = declare
     this.#overlap = overlap
+    this.#folder = folder
   }
 
   async make(namespace: Namespace, forwards: boolean): Promise<void> {
@@ -96,7 +112,7 @@ export class Ground {
     await b.exec('ip', 'link', 'set', bName, 'up')
   }
 
-  async site(number: number, { kind, hosts = 1 }: SiteOptions): Promise<Site> {
+  async site(number: number, { kind, hosts = 1, portMapping }: SiteOptions): Promise<Site> {
     if (kind === 'public' || kind === 'fw') {
       const host = this.#declare(`h${number}a`)
       await this.make(host, false)
@@ -111,18 +127,32 @@ export class Ground {
     await this.make(router, true)
     let edge = router
     if (kind === 'cgnat') edge = await this.#carrier(number, router)
-    else await this.#uplink(router, number, hasIpv6)
-    await router.batch('nft', natRules(kind))
-    return { edge, router, hosts: await this.#lan(number, router, hosts, hasIpv6), hasIpv6 }
+    else {
+      const network = NETWORKS[portMapping === undefined ? 'test' : 'internet']
+      await this.#uplink(router, number, hasIpv6, network)
+    }
+    await router.batch('nft', natRules(kind, portMapping !== undefined))
+    const made = { edge, router, hosts: await this.#lan(number, router, hosts, hasIpv6), hasIpv6 }
+    if (portMapping === undefined) return made
+    const mappingDaemon = await startMappingDaemon(router, this.#folder, portMapping)
+    return { ...made, mappingDaemon }
   }
 
   /** Attaches a namespace to the core as the site's edge. */
-  async #uplink(edge: Namespace, n: number, hasIpv6: boolean): Promise<void> {
+  async #uplink(
+    edge: Namespace,
+    n: number,
+    hasIpv6: boolean,
+    network: string = NETWORKS.test,
+  ): Promise<void> {
     await this.#cable(this.#core, `s${n}`, edge, 'wan')
-    await this.#core.batch('ip', [`addr add 198.18.${n}.1/24 dev s${n}`, ...coreIpv6(n, hasIpv6)])
+    await this.#core.batch('ip', [
+      `addr add ${network}.${n}.1/24 dev s${n}`,
+      ...coreIpv6(n, hasIpv6),
+    ])
     await edge.batch('ip', [
-      `addr add 198.18.${n}.2/24 dev wan`,
-      `route add default via 198.18.${n}.1`,
+      `addr add ${network}.${n}.2/24 dev wan`,
+      `route add default via ${network}.${n}.1`,
       ...(hasIpv6
         ? [`addr add 2001:db8:${n}::2/64 dev wan`, `route add default via 2001:db8:${n}::1`]
         : []),

@@ -2,11 +2,13 @@
  *  namespaces of this machine. Needs root, iproute2 and nftables; delay and loss also python3 and iptables.
  *
  *    core ── wan of each site: 198.18.N.1 ── 198.18.N.2 (router, or public host), 2001:db8:N::/48
+ *    (198.20.N where the router maps ports)
  *    LAN of site N: 192.168.N.0/24, router .1, hosts .10 and up; 2001:db8:N:1::/64 */
 import { startDelay } from './delay.ts'
 import { coreIpv6, Ground, type Host, type Site, type SiteOptions } from './ground.ts'
 import { Namespace, type Running } from './namespace.ts'
 import { claim, type Ownership, remove, removeStale } from './ownership.ts'
+import type { MappingDaemon } from './port-mapping.ts'
 
 export interface LabOptions {
   readonly sites: readonly SiteOptions[]
@@ -24,6 +26,8 @@ export interface Lab extends Disposable {
   host(site: number, index?: number): Host
   /** The site's NAT box. */
   router(site: number): Namespace
+  /** What maps ports at the site's NAT box. */
+  mappingDaemon(site: number): MappingDaemon
   /** The site's public address becomes .3 (or .2 again) and all mappings are lost, as after a reconnect. */
   renumber(site: number): Promise<void>
   /** The NAT box forgets all mappings. */
@@ -87,7 +91,7 @@ class Builder implements Lab {
   }
 
   async build({ sites, overlap = false }: LabOptions): Promise<void> {
-    const ground = new Ground(this.core, (name) => this.#declare(name), overlap)
+    const ground = new Ground(this.core, (name) => this.#declare(name), overlap, this.folder)
     await ground.make(this.core, true)
     const delay = startDelay(this.core, sites, this.folder)
     // All at once: the time goes into some dozens of short commands.
@@ -114,15 +118,22 @@ class Builder implements Lab {
     return router
   }
 
+  mappingDaemon(site: number): MappingDaemon {
+    const { mappingDaemon } = this.#site(site)
+    if (mappingDaemon === undefined) throw new Error(`site ${site} maps no ports`)
+    return mappingDaemon
+  }
+
   async renumber(site: number): Promise<void> {
     const { edge } = this.#site(site)
     const shown = await edge.exec('ip', '-4', '-o', 'addr', 'show', 'wan')
-    const old = /198\.18\.\d+\.(\d)/.exec(shown)?.[1] === '2' ? 2 : 3
+    const [, network = '', last = ''] = /(198\.\d+)\.\d+\.(\d)/.exec(shown) ?? []
+    const old = Number(last)
     // Deleting a primary address deletes its secondaries: delete first, then add.
     await edge.batch('ip', [
-      `addr del 198.18.${site}.${old}/24 dev wan`,
-      `addr add 198.18.${site}.${5 - old}/24 dev wan`,
-      `route replace default via 198.18.${site}.1`,
+      `addr del ${network}.${site}.${old}/24 dev wan`,
+      `addr add ${network}.${site}.${5 - old}/24 dev wan`,
+      `route replace default via ${network}.${site}.1`,
     ])
     await this.flush(site)
   }

@@ -25,10 +25,23 @@ export const SITE_KINDS = [
 ] as const
 export type SiteKind = (typeof SITE_KINDS)[number]
 
+/** Chains that miniupnpd puts its rules in; what it lets in over IPv6 passes before all else is dropped. */
+const PORT_MAPPING: readonly string[] = [
+  'table inet filter {',
+  'chain miniupnpd { }',
+  'chain prerouting_miniupnpd { }',
+  'chain postrouting_miniupnpd { }',
+  'chain pre { type nat hook prerouting priority dstnat; jump prerouting_miniupnpd; }',
+  'chain post { type nat hook postrouting priority 90; jump postrouting_miniupnpd; }',
+  'chain forwarded { type filter hook forward priority 0; jump miniupnpd; meta nfproto ipv6 iifname "wan" ct state new meta l4proto != icmpv6 drop; }',
+  '}',
+]
+
 /** Of a box with interfaces `wan` and `lan`. What arrives for the box itself is dropped: an early packet
  *  of a peer would else take the conntrack tuple that the host's own packet needs, and an
- *  endpoint-independent NAT would act as an address-dependent one. */
-export function natRules(kind: SiteKind): readonly string[] {
+ *  endpoint-independent NAT would act as an address-dependent one.
+ *  @param mapsPorts on request, by miniupnpd (port-mapping.ts) */
+export function natRules(kind: SiteKind, mapsPorts = false): readonly string[] {
   const masquerade = kind === 'symm' ? 'masquerade fully-random' : 'masquerade'
   return [
     'table ip nat {',
@@ -38,11 +51,15 @@ export function natRules(kind: SiteKind): readonly string[] {
     `chain post { type nat hook postrouting priority srcnat; oifname "wan" ${masquerade}; }`,
     'chain in { type filter hook input priority 0; iifname "wan" ct state new drop; }',
     '}',
-    'table ip6 fw {',
-    'chain forwarded { type filter hook forward priority 0; iifname "wan" ct state new meta l4proto != icmpv6 drop; }',
-    '}',
+    ...(mapsPorts ? PORT_MAPPING : IPV6_FIREWALL),
   ]
 }
+
+const IPV6_FIREWALL: readonly string[] = [
+  'table ip6 fw {',
+  'chain forwarded { type filter hook forward priority 0; iifname "wan" ct state new meta l4proto != icmpv6 drop; }',
+  '}',
+]
 
 /** A host that answers nobody it has not spoken to. */
 export const FIREWALL: readonly string[] = [

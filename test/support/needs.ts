@@ -33,6 +33,7 @@ const MEANS = {
   iptables: packaged('iptables'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
   python3: packaged('python3'),
+  miniupnpd: packaged('miniupnpd', 'miniupnpd-nftables'),
   'docker-compose': packaged('docker-compose'),
 } satisfies Record<string, Means>
 

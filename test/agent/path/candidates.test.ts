@@ -7,6 +7,7 @@ import {
   reflexiveEndpoints,
   withObservation,
 } from '../../../agent/path/observations.ts'
+import type { PortMappings } from '../../../agent/path/port-mapping/port-mapping.ts'
 import {
   formatEndpoint,
   parseEndpoint,
@@ -93,7 +94,7 @@ mapping.run()
 
 const SERVER = parseEndpoint('192.0.2.1:3478')
 
-function local(addresses: string[], servers = [SERVER]) {
+function local(addresses: string[], servers = [SERVER], portMappings?: PortMappings) {
   const clock = new VirtualClock()
   const asked: number[] = []
   const reports: (readonly Candidate[])[] = []
@@ -104,6 +105,7 @@ function local(addresses: string[], servers = [SERVER]) {
     overlayPrefixes: () => [parsePrefix('100.64.0.0/10'), parsePrefix('fd00:1::/48')],
     ask: () => asked.push(clock.monotonicMs()),
     onChange: (candidates) => reports.push(candidates),
+    portMappings,
     clock,
   })
   const texts = () => own.current().map((one) => `${one.kind} ${formatEndpoint(one)}`)
@@ -185,6 +187,85 @@ rule('are never more than 16', () => {
   assert.is(own.current().length, 16)
   assert.ok(own.current().some(({ kind }) => kind === 'server-reflexive'))
   own.close()
+})
+
+/** Mappings that a test changes: `say` what is had. */
+function mappings() {
+  const listeners = new Set<() => void>()
+  const had: string[] = []
+  const calls: string[] = []
+  const portMappings: PortMappings = {
+    external: () => had.map(parseEndpoint),
+    onChange: (listener) => {
+      listeners.add(listener)
+      return { cancel: () => listeners.delete(listener) }
+    },
+    networkChanged: () => calls.push('network'),
+    status: () => [],
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  }
+  const say = (...external: string[]): void => {
+    had.splice(0, had.length, ...external)
+    for (const listener of listeners) listener()
+  }
+  return { portMappings, say, calls, listeners }
+}
+
+rule('name a mapped port of the internet, report it when it comes and goes', async () => {
+  const { portMappings, say } = mappings()
+  const { clock, own, texts, reports } = local(['192.168.1.10'], [], portMappings)
+  await clock.advance(50)
+  say('8.8.4.4:51820')
+  await clock.advance(50)
+  assert.equal(texts(), ['host 192.168.1.10:51820', 'port-mapped 8.8.4.4:51820'])
+  say()
+  await clock.advance(50)
+  assert.equal(
+    reports.map(({ length }) => length),
+    [1, 2, 1],
+  )
+  own.close()
+})
+
+rule('leave out mapped ports of another NAT’s inside, unless others see us there', () => {
+  const inside = ['10.1.2.3', '100.64.3.4', '192.168.0.2', '0.0.0.0', '169.254.1.1', '127.0.0.1']
+  const { portMappings, say } = mappings()
+  const { own, texts } = local(['192.168.1.10'], [SERVER], portMappings)
+  for (const address of [...inside, '198.18.2.2', '240.0.0.1', '224.0.0.1', '255.255.255.255']) {
+    say(`${address}:51820`)
+    assert.equal(texts(), ['host 192.168.1.10:51820'], address)
+  }
+  own.observed(SERVER, parseEndpoint('10.1.2.3:40000'))
+  say('10.1.2.3:51820')
+  assert.equal(texts().slice(1), ['port-mapped 10.1.2.3:51820', 'server-reflexive 10.1.2.3:40000'])
+  own.close()
+})
+
+rule('name no endpoint twice, nor a mapped port inside the tunnel', () => {
+  const { portMappings, say } = mappings()
+  const { own, texts } = local(['192.168.1.10', '2001:db8::10'], [SERVER], portMappings)
+  own.observed(SERVER, parseEndpoint('8.8.4.4:51820'))
+  own.observed(SERVER, parseEndpoint('100.64.0.9:51820'))
+  say('8.8.4.4:51820', '[2001:db8::10]:51820', '100.64.0.9:51820', '[fd00:1::9]:51820')
+  assert.equal(texts(), [
+    'host [2001:db8::10]:51820',
+    'host 192.168.1.10:51820',
+    'port-mapped 8.8.4.4:51820',
+  ])
+  own.close()
+})
+
+rule('keep room for a mapped port, pass on changes of the network, and end cleanly', () => {
+  const { portMappings, say, calls, listeners } = mappings()
+  const many = Array.from({ length: 40 }, (_, index) => `192.0.2.${index + 1}`)
+  const { own } = local(many, [], portMappings)
+  say('8.8.4.4:51820')
+  assert.is(own.current().length, 16)
+  assert.is(own.current().at(-1)?.kind, 'port-mapped')
+  own.networkChanged()
+  assert.equal(calls, ['network'])
+  own.close()
+  assert.is(listeners.size, 0)
 })
 
 rule.run()
