@@ -10,16 +10,14 @@ import {
   sameEndpoint,
 } from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
-import type { Candidate, NatMapping } from '../../protocol/endpoint-update.ts'
+import type { Candidate } from '../../protocol/endpoint-update.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
-import {
-  natMappingOf,
-  type Observation,
-  reflexiveEndpoints,
-  withObservation,
-} from './observations.ts'
+import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
+import { FAMILIES, NatTracker } from './nat/tracker.ts'
+import { reflexiveEndpoints, voiceOf } from './observations.ts'
 import { isPrivate } from './pairs.ts'
-import { startAsking } from './stun-servers.ts'
+import { type ServerStatus, startAsking } from './stun-servers.ts'
 
 /** Server-reflexive candidates that are told, so that a NAT with a port for each peer fills no list. */
 const REFLEXIVE = 4
@@ -38,9 +36,21 @@ export interface LocalCandidatesOptions {
   overlayPrefixes(): readonly Prefix[]
   /** Sends a binding request; its answer comes back by `observed`. */
   ask(server: Endpoint): void
-  /** Called when either changed, and once at the start. */
-  onChange(candidates: readonly Candidate[], natMapping: NatMapping): void
+  /** Does TCP reach a registry? Then servers that do not answer mean that UDP is blocked. */
+  isRegistryConnected?(): boolean
+  /** Called when any changed, and once at the start. */
+  onChange(
+    candidates: readonly Candidate[],
+    natMapping: NatMapping,
+    nat: readonly NatReport[],
+  ): void
   readonly clock: Clock
+}
+
+export interface Seen {
+  /** The observer, unless it is a STUN server. */
+  readonly device?: DeviceId | undefined
+  readonly roundTripMs?: number
 }
 
 export interface LocalCandidates {
@@ -49,7 +59,11 @@ export interface LocalCandidates {
   isOwn(endpoint: Endpoint): boolean
   /** May it be used outside the tunnel? */
   isOutside(address: IpAddress): boolean
-  observed(observer: Endpoint, mapped: Endpoint): void
+  observed(observer: Endpoint, mapped: Endpoint, seen?: Seen): void
+  readonly nat: NatTracker
+  /** The NATs are known better. */
+  natChanged(): void
+  servers(): readonly ServerStatus[]
   /** Reads the host's addresses anew and asks the servers at once. */
   networkChanged(): void
   /** Asks servers that are listed for the first time. */
@@ -61,37 +75,40 @@ export interface LocalCandidates {
 
 export function startLocalCandidates(options: LocalCandidatesOptions): LocalCandidates {
   const { clock } = options
-  let observations: readonly Observation[] = []
-  let networkChangedMs = -Infinity
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
   const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
+  const nat = new NatTracker(clock, host)
   const current = (): readonly Candidate[] =>
-    candidatesOf(host(), reflexiveEndpoints(observations, host()))
+    candidatesOf(host(), reflexiveEndpoints(nat.observations, host()))
 
-  const report = startReports(options, () => [current(), natMappingOf(observations, host())])
+  const report = startReports(options, () => [current(), nat.mapping(4), nat.reports()])
   const servers = startAsking({
     servers: options.stunServers,
-    refreshMs: () =>
-      natMappingOf(observations, host()) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS,
+    refreshMs: () => (nat.mapping(4) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS),
     ask: options.ask,
     // With every request the host's addresses are read, too, should an event of theirs be lost.
-    onAsked: report.soon,
+    onAsked: () => {
+      if (options.isRegistryConnected?.() === true) tellMute(nat, servers?.status() ?? [])
+      report.soon()
+    },
     clock,
   })
   return {
     current,
     isOwn: (endpoint) => host().some((own) => sameEndpoint(own, endpoint)),
     isOutside,
-    observed: (observer, mapped) => {
-      servers.answered(observer)
+    observed: (observer, mapped, { device, roundTripMs = 0 } = {}) => {
+      if (device === undefined) servers.answered(observer, roundTripMs)
       if (!isUsable(mapped.address) || !isOutside(mapped.address)) return
-      const seenMs = clock.monotonicMs()
-      observations = withObservation(observations, { observer, mapped, seenMs }, networkChangedMs)
+      nat.observed(voiceOf(observer, device), observer, mapped)
       report.soon()
     },
+    nat,
+    natChanged: report.soon,
+    servers: servers.status,
     networkChanged: () => {
-      networkChangedMs = clock.monotonicMs()
+      nat.networkChanged()
       servers.restart()
     },
     askNew: servers.askDue,
@@ -103,20 +120,27 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
   }
 }
 
+function tellMute(nat: NatTracker, servers: readonly ServerStatus[]): void {
+  for (const family of FAMILIES) {
+    const ours = servers.filter(({ server }) => addressFamily(server.address) === family)
+    if (ours.length > 0 && ours.every(({ isMute }) => isMute)) nat.mute(family)
+  }
+}
+
 /** Reports what differs from the last report, some time after `soon`. */
 function startReports(
   { clock, onChange }: LocalCandidatesOptions,
-  now: () => [readonly Candidate[], NatMapping],
+  now: () => Parameters<LocalCandidatesOptions['onChange']>,
 ): { soon(): void; close(): void } {
   let reported: string | undefined
   let timer: Cancellable | undefined
   const report = (): void => {
     timer = undefined
-    const [candidates, natMapping] = now()
-    const text = JSON.stringify([candidates, natMapping])
+    const known = now()
+    const text = JSON.stringify(known)
     if (text === reported) return
     reported = text
-    onChange(candidates, natMapping)
+    onChange(...known)
   }
   return {
     soon: () => {

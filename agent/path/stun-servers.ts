@@ -10,8 +10,22 @@ const LAST_RETRY_MS = 20_000
 /** Many peers lose their paths at once, and each asks. Milliseconds. */
 const AGAIN_MS = 1000
 
+/** Requests in vain, after which a server is mute: a second and a half after the first. */
+const MUTE_TRIES = 5
+
+export interface ServerStatus {
+  readonly server: Endpoint
+  /** No answer to several requests in a row. */
+  readonly isMute: boolean
+  /** Undefined: never. Milliseconds. */
+  readonly answeredMs: number | undefined
+  readonly roundTripMs: number | undefined
+}
+
 export interface Asking {
-  answered(server: Endpoint): void
+  answered(server: Endpoint, roundTripMs: number): void
+  /** Of those that are listed now. */
+  status(): readonly ServerStatus[]
   /** Asks all at once: the network changed, or there are new servers. */
   restart(): void
   /** Asks those that are due: new ones are. */
@@ -37,6 +51,7 @@ export function startAsking(options: {
 }): Asking {
   const { clock } = options
   const asked = new Map<string, Asked>()
+  const answers = new Map<string, { readonly answeredMs: number; readonly roundTripMs: number }>()
   let timer: Cancellable | undefined
 
   const dueMs = (server: Endpoint): number => {
@@ -49,6 +64,8 @@ export function startAsking(options: {
     timer?.cancel()
     const nowMs = clock.monotonicMs()
     const servers = options.servers()
+    const names = new Set(servers.map(formatEndpoint))
+    for (const name of answers.keys()) if (!names.has(name)) answers.delete(name)
     for (const server of servers.filter((one) => dueMs(one) <= nowMs)) {
       const tries = (asked.get(formatEndpoint(server))?.tries ?? 0) + 1
       asked.set(formatEndpoint(server), { askedMs: nowMs, tries })
@@ -60,10 +77,20 @@ export function startAsking(options: {
   }
   askDue()
   return {
-    answered: (server) => {
-      const last = asked.get(formatEndpoint(server))
-      if (last !== undefined) asked.set(formatEndpoint(server), { ...last, tries: 0 })
+    answered: (server, roundTripMs) => {
+      const name = formatEndpoint(server)
+      const last = asked.get(name)
+      if (last === undefined) return
+      asked.set(name, { ...last, tries: 0 })
+      answers.set(name, { answeredMs: clock.monotonicMs(), roundTripMs })
     },
+    status: () =>
+      options.servers().map((server) => {
+        const name = formatEndpoint(server)
+        const { answeredMs, roundTripMs } = answers.get(name) ?? {}
+        const isMute = (asked.get(name)?.tries ?? 0) >= MUTE_TRIES
+        return { server, isMute, answeredMs, roundTripMs }
+      }),
     restart: () => {
       asked.clear()
       askDue()
