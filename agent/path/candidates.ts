@@ -15,7 +15,7 @@ import type { DeviceId } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
 import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
 import { FAMILIES, NatTracker } from './nat/tracker.ts'
-import { reflexiveEndpoints, voiceOf } from './observations.ts'
+import { reflexiveEndpoints } from './observations.ts'
 import { isPrivate } from './pairs.ts'
 import { type ServerStatus, startAsking } from './stun-servers.ts'
 
@@ -44,6 +44,8 @@ export interface LocalCandidatesOptions {
     natMapping: NatMapping,
     nat: readonly NatReport[],
   ): void
+  /** Called after that, where the candidates are others. */
+  onCandidates?(): void
   readonly clock: Clock
 }
 
@@ -88,8 +90,8 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     refreshMs: () => (nat.mapping(4) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS),
     ask: options.ask,
     // With every request the host's addresses are read, too, should an event of theirs be lost.
-    onAsked: () => {
-      if (options.isRegistryConnected?.() === true) tellMute(nat, servers?.status() ?? [])
+    onAsked: (asked) => {
+      if (options.isRegistryConnected?.() === true) tellMute(nat, asked)
       report.soon()
     },
     clock,
@@ -101,7 +103,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     observed: (observer, mapped, { device, roundTripMs = 0 } = {}) => {
       if (device === undefined) servers.answered(observer, roundTripMs)
       if (!isUsable(mapped.address) || !isOutside(mapped.address)) return
-      nat.observed(voiceOf(observer, device), observer, mapped)
+      nat.observed(observer, mapped, device)
       report.soon()
     },
     nat,
@@ -129,10 +131,11 @@ function tellMute(nat: NatTracker, servers: readonly ServerStatus[]): void {
 
 /** Reports what differs from the last report, some time after `soon`. */
 function startReports(
-  { clock, onChange }: LocalCandidatesOptions,
+  { clock, onChange, onCandidates }: LocalCandidatesOptions,
   now: () => Parameters<LocalCandidatesOptions['onChange']>,
 ): { soon(): void; close(): void } {
   let reported: string | undefined
+  let told: string | undefined
   let timer: Cancellable | undefined
   const report = (): void => {
     timer = undefined
@@ -141,6 +144,10 @@ function startReports(
     if (text === reported) return
     reported = text
     onChange(...known)
+    const candidates = JSON.stringify(known[0])
+    if (candidates === told) return
+    told = candidates
+    onCandidates?.()
   }
   return {
     soon: () => {

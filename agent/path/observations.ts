@@ -20,15 +20,16 @@ const OBSERVATIONS_OF_ONE = 4
 export type Voice = `server ${string}` | `device ${DeviceId}`
 
 export interface Observation {
-  readonly voice: Voice
   /** The endpoint we asked. */
   readonly observer: Endpoint
+  /** Whose it is; undefined: a STUN server's. */
+  readonly device?: DeviceId | undefined
   /** As what we were seen. */
   readonly mapped: Endpoint
   readonly seenMs: number
 }
 
-export function voiceOf(observer: Endpoint, device: DeviceId | undefined): Voice {
+export function voiceOf({ observer, device }: Pick<Observation, 'observer' | 'device'>): Voice {
   return device === undefined ? `server ${observer.address}` : `device ${device}`
 }
 
@@ -45,8 +46,8 @@ export function withObservation(
       !sameEndpoint(observer, added.observer) &&
       (addressFamily(mapped.address) !== family || seenMs >= oldestMs),
   )
-  const isOfVoice = ({ voice, mapped }: Observation): boolean =>
-    voice === added.voice && addressFamily(mapped.address) === family
+  const isOfVoice = (one: Observation): boolean =>
+    voiceOf(one) === voiceOf(added) && addressFamily(one.mapped.address) === family
   const beyond = new Set(kept.filter(isOfVoice).slice(OBSERVATIONS_OF_ONE - 1))
   return [added, ...kept.filter((one) => !beyond.has(one))].slice(0, OBSERVATIONS)
 }

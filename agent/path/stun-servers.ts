@@ -41,31 +41,30 @@ interface Asked {
   readonly tries: number
 }
 
+/** The last of each server. */
+type Answers = Map<string, Pick<ServerStatus, 'answeredMs' | 'roundTripMs'>>
+
 export function startAsking(options: {
   servers(): readonly Endpoint[]
   /** Between requests to a server that answers. Milliseconds. */
   refreshMs(): number
   ask(server: Endpoint): void
-  onAsked(): void
+  onAsked(servers: readonly ServerStatus[]): void
   readonly clock: Clock
 }): Asking {
   const { clock } = options
   const asked = new Map<string, Asked>()
-  const answers = new Map<string, { readonly answeredMs: number; readonly roundTripMs: number }>()
+  const answers: Answers = new Map()
   let timer: Cancellable | undefined
-
-  const dueMs = (server: Endpoint): number => {
-    const last = asked.get(formatEndpoint(server))
-    if (last === undefined) return -Infinity
-    if (last.tries === 0) return last.askedMs + options.refreshMs()
-    return last.askedMs + Math.min(FIRST_RETRY_MS * 2 ** (last.tries - 1), LAST_RETRY_MS)
-  }
+  const status = (): readonly ServerStatus[] =>
+    options.servers().map((server) => statusOf(server, asked, answers))
   const askDue = (): void => {
     timer?.cancel()
     const nowMs = clock.monotonicMs()
     const servers = options.servers()
-    const names = new Set(servers.map(formatEndpoint))
-    for (const name of answers.keys()) if (!names.has(name)) answers.delete(name)
+    forgetOthers(servers, asked, answers)
+    const dueMs = (server: Endpoint): number =>
+      dueMsOf(asked.get(formatEndpoint(server)), options.refreshMs())
     for (const server of servers.filter((one) => dueMs(one) <= nowMs)) {
       const tries = (asked.get(formatEndpoint(server))?.tries ?? 0) + 1
       asked.set(formatEndpoint(server), { askedMs: nowMs, tries })
@@ -73,7 +72,7 @@ export function startAsking(options: {
     }
     const nextMs = Math.min(nowMs + LAST_RETRY_MS, ...servers.map(dueMs))
     timer = clock.after(Math.max(1, nextMs - nowMs), askDue)
-    options.onAsked()
+    options.onAsked(status())
   }
   askDue()
   return {
@@ -84,13 +83,7 @@ export function startAsking(options: {
       asked.set(name, { ...last, tries: 0 })
       answers.set(name, { answeredMs: clock.monotonicMs(), roundTripMs })
     },
-    status: () =>
-      options.servers().map((server) => {
-        const name = formatEndpoint(server)
-        const { answeredMs, roundTripMs } = answers.get(name) ?? {}
-        const isMute = (asked.get(name)?.tries ?? 0) >= MUTE_TRIES
-        return { server, isMute, answeredMs, roundTripMs }
-      }),
+    status,
     restart: () => {
       asked.clear()
       askDue()
@@ -102,5 +95,32 @@ export function startAsking(options: {
       askDue()
     },
     close: () => timer?.cancel(),
+  }
+}
+
+function forgetOthers(
+  servers: readonly Endpoint[],
+  ...known: readonly { keys(): Iterable<string>; delete(name: string): unknown }[]
+): void {
+  const names = new Set(servers.map(formatEndpoint))
+  for (const each of known) for (const name of each.keys()) if (!names.has(name)) each.delete(name)
+}
+
+function dueMsOf(last: Asked | undefined, refreshMs: number): number {
+  if (last === undefined) return -Infinity
+  if (last.tries === 0) return last.askedMs + refreshMs
+  return last.askedMs + Math.min(FIRST_RETRY_MS * 2 ** (last.tries - 1), LAST_RETRY_MS)
+}
+
+function statusOf(
+  server: Endpoint,
+  asked: ReadonlyMap<string, Asked>,
+  answers: Answers,
+): ServerStatus {
+  const name = formatEndpoint(server)
+  const { answeredMs, roundTripMs } = answers.get(name) ?? {}
+  return {
+    ...{ server, answeredMs, roundTripMs },
+    isMute: (asked.get(name)?.tries ?? 0) >= MUTE_TRIES,
   }
 }

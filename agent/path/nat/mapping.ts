@@ -3,7 +3,7 @@
  *  for one that takes two voices, or when nobody says any more what it was decided on. */
 import { type Endpoint, formatEndpoint, sameEndpoint } from '../../../protocol/address.ts'
 import type { NatMapping } from '../../../protocol/nat-report.ts'
-import type { Observation, Voice } from '../observations.ts'
+import { type Observation, type Voice, voiceOf } from '../observations.ts'
 import { type Scope, scopeOf } from './scope.ts'
 
 /** Said instead of an endpoint where it is the host's own. */
@@ -65,7 +65,8 @@ function wordsOf(observations: readonly Observation[], host: readonly Endpoint[]
   const order: readonly Scope[] = ['global', 'shared', 'private']
   const scope = order.find((each) => placed.some((one) => one.scope === each))
   const words = placed.flatMap((each): Word[] => {
-    const { voice, observer, mapped } = each.one
+    const { observer, mapped } = each.one
+    const voice = voiceOf(each.one)
     const isOwn = host.some((own) => sameEndpoint(own, mapped))
     // Nobody out there sees an address that is routed in here only.
     if (each.scope !== scope || (isOwn && scopeOf(mapped.address) !== scope)) return []

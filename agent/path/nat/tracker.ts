@@ -12,7 +12,7 @@ import {
 import type { Clock } from '../../../protocol/clock.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
 import type { NatAnswer, NatMapping, NatReport, UdpState } from '../../../protocol/nat-report.ts'
-import { evidence, type Observation, type Voice, withObservation } from '../observations.ts'
+import { evidence, type Observation, voiceOf, withObservation } from '../observations.ts'
 import { type Arrival, filteringOf, withArrival } from './filtering.ts'
 import type { Lifetime } from './lifetime.ts'
 import { type MappingBelief, NO_BELIEF, nextMapping, OWN } from './mapping.ts'
@@ -76,7 +76,8 @@ export class NatTracker {
     return this.#observations
   }
 
-  observed(voice: Voice, observer: Endpoint, mapped: Endpoint): void {
+  /** @param device whose the observer is; undefined: a STUN server */
+  observed(observer: Endpoint, mapped: Endpoint, device?: DeviceId): void {
     const seenMs = this.#clock.monotonicMs()
     const family = this.#families[addressFamily(mapped.address)]
     let changedMs = -Infinity
@@ -87,7 +88,7 @@ export class NatTracker {
       }
       family.isDoubtful = false
     }
-    const added = { voice, observer, mapped, seenMs }
+    const added = { observer, device, mapped, seenMs }
     this.#observations = withObservation(this.#observations, added, changedMs)
     this.heard(mapped)
     family.belief = this.#nextBelief(addressFamily(mapped.address))
@@ -164,7 +165,7 @@ export class NatTracker {
 
   /** How many voices have said lately what they see. */
   voices(family: AddressFamily): number {
-    return new Set(this.#evidence(family).map(({ voice }) => voice)).size
+    return new Set(this.#evidence(family).map(voiceOf)).size
   }
 
   view(family: AddressFamily): FamilyView {
@@ -217,7 +218,7 @@ export class NatTracker {
   #mapped(family: AddressFamily): Endpoint | undefined {
     const groups = Map.groupBy(this.#evidence(family), ({ mapped }) => formatEndpoint(mapped))
     const [most] = [...groups]
-      .map(([text, seen]) => ({ text, voices: new Set(seen.map(({ voice }) => voice)).size }))
+      .map(([text, seen]) => ({ text, voices: new Set(seen.map(voiceOf)).size }))
       .filter(({ voices }) => voices > 1)
       .toSorted((a, b) => b.voices - a.voices)
     return most && parseEndpoint(most.text)
