@@ -52,7 +52,8 @@ export function nextMapping(
     const ports = portsOf(words, before.ports)
     return { mapping: refined(before.mapping, ports), isProved: false, words: kept, ports }
   }
-  const ports = portsOf(words, before.mapping === guess ? before.ports : 'unknown')
+  const stays = isDependent(before.mapping) && isDependent(guess)
+  const ports = portsOf(words, stays ? before.ports : 'unknown')
   return { mapping: refined(guess, ports), isProved, words: said, ports }
 }
 
@@ -166,8 +167,12 @@ function portsOf(words: readonly Word[], before: MappingBelief['ports']): Mappin
   return before === 'alike' ? 'unlike' : 'alike'
 }
 
+function isDependent(mapping: NatMapping): boolean {
+  return mapping === 'address-dependent' || mapping === 'address-and-port-dependent'
+}
+
 /** `address-dependent` is the least that is known where only observers at different addresses differ. */
 function refined(mapping: NatMapping, ports: MappingBelief['ports']): NatMapping {
-  if (mapping !== 'address-dependent' && mapping !== 'address-and-port-dependent') return mapping
+  if (!isDependent(mapping)) return mapping
   return ports === 'unlike' ? 'address-and-port-dependent' : 'address-dependent'
 }

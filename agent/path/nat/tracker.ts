@@ -22,6 +22,8 @@ import { SentLedger } from './sent-ledger.ts'
 /** UDP works for so long after something came, milliseconds: where there is no NAT servers are asked every two
  *  minutes. */
 const UDP_MS = 200_000
+/** Servers that do not answer mean that UDP is blocked after so long without anything by UDP, milliseconds. */
+const SILENCE_MS = 10_000
 export const FAMILIES = [4, 6] as const
 
 export interface MeasuredLifetime extends Lifetime {
@@ -43,8 +45,8 @@ interface FamilyState {
   arrivals: readonly Arrival[]
   hairpin: { readonly mapped: Endpoint; readonly answer: NatAnswer } | undefined
   lifetime: MeasuredLifetime | undefined
-  /** The network has changed, and nobody has said since whether that matters. */
-  isDoubtful: boolean
+  /** When the network changed, if nobody has said since whether that matters. */
+  doubtedMs: number | undefined
   heardMs: number
   isMute: boolean
 }
@@ -54,7 +56,7 @@ const AFRESH = {
   arrivals: [],
   hairpin: undefined,
   lifetime: undefined,
-  isDoubtful: false,
+  doubtedMs: undefined,
 } as const
 
 export class NatTracker {
@@ -81,12 +83,12 @@ export class NatTracker {
     const seenMs = this.#clock.monotonicMs()
     const family = this.#families[addressFamily(mapped.address)]
     let changedMs = -Infinity
-    if (family.isDoubtful) {
+    if (family.doubtedMs !== undefined) {
       if (this.#isNews(observer, mapped)) {
-        changedMs = seenMs
+        changedMs = family.doubtedMs
         Object.assign(family, AFRESH)
       }
-      family.isDoubtful = false
+      family.doubtedMs = undefined
     }
     const added = { observer, device, mapped, seenMs }
     this.#observations = withObservation(this.#observations, added, changedMs)
@@ -135,7 +137,8 @@ export class NatTracker {
   }
 
   networkChanged(): void {
-    for (const family of FAMILIES) this.#families[family].isDoubtful = true
+    const nowMs = this.#clock.monotonicMs()
+    for (const family of FAMILIES) this.#families[family].doubtedMs = nowMs
   }
 
   /** A request to `mapped`, our own mapped endpoint, came back to us or did not. */
@@ -239,7 +242,7 @@ export class NatTracker {
   }
 
   #udp({ heardMs, isMute }: FamilyState, nowMs: number): UdpState {
-    if (heardMs + UDP_MS > nowMs) return 'works'
-    return isMute ? 'blocked' : 'unknown'
+    if (isMute && heardMs + SILENCE_MS <= nowMs) return 'blocked'
+    return heardMs + UDP_MS > nowMs ? 'works' : 'unknown'
   }
 }

@@ -2,7 +2,6 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startLocalCandidates } from '../../../agent/path/candidates.ts'
 import {
-  natMappingOf,
   type Observation,
   reflexiveEndpoints,
   withObservation,
@@ -26,40 +25,7 @@ function seen(...texts: string[]): readonly Observation[] {
   }, [])
 }
 
-const mapping = suite('observations (RFC 4787 §4.1)')
-
-for (const [expected, ...texts] of [
-  ['unknown'],
-  ['unknown', '192.0.2.1:3478 sees 198.51.100.1:40000'],
-  ['none', '192.0.2.1:3478 sees 192.168.1.10:51820'],
-  [
-    'endpoint-independent',
-    '192.0.2.1:3478 sees 198.51.100.1:40000',
-    '192.0.2.2:3478 sees 198.51.100.1:40000',
-  ],
-  [
-    'endpoint-independent',
-    '192.0.2.1:3478 sees 198.51.100.1:40000',
-    '192.0.2.2:3478 sees 198.51.100.1:40000',
-    '192.168.1.20:51820 sees 192.168.1.10:51820',
-  ],
-  ['unknown', '192.0.2.1:3478 sees 198.51.100.1:40000', '192.0.2.1:3479 sees 198.51.100.1:40000'],
-  [
-    'address-dependent',
-    '192.0.2.1:3478 sees 198.51.100.1:40000',
-    '192.0.2.2:3478 sees 198.51.100.1:40001',
-  ],
-  [
-    'address-and-port-dependent',
-    '192.0.2.1:3478 sees 198.51.100.1:40000',
-    '192.0.2.1:3479 sees 198.51.100.1:40001',
-  ],
-  ['unknown', '[2001:db8::5]:3478 sees [2001:db8::10]:51820'],
-] as const) {
-  mapping(`calls it ${expected}: ${texts.join(', ') || 'nobody saw anything'}`, () => {
-    assert.is(natMappingOf(seen(...texts), HOST), expected)
-  })
-}
+const mapping = suite('observations')
 
 mapping('forgets what an observer saw before', () => {
   const now = seen(
@@ -75,6 +41,37 @@ mapping('keeps what was seen before the network changed until something newer is
   const one = { observer: parseEndpoint('192.0.2.2:3478'), mapped: parseEndpoint('198.51.100.9:1') }
   const after = withObservation(before, { ...one, seenMs: 5000 }, 4000)
   assert.equal(reflexiveEndpoints(after, HOST).map(formatEndpoint), ['198.51.100.9:1'])
+})
+
+mapping('leaves out what is a minute older than the newest, unless nothing newer is known', () => {
+  const before = seen(
+    '192.0.2.1:3478 sees 198.51.100.1:40000',
+    '[2001:db8::5]:1 sees [2001:db8::9]:7',
+  )
+  const later = { observer: parseEndpoint('192.0.2.2:1'), mapped: parseEndpoint('198.51.100.9:1') }
+  const now = withObservation(before, { ...later, seenMs: 66_000 }, -Infinity)
+  assert.equal(reflexiveEndpoints(now, HOST).map(formatEndpoint), [
+    '198.51.100.9:1',
+    '[2001:db8::9]:7',
+  ])
+})
+
+mapping('remembers 32, and of one voice 4 of a family, the newest', () => {
+  const one = { mapped: parseEndpoint('198.51.100.1:40000'), seenMs: 0 }
+  const flood = Array.from({ length: 100 }, (_, index) => parseEndpoint(`192.0.2.1:${index + 1}`))
+  const told = flood.reduce<readonly Observation[]>(
+    (known, observer) => withObservation(known, { ...one, observer }, -Infinity),
+    seen('203.0.113.1:3478 sees 198.51.100.1:40000'),
+  )
+  assert.equal(
+    told.map(({ observer }) => formatEndpoint(observer)),
+    ['192.0.2.1:100', '192.0.2.1:99', '192.0.2.1:98', '192.0.2.1:97', '203.0.113.1:3478'],
+  )
+  const many = Array.from(
+    { length: 40 },
+    (_, index) => `192.0.2.${index + 1}:1 sees 198.51.100.1:1`,
+  )
+  assert.is(seen(...many).length, 32)
 })
 
 mapping('lists first what most observers saw', () => {
@@ -147,9 +144,9 @@ rule('ask a mute server again after 100, 200, 400 … ms, then every 20 s', asyn
 rule('ask an answering server every 20 s behind a NAT, and every 2 min without one', async () => {
   for (const [mapped, every] of [
     ['198.51.100.1:40000', 20_000],
-    ['192.168.1.10:51820', 120_000],
+    ['203.0.113.10:51820', 120_000],
   ] as const) {
-    const { clock, asked, own } = local(['192.168.1.10'])
+    const { clock, asked, own } = local(['203.0.113.10'])
     await clock.advance(40)
     own.observed(SERVER, parseEndpoint(mapped))
     await clock.advance(every - 40)
