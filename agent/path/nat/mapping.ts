@@ -167,7 +167,7 @@ function portsOf(words: readonly Word[], before: MappingBelief['ports']): Mappin
   return before === 'alike' ? 'unlike' : 'alike'
 }
 
-function isDependent(mapping: NatMapping): boolean {
+export function isDependent(mapping: NatMapping): boolean {
   return mapping === 'address-dependent' || mapping === 'address-and-port-dependent'
 }
 

@@ -15,13 +15,15 @@ import type { NatAnswer, NatMapping, NatReport, UdpState } from '../../../protoc
 import { evidence, type Observation, voiceOf, withObservation } from '../observations.ts'
 import { type Arrival, filteringOf, withArrival } from './filtering.ts'
 import type { Lifetime } from './lifetime.ts'
-import { type MappingBelief, NO_BELIEF, nextMapping, OWN } from './mapping.ts'
+import { isDependent, type MappingBelief, NO_BELIEF, nextMapping, OWN } from './mapping.ts'
 import { isNear, scopeOf } from './scope.ts'
 import { SentLedger } from './sent-ledger.ts'
 
 /** UDP works for so long after something came, milliseconds: where there is no NAT servers are asked every two
  *  minutes. */
 const UDP_MS = 200_000
+/** The way back by our own endpoint is tried again after so long, milliseconds: an hour. */
+const HAIRPIN_MS = 3_600_000
 /** Servers that do not answer mean that UDP is blocked after so long without anything by UDP, milliseconds. */
 const SILENCE_MS = 10_000
 export const FAMILIES = [4, 6] as const
@@ -43,7 +45,11 @@ export interface FamilyView {
 interface FamilyState {
   belief: MappingBelief
   arrivals: readonly Arrival[]
-  hairpin: { readonly mapped: Endpoint; readonly answer: NatAnswer } | undefined
+  hairpin:
+    | { readonly mapped: Endpoint; readonly answer: NatAnswer; readonly atMs: number }
+    | undefined
+  /** The last word on the mapping that was not `unknown`. */
+  knownMapping: NatMapping | undefined
   lifetime: MeasuredLifetime | undefined
   /** When the network changed, if nobody has said since whether that matters. */
   doubtedMs: number | undefined
@@ -57,6 +63,7 @@ const AFRESH = {
   hairpin: undefined,
   lifetime: undefined,
   doubtedMs: undefined,
+  knownMapping: undefined,
 } as const
 
 export class NatTracker {
@@ -93,7 +100,7 @@ export class NatTracker {
     const added = { observer, device, mapped, seenMs }
     this.#observations = withObservation(this.#observations, added, changedMs)
     this.heard(mapped)
-    family.belief = this.#nextBelief(addressFamily(mapped.address))
+    this.#settledBelief(addressFamily(mapped.address))
   }
 
   /** After a change of the network: does it say anything but what was known before? */
@@ -144,8 +151,8 @@ export class NatTracker {
   /** A request to `mapped`, our own mapped endpoint, came back to us or did not. */
   hairpinned(mapped: Endpoint, cameBack: boolean): void {
     this.#families[addressFamily(mapped.address)].hairpin = {
-      mapped,
-      answer: cameBack ? 'yes' : 'no',
+      ...{ mapped, answer: cameBack ? 'yes' : 'no' },
+      atMs: this.#clock.monotonicMs(),
     }
   }
 
@@ -158,12 +165,14 @@ export class NatTracker {
     return this.#settledBelief(family).mapping
   }
 
-  /** Our endpoint as everybody sees it, where its way back is not known yet. */
-  hairpinDue(family: AddressFamily): Endpoint | undefined {
+  /** Our endpoint as everybody sees it, where its way back was not tried in the last `withinMs`. */
+  hairpinDue(family: AddressFamily, withinMs = HAIRPIN_MS): Endpoint | undefined {
     const mapped = this.#mapped(family)
-    const { hairpin } = this.#families[family]
     if (mapped === undefined || this.mapping(family) !== 'endpoint-independent') return undefined
-    return hairpin !== undefined && sameEndpoint(hairpin.mapped, mapped) ? undefined : mapped
+    const { hairpin } = this.#families[family]
+    const oldestMs = this.#clock.monotonicMs() - withinMs
+    const isTried = hairpin !== undefined && hairpin.atMs > oldestMs
+    return isTried && sameEndpoint(hairpin.mapped, mapped) ? undefined : mapped
   }
 
   /** How many voices have said lately what they see. */
@@ -206,15 +215,18 @@ export class NatTracker {
     )
   }
 
-  /** Evidence grows old also when none comes. */
+  /** Evidence grows old also when none comes. Another kind of mapping is another NAT: what was found out about
+   *  the one before says nothing about it. */
   #settledBelief(family: AddressFamily): MappingBelief {
     const state = this.#families[family]
-    state.belief = this.#nextBelief(family)
+    state.belief = nextMapping(state.belief, this.#evidence(family), this.#host())
+    const { mapping } = state.belief
+    if (mapping === 'unknown') return state.belief
+    if (state.knownMapping !== undefined && !isOfOneKind(state.knownMapping, mapping)) {
+      Object.assign(state, { ...AFRESH, belief: state.belief })
+    }
+    state.knownMapping = mapping
     return state.belief
-  }
-
-  #nextBelief(family: AddressFamily): MappingBelief {
-    return nextMapping(this.#families[family].belief, this.#evidence(family), this.#host())
   }
 
   /** What the most voices, two at least, see us as. */
@@ -245,4 +257,8 @@ export class NatTracker {
     if (isMute && heardMs + SILENCE_MS <= nowMs) return 'blocked'
     return heardMs + UDP_MS > nowMs ? 'works' : 'unknown'
   }
+}
+
+function isOfOneKind(a: NatMapping, b: NatMapping): boolean {
+  return a === b || (isDependent(a) && isDependent(b))
 }

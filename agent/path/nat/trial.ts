@@ -51,7 +51,8 @@ export async function tryLifetime(wait: number, options: TrialOptions): Promise<
   if (seen.address !== mapped.address) {
     throw new LifetimeError('the NAT gives this device more than one address, by turns')
   }
-  return asker.askFor(subject, mapped.port)
+  // The sockets are there until it is answered.
+  return await asker.askFor(subject, mapped.port)
 }
 
 function mappedOf(answer: ReceivedStun | undefined): Endpoint {

@@ -30,6 +30,8 @@ const HAIRPIN_MS = 500
 /** What a person who asks waits for answers, milliseconds. */
 const PATIENCE_MS = 1500
 const POLL_MS = 20
+/** A way back that was tried so long ago is tried again for whoever asks, milliseconds. */
+const RETRY_MS = 10_000
 
 export interface NatWatchOptions {
   readonly local: Pick<LocalCandidates, 'nat' | 'natChanged' | 'servers' | 'askAgain'>
@@ -65,7 +67,8 @@ export class NatWatch implements PathNetcheck {
   readonly #options: NatWatchOptions
   readonly #looking: Cancellable
   readonly #asking = new Map<AddressFamily, { dueMs: number; pauseMs: number; turn: number }>()
-  readonly #hairpins = new Set<AddressFamily>()
+  /** Of the way back that is being tried. */
+  readonly #onHairpin = new Map<AddressFamily, () => void>()
   readonly #searches = new Map<AddressFamily, LifetimeSearch>()
   readonly #progress = new Map<AddressFamily, LifetimeProgress>()
   #arePeersKnown = false
@@ -76,10 +79,10 @@ export class NatWatch implements PathNetcheck {
     this.#looking = options.clock.every(LOOK_MS, () => this.look())
   }
 
-  /** What is missing is sought. */
-  look(): void {
+  /** What is missing is sought. @param hairpinMs the age at which a tried way back is tried again */
+  look(hairpinMs?: number): void {
     for (const family of FAMILIES) {
-      const mapped = this.#nat.hairpinDue(family)
+      const mapped = this.#nat.hairpinDue(family, hairpinMs)
       if (mapped !== undefined) void this.#tryHairpin(family, mapped)
       this.#askMembers(family)
     }
@@ -101,6 +104,7 @@ export class NatWatch implements PathNetcheck {
   }
 
   hairpinned(mapped: Endpoint): void {
+    this.#onHairpin.get(addressFamily(mapped.address))?.()
     this.#nat.hairpinned(mapped, true)
     this.#options.local.natChanged()
   }
@@ -122,11 +126,11 @@ export class NatWatch implements PathNetcheck {
     const begunMs = clock.monotonicMs()
     this.#asking.clear()
     this.#options.local.askAgain()
-    this.look()
+    this.look(RETRY_MS)
     const isAnswered = ({ answeredMs = -Infinity }: ServerStatus): boolean => answeredMs >= begunMs
     while (clock.monotonicMs() - begunMs < PATIENCE_MS) {
       await clock.sleep(POLL_MS)
-      const isDone = this.servers().every(isAnswered) && this.#hairpins.size === 0
+      const isDone = this.servers().every(isAnswered) && this.#onHairpin.size === 0
       if (isDone && clock.monotonicMs() - begunMs > HAIRPIN_MS) return
     }
   }
@@ -206,24 +210,26 @@ export class NatWatch implements PathNetcheck {
   async #tryHairpin(family: AddressFamily, mapped: Endpoint): Promise<void> {
     const { clock, checks, log, local } = this.#options
     const nat = this.#nat
-    if (this.#hairpins.has(family) || this.#isClosed) return
-    this.#hairpins.add(family)
-    const isDue = (): boolean => nat.hairpinDue(family) !== undefined
+    if (this.#onHairpin.has(family) || this.#isClosed) return
+    let isBack = false
+    this.#onHairpin.set(family, () => {
+      isBack = true
+    })
     try {
       const socket = await openProbeSocket(family, mapped, () => undefined)
-      for (let tries = 0; tries < HAIRPIN_TRIES && isDue() && !this.#isClosed; tries++) {
+      for (let tries = 0; tries < HAIRPIN_TRIES && !isBack && !this.#isClosed; tries++) {
         socket.send(checks.hairpin(mapped, clock.monotonicMs()), mapped)
         await clock.sleep(HAIRPIN_MS)
       }
       socket.close()
-      if (!isDue() || nat.view(family).report.udp !== 'works') return
+      if (isBack || nat.view(family).report.udp !== 'works') return
       nat.hairpinned(mapped, false)
       local.natChanged()
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error)
       log('debug', 'nat.hairpin-not-tried', { family, reason })
     } finally {
-      this.#hairpins.delete(family)
+      this.#onHairpin.delete(family)
     }
   }
 }

@@ -109,6 +109,8 @@ export interface NatLab extends AsyncDisposable {
   /** Members that nobody has candidates of. */
   readonly strangers: readonly Person[]
   readonly servers: readonly string[]
+  /** Tells all hosts of the strangers alone: a device that knows others at its start may have sent to them. */
+  strangersFirst(): void
   /** Tells all hosts of all candidates, and of the strangers. */
   introduce(): void
   all(): readonly NatHost[]
@@ -141,6 +143,10 @@ export async function startNatLab(kinds: readonly SiteKind[]): Promise<NatLab> {
     ...{ lab, hosts, observers, strangers },
     servers: [`${third.address}:3478`, `[${ipv6}]:3478`],
     all: () => all,
+    strangersFirst: () => {
+      const peers = strangers.map((person) => ({ ...person, candidates: [] }))
+      for (const host of all) host.order({ kind: 'peers', peers })
+    },
     introduce: () => {
       for (const host of all) {
         const peers = all.filter((other) => other !== host)

@@ -17,7 +17,13 @@ function start(...host: string[]) {
     nat.observed(parseEndpoint(observer), parseEndpoint(mapped), device)
   const arrives = (device: DeviceId, from: string): void => nat.arrived(device, parseEndpoint(from))
   const report = (family: 4 | 6 = 4) => nat.view(family).report
-  return { clock, nat, own, sees, arrives, report }
+  /** Each voice sees another port. */
+  const differ = (address: string): void => {
+    sees('192.0.2.1:3478', `${address}:1`)
+    sees('192.0.2.2:51820', `${address}:2`, ana)
+    sees('192.0.2.3:51820', `${address}:3`, bo)
+  }
+  return { clock, nat, own, sees, arrives, differ, report }
 }
 
 /** Three voices agree. */
@@ -101,16 +107,40 @@ rule('forgets what nobody has seen for five minutes', async () => {
   assert.is(scene.report().mapping, 'unknown')
 })
 
-rule('asks its own endpoint for the way back once, and only an endpoint that two saw', () => {
+rule('forgets what it found out about a NAT when there is another', async () => {
   const scene = start()
-  scene.sees('192.0.2.1:3478', M)
-  assert.is(scene.nat.hairpinDue(4), undefined)
   mapped(scene)
-  assert.is(formatEndpoint(scene.nat.hairpinDue(4) ?? parseEndpoint('0.0.0.0:1')), M)
-  scene.nat.hairpinned(parseEndpoint(M), false)
-  assert.is(scene.nat.hairpinDue(4), undefined)
-  assert.is(scene.report().hairpinning, 'no')
+  scene.arrives(ana, '203.0.113.5:1')
+  scene.arrives(bo, '203.0.113.6:1')
+  scene.nat.hairpinned(parseEndpoint(M), true)
+  scene.nat.measured(parseEndpoint('192.0.2.1:3478'), { atLeast: 60, lessThan: 66 })
+  assert.is(scene.report().lifetime, 60)
+  scene.sees('192.0.2.1:3478', '198.51.100.1:1')
+  assert.is(scene.report().filtering, 'endpoint-independent')
+  scene.differ('198.51.100.1')
+  const { mapping, filtering, lifetime } = scene.report()
+  assert.equal([mapping, filtering, lifetime], ['address-dependent', 'unknown', 0])
+  mapped(scene)
+  assert.equal(
+    [scene.report().mapping, scene.report().hairpinning],
+    ['endpoint-independent', 'unknown'],
+  )
 })
+
+rule(
+  'asks its own endpoint for the way back once an hour, and only an endpoint that two saw',
+  () => {
+    const scene = start()
+    scene.sees('192.0.2.1:3478', M)
+    assert.is(scene.nat.hairpinDue(4), undefined)
+    mapped(scene)
+    assert.is(formatEndpoint(scene.nat.hairpinDue(4) ?? parseEndpoint('0.0.0.0:1')), M)
+    scene.nat.hairpinned(parseEndpoint(M), false)
+    assert.is(scene.nat.hairpinDue(4), undefined)
+    assert.is(scene.report().hairpinning, 'no')
+    assert.ok(scene.nat.hairpinDue(4, 0) !== undefined)
+  },
+)
 
 rule('says that UDP is blocked only when no server answers, until anything comes', async () => {
   const scene = start()
