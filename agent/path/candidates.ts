@@ -9,11 +9,11 @@ import {
   prefixContains,
   sameEndpoint,
 } from '../../protocol/address.ts'
-import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import type { Clock } from '../../protocol/clock.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
-import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
+import { type LocalKnowledge, startReports } from './local-reports.ts'
 import { FAMILIES, NatTracker } from './nat/tracker.ts'
 import { reflexiveEndpoints } from './observations.ts'
 import { isPrivate } from './pairs.ts'
@@ -21,8 +21,6 @@ import { type ServerStatus, startAsking } from './stun-servers.ts'
 
 /** Server-reflexive candidates that are told, so that a NAT with a port for each peer fills no list. */
 const REFLEXIVE = 4
-/** Changes are reported together after so long, milliseconds: the servers' answers come in one bunch. */
-const REPORT_DELAY_MS = 30
 /** Servers are asked again after an answer; below the shortest UDP mapping in the field (30 s). */
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
@@ -39,11 +37,7 @@ export interface LocalCandidatesOptions {
   /** Does TCP reach a registry? Then servers that do not answer mean that UDP is blocked. */
   isRegistryConnected?(): boolean
   /** Called when any changed, and once at the start. */
-  onChange(
-    candidates: readonly Candidate[],
-    natMapping: NatMapping,
-    nat: readonly NatReport[],
-  ): void
+  onChange(...known: LocalKnowledge): void
   /** Called after that, where the candidates are others. */
   onCandidates?(): void
   readonly clock: Clock
@@ -84,7 +78,10 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
   const current = (): readonly Candidate[] =>
     candidatesOf(host(), reflexiveEndpoints(nat.observations, host()))
 
-  const report = startReports(options, () => [current(), nat.mapping(4), nat.reports()])
+  const report = startReports({
+    ...options,
+    now: () => [current(), nat.mapping(4), nat.reports()],
+  })
   const servers = startAsking({
     servers: options.stunServers,
     refreshMs: () => (nat.mapping(4) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS),
@@ -126,34 +123,6 @@ function tellMute(nat: NatTracker, servers: readonly ServerStatus[]): void {
   for (const family of FAMILIES) {
     const ours = servers.filter(({ server }) => addressFamily(server.address) === family)
     if (ours.length > 0 && ours.every(({ isMute }) => isMute)) nat.mute(family)
-  }
-}
-
-/** Reports what differs from the last report, some time after `soon`. */
-function startReports(
-  { clock, onChange, onCandidates }: LocalCandidatesOptions,
-  now: () => Parameters<LocalCandidatesOptions['onChange']>,
-): { soon(): void; close(): void } {
-  let reported: string | undefined
-  let told: string | undefined
-  let timer: Cancellable | undefined
-  const report = (): void => {
-    timer = undefined
-    const known = now()
-    const text = JSON.stringify(known)
-    if (text === reported) return
-    reported = text
-    onChange(...known)
-    const candidates = JSON.stringify(known[0])
-    if (candidates === told) return
-    told = candidates
-    onCandidates?.()
-  }
-  return {
-    soon: () => {
-      timer ??= clock.after(REPORT_DELAY_MS, report)
-    },
-    close: () => timer?.cancel(),
   }
 }
 

@@ -94,17 +94,22 @@ function local(addresses: string[], servers = [SERVER]) {
   const clock = new VirtualClock()
   const asked: number[] = []
   const reports: (readonly Candidate[])[] = []
+  const told: string[] = []
   const own = startLocalCandidates({
     listenPort: 51820,
     hostAddresses: () => addresses.map(parseIpAddress),
     stunServers: () => servers,
     overlayPrefixes: () => [parsePrefix('100.64.0.0/10'), parsePrefix('fd00:1::/48')],
     ask: () => asked.push(clock.monotonicMs()),
-    onChange: (candidates) => reports.push(candidates),
+    onChange: (candidates, _mapping, nat) => {
+      reports.push(candidates)
+      for (const { mapping, hairpinning, lifetime } of nat)
+        told.push(`${mapping} ${hairpinning} ${lifetime}`)
+    },
     clock,
   })
   const texts = () => own.current().map((one) => `${one.kind} ${formatEndpoint(one)}`)
-  return { clock, asked, reports, own, texts, addresses }
+  return { clock, asked, reports, told, own, texts, addresses }
 }
 
 const rule = suite('local candidates')
@@ -130,6 +135,25 @@ rule('are reported within 50 ms of a change, and only then', async () => {
   own.observed(SERVER, parseEndpoint('198.51.100.1:40000'))
   await clock.advance(5000)
   assert.is(reports.length, 2)
+  own.close()
+})
+
+rule('tell what is only known better of the NAT ten seconds later, all of it at once', async () => {
+  const { clock, own, told } = local(['192.168.1.10'])
+  const mapped = parseEndpoint('198.51.100.1:40000')
+  own.observed(SERVER, mapped)
+  own.observed(parseEndpoint('192.0.2.2:3478'), mapped)
+  await clock.advance(100)
+  assert.equal(told, ['endpoint-independent unknown 0'])
+  own.nat.hairpinned(mapped, true)
+  own.natChanged()
+  await clock.advance(5000)
+  own.nat.measured(SERVER, { atLeast: 60, lessThan: undefined })
+  own.natChanged()
+  await clock.advance(4900)
+  assert.is(told.length, 1)
+  await clock.advance(200)
+  assert.equal(told.slice(1), ['endpoint-independent yes 60'])
   own.close()
 })
 
