@@ -2,7 +2,7 @@
  *  device learns about itself becomes signed statements. Parts end in the reverse order of their start. */
 import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
-import type { Candidate, NatMapping } from '../protocol/endpoint-update.ts'
+import type { Candidate } from '../protocol/endpoint-update.ts'
 import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
@@ -11,7 +11,7 @@ import { explain } from './errors.ts'
 import { hostAddresses, localPrefixes } from './host/local-addresses.ts'
 import type { Knowledge } from './knowledge.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
-import { OwnStatements } from './own-statements.ts'
+import { OwnStatements, type Reachability } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { type Plan, plan } from './plan.ts'
 import {
@@ -58,10 +58,7 @@ export class Daemon {
   #plan: Plan
   #paths: Paths | undefined
   #mesh: Mesh | undefined
-  #local: { candidates: readonly Candidate[]; natMapping: NatMapping } = {
-    candidates: [],
-    natMapping: 'unknown',
-  }
+  #local: Omit<Reachability, 'multiaddrs'> = { candidates: [], natMapping: 'unknown', nat: [] }
   #applying: Promise<void> = Promise.resolve()
   #configured: ReadonlySet<string> = new Set()
   #isApplyDue = false
@@ -90,7 +87,7 @@ export class Daemon {
     return this.#join
   }
 
-  get local(): { readonly candidates: readonly Candidate[]; readonly natMapping: NatMapping } {
+  get local(): Omit<Reachability, 'multiaddrs'> {
     return this.#local
   }
 
@@ -108,8 +105,10 @@ export class Daemon {
       stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
       hostAddresses: () => hostAddresses(options.tunnel.interfaceName),
       overlayPrefixes: () => overlayPrefixes(options.knowledge.state(), options.clock.now()),
-      onLocalCandidates: (candidates, natMapping) => {
-        this.#local = { candidates, natMapping }
+      isRegistryConnected: () =>
+        this.#mesh?.connections().some(({ device }) => device === 'registry') ?? false,
+      onLocalCandidates: (candidates, natMapping, nat) => {
+        this.#local = { candidates, natMapping, nat }
         this.sayReachability()
       },
       onPathChanged: (device, status) => {

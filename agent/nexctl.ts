@@ -4,9 +4,12 @@ import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { columns } from './columns.ts'
 import { ask } from './control/client.ts'
+import { LIFETIME_STARTED, NETCHECK } from './control/netcheck-report.ts'
 import { CHANGED, PEERS, PING, ROUTES, STATUS, type StatusReport } from './control/reports.ts'
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
+import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
+import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
 
 const GLOBAL = z.object({ socket: z.string(), output: z.enum(['column', 'json']) })
 
@@ -42,6 +45,19 @@ program
   .command('status')
   .description('is this device connected, as whom, and how well')
   .action(() => show(STATUS, '/v1/status', statusText))
+
+program
+  .command('netcheck')
+  .description('the network around this device: addresses, NATs, what they allow, and servers')
+  .option(
+    '--lifetime [seconds]',
+    'start to measure in the background how long an unused mapping lasts, waiting so long at most (300)',
+  )
+  .action(({ lifetime }: { lifetime?: string | true }) => {
+    if (lifetime === undefined) return show(NETCHECK, '/v1/netcheck', netcheckText)
+    const longest = lifetime === true ? LIFETIME_LIMITS.usual : Number(lifetime)
+    return show(LIFETIME_STARTED, '/v1/netcheck/lifetime', lifetimeText, { longest })
+  })
 
 const peers = program.command('peers').description('the other devices of the organization')
 peers

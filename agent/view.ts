@@ -12,6 +12,7 @@ import {
 } from '../protocol/belief.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { Seconds } from '../protocol/time.ts'
+import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
 import {
   type ChangedReport,
   ControlError,
@@ -24,6 +25,11 @@ import {
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
+import { hostAddresses } from './host/local-addresses.ts'
+import { commandsOf } from './host/run.ts'
+import { measureLifetime, netcheck } from './netcheck.ts'
+import type { PathNetcheck } from './path/nat/watch.ts'
+import { rendezvousMultiaddrs } from './plan-peers.ts'
 import type { Renewal } from './renewal.ts'
 import { DEFAULT_MTU, type TunnelPeerStats } from './tunnel/backend.ts'
 
@@ -117,6 +123,31 @@ export class DaemonView implements Controls {
       received: times.length,
       ...(medianMs === undefined ? {} : { medianMs }),
     }
+  }
+
+  async netcheck(): Promise<NetcheckReport> {
+    const { options, plan, join } = this.#daemon
+    const { knowledge, tunnel, clock } = options
+    return netcheck({
+      paths: this.#pathNetcheck(),
+      addresses: hostAddresses(tunnel.interfaceName),
+      registry: join.registry,
+      rendezvous: rendezvousMultiaddrs(knowledge.state(), join, clock.now()),
+      nameOf: (device) => plan.peers.get(device)?.certificate.name ?? device,
+      statements: [...plan.peers.values()].map(({ endpoints }) => endpoints?.body.issuedAt ?? 0),
+      commands: commandsOf(),
+      clock,
+    })
+  }
+
+  measureLifetime(longest: number): LifetimeStarted {
+    return measureLifetime(this.#pathNetcheck(), longest)
+  }
+
+  #pathNetcheck(): PathNetcheck {
+    const { paths } = this.#daemon.parts
+    if (paths === undefined) throw new ControlError(409, 'nexd is still starting; try again')
+    return paths.netcheck()
   }
 
   routes(): readonly RouteReport[] {

@@ -22,6 +22,8 @@ export interface StunAttributes {
   /** Whence the request came, as its receiver saw it. */
   readonly mappedAddress?: Endpoint
   readonly error?: StunError
+  /** The port of the asker's address to which the answer is to go (RFC 5780 §7.5). */
+  readonly responsePort?: number
   /** Types that made the receiver refuse the request (error 420). */
   readonly unknownAttributes?: readonly number[]
 }
@@ -102,6 +104,12 @@ const CODECS: readonly AttributeCodec[] = [
     parse: (value) => ({ unknownAttributes: parseTypes(value) }),
     encode: ({ unknownAttributes }) => encodeTypes(unknownAttributes),
   },
+  {
+    type: 0x0027,
+    name: 'RESPONSE-PORT',
+    parse: (value) => ({ responsePort: parsePort(value) }),
+    encode: ({ responsePort }) => encodePort(responsePort),
+  },
 ]
 
 /** Of an attribute that comes twice the first counts (RFC 8489 §14). `mask` is the 16 bytes that an
@@ -164,6 +172,26 @@ function encodeText(text: string | undefined, most: number): Uint8Array | undefi
   if (text === undefined) return undefined
   const bytes = utf8(text)
   if (bytes.length > most) throw new RangeError(`text of ${bytes.length} bytes, limit ${most}`)
+  return bytes
+}
+
+/** RFC 5780 §7.5 has two bytes of padding follow; there are senders that count them in, and such that do not. */
+function parsePort(value: Uint8Array): number {
+  if (value.length !== 2 && value.length !== 4) {
+    throw new MalformedError(`${value.length} bytes, want 2 or 4`)
+  }
+  const port = view(value).getUint16(0)
+  if (port === 0) throw new MalformedError('port 0')
+  return port
+}
+
+function encodePort(port: number | undefined): Uint8Array | undefined {
+  if (port === undefined) return undefined
+  if (!(Number.isInteger(port) && port >= 1 && port <= 65535)) {
+    throw new RangeError(`response port ${port}, want 1 to 65535`)
+  }
+  const bytes = new Uint8Array(2)
+  view(bytes).setUint16(0, port)
   return bytes
 }
 

@@ -1,5 +1,6 @@
 /** What the local API answers: the words of `nexctl` and of its JSON. */
 import { z } from 'zod'
+import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
 
 export const STATUS = z.object({
   /** `starting` until the tunnel is up; `not-member` when the certificate ended or was revoked. */
@@ -71,6 +72,9 @@ export type ChangedReport = z.output<typeof CHANGED>
 
 /** What the daemon lets the local API do. */
 export interface Controls {
+  netcheck(): Promise<NetcheckReport>
+  /** Throws ControlError when there is no server to measure with. @param longest the longest wait, seconds */
+  measureLifetime(longest: number): LifetimeStarted
   status(): Promise<StatusReport>
   peers(): Promise<readonly PeerReport[]>
   ping(peer: string, count: number): Promise<PingReport>

@@ -3,31 +3,26 @@
 import {
   addressFamily,
   type Endpoint,
-  formatEndpoint,
   hostPrefix,
   type IpAddress,
   type Prefix,
   prefixContains,
   sameEndpoint,
 } from '../../protocol/address.ts'
-import type { Cancellable, Clock } from '../../protocol/clock.ts'
-import type { Candidate, NatMapping } from '../../protocol/endpoint-update.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Candidate } from '../../protocol/endpoint-update.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
-import {
-  natMappingOf,
-  type Observation,
-  reflexiveEndpoints,
-  withObservation,
-} from './observations.ts'
+import { type LocalKnowledge, startReports } from './local-reports.ts'
+import { FAMILIES, NatTracker } from './nat/tracker.ts'
+import { reflexiveEndpoints } from './observations.ts'
 import { isPrivate } from './pairs.ts'
 import type { PortMappings } from './port-mapping/port-mapping.ts'
 import { usableMappings } from './port-mapping/usable.ts'
-import { startAsking } from './stun-servers.ts'
+import { type ServerStatus, startAsking } from './stun-servers.ts'
 
 /** Server-reflexive candidates that are told, so that a NAT with a port for each peer fills no list. */
 const REFLEXIVE = 4
-/** Changes are reported together after so long, milliseconds: the servers' answers come in one bunch. */
-const REPORT_DELAY_MS = 30
 /** Servers are asked again after an answer; below the shortest UDP mapping in the field (30 s). */
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
@@ -43,9 +38,19 @@ export interface LocalCandidatesOptions {
   overlayPrefixes(): readonly Prefix[]
   /** Sends a binding request; its answer comes back by `observed`. */
   ask(server: Endpoint): void
-  /** Called when either changed, and once at the start. */
-  onChange(candidates: readonly Candidate[], natMapping: NatMapping): void
+  /** Does TCP reach a registry? Then servers that do not answer mean that UDP is blocked. */
+  isRegistryConnected?(): boolean
+  /** Called when any changed, and once at the start. */
+  onChange(...known: LocalKnowledge): void
+  /** Called after that, where the candidates are others. */
+  onCandidates?(): void
   readonly clock: Clock
+}
+
+export interface Seen {
+  /** The observer, unless it is a STUN server. */
+  readonly device?: DeviceId | undefined
+  readonly roundTripMs?: number
 }
 
 export interface LocalCandidates {
@@ -54,7 +59,11 @@ export interface LocalCandidates {
   isOwn(endpoint: Endpoint): boolean
   /** May it be used outside the tunnel? */
   isOutside(address: IpAddress): boolean
-  observed(observer: Endpoint, mapped: Endpoint): void
+  observed(observer: Endpoint, mapped: Endpoint, seen?: Seen): void
+  readonly nat: NatTracker
+  /** The NATs are known better. */
+  natChanged(): void
+  servers(): readonly ServerStatus[]
   /** Reads the host's addresses anew and asks the servers at once. */
   networkChanged(): void
   /** Asks servers that are listed for the first time. */
@@ -66,40 +75,48 @@ export interface LocalCandidates {
 
 export function startLocalCandidates(options: LocalCandidatesOptions): LocalCandidates {
   const { clock } = options
-  let observations: readonly Observation[] = []
-  let networkChangedMs = -Infinity
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
   const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
+  const nat = new NatTracker(clock, host)
   const mapped = (): readonly Endpoint[] =>
-    usableMappings(options.portMappings, observations).filter(({ address }) => isOutside(address))
+    usableMappings(options.portMappings, nat.observations).filter(({ address }) =>
+      isOutside(address),
+    )
   const current = (): readonly Candidate[] =>
-    candidatesOf(host(), mapped(), reflexiveEndpoints(observations, host()))
+    candidatesOf(host(), mapped(), reflexiveEndpoints(nat.observations, host()))
 
-  const report = startReports(options, () => [current(), natMappingOf(observations, host())])
+  const report = startReports({
+    ...options,
+    now: () => [current(), nat.mapping(4), nat.reports()],
+  })
   const mappingChanges = options.portMappings?.onChange(report.soon)
   const servers = startAsking({
     servers: options.stunServers,
-    refreshMs: () =>
-      natMappingOf(observations, host()) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS,
+    refreshMs: () => (nat.mapping(4) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS),
     ask: options.ask,
     // With every request the host's addresses are read, too, should an event of theirs be lost.
-    onAsked: report.soon,
+    onAsked: (asked) => {
+      if (options.isRegistryConnected?.() === true) tellMute(nat, asked)
+      report.soon()
+    },
     clock,
   })
   return {
     current,
     isOwn: (endpoint) => host().some((own) => sameEndpoint(own, endpoint)),
     isOutside,
-    observed: (observer, mapped) => {
-      servers.answered(observer)
+    observed: (observer, mapped, { device, roundTripMs = 0 } = {}) => {
+      if (device === undefined) servers.answered(observer, roundTripMs)
       if (!isUsable(mapped.address) || !isOutside(mapped.address)) return
-      const seenMs = clock.monotonicMs()
-      observations = withObservation(observations, { observer, mapped, seenMs }, networkChangedMs)
+      nat.observed(observer, mapped, device)
       report.soon()
     },
+    nat,
+    natChanged: report.soon,
+    servers: servers.status,
     networkChanged: () => {
-      networkChangedMs = clock.monotonicMs()
+      nat.networkChanged()
       options.portMappings?.networkChanged()
       servers.restart()
     },
@@ -113,27 +130,10 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
   }
 }
 
-/** Reports what differs from the last report, some time after `soon`. */
-function startReports(
-  { clock, onChange }: LocalCandidatesOptions,
-  now: () => [readonly Candidate[], NatMapping],
-): { soon(): void; close(): void } {
-  let reported: string | undefined
-  let timer: Cancellable | undefined
-  const report = (): void => {
-    timer = undefined
-    const [candidates, natMapping] = now()
-    // Which of two is seen more often changes all the time.
-    const text = JSON.stringify([candidates.map(formatCandidate).toSorted(), natMapping])
-    if (text === reported) return
-    reported = text
-    onChange(candidates, natMapping)
-  }
-  return {
-    soon: () => {
-      timer ??= clock.after(REPORT_DELAY_MS, report)
-    },
-    close: () => timer?.cancel(),
+function tellMute(nat: NatTracker, servers: readonly ServerStatus[]): void {
+  for (const family of FAMILIES) {
+    const ours = servers.filter(({ server }) => addressFamily(server.address) === family)
+    if (ours.length > 0 && ours.every(({ isMute }) => isMute)) nat.mute(family)
   }
 }
 
@@ -172,10 +172,6 @@ function without(endpoints: readonly Endpoint[], known: readonly Endpoint[]): re
 /** What a host with too many addresses leaves out first: private ones of IPv6. */
 function order(address: IpAddress): number {
   return (isPrivate(address) ? 1 : 0) + (isPrivate(address) && addressFamily(address) === 6 ? 1 : 0)
-}
-
-function formatCandidate({ kind, address, port }: Candidate): string {
-  return `${kind} ${formatEndpoint({ address, port })}`
 }
 
 /** Loopback and link-local addresses mean something else on every host. */

@@ -46,8 +46,16 @@ export type Received =
       /** Bytes that its WireGuard has received of ours; undefined where it does not say. */
       readonly receivedBytes: number | undefined
     }
-  /** A STUN server answered. */
-  | { readonly kind: 'mapped'; readonly server: Endpoint; readonly mapped: Endpoint }
+  /** A STUN server answered, or a member that was asked as one. */
+  | {
+      readonly kind: 'mapped'
+      readonly server: Endpoint
+      readonly device: DeviceId | undefined
+      readonly mapped: Endpoint
+      readonly roundTripMs: number
+    }
+  /** A request of ours to our own mapped endpoint came back. */
+  | { readonly kind: 'hairpinned'; readonly mapped: Endpoint }
   | { readonly kind: 'dropped'; readonly reason: DropReason }
 
 export interface Checks {
@@ -57,6 +65,10 @@ export interface Checks {
   request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined
   /** A request without credentials, to a STUN server. */
   ask(server: Endpoint, nowMs: number): Uint8Array
+  /** A request to a member that is to be no more than a STUN server; undefined if there is no such member. */
+  askMember(device: DeviceId, server: Endpoint, nowMs: number): Uint8Array | undefined
+  /** A request to our own mapped endpoint, to be sent from another port. */
+  hairpin(mapped: Endpoint, nowMs: number): Uint8Array
   /** Total: whatever is no message for us is dropped, with the reason. */
   receive(datagram: Uint8Array, from: CheckPath, nowMs: number): Received
 }
@@ -69,6 +81,7 @@ interface Member {
 }
 
 interface Transaction {
+  readonly purpose: 'check' | 'ask' | 'hairpin'
   /** Undefined: a STUN server. */
   readonly member: Member | undefined
   readonly path: CheckPath
@@ -127,15 +140,36 @@ class MemberChecks implements Checks {
   }
 
   request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined {
+    return this.#request('check', device, path, nowMs)
+  }
+
+  askMember(device: DeviceId, server: Endpoint, nowMs: number): Uint8Array | undefined {
+    return this.#request('ask', device, server, nowMs)
+  }
+
+  #request(
+    purpose: Transaction['purpose'],
+    device: DeviceId,
+    path: CheckPath,
+    nowMs: number,
+  ): Uint8Array | undefined {
     const member = this.#members.get(device)
     if (member === undefined) return undefined
     const username = checkUsername(device, this.#device)
-    const transactionId = this.#begin({ member, path, sentMs: nowMs })
+    const transactionId = this.#begin({ purpose, member, path, sentMs: nowMs })
     return encodeStun({ kind: 'request', transactionId, username }, member.key)
   }
 
   ask(server: Endpoint, nowMs: number): Uint8Array {
-    const transactionId = this.#begin({ member: undefined, path: server, sentMs: nowMs })
+    return this.#plain('ask', server, nowMs)
+  }
+
+  hairpin(mapped: Endpoint, nowMs: number): Uint8Array {
+    return this.#plain('hairpin', mapped, nowMs)
+  }
+
+  #plain(purpose: Transaction['purpose'], path: Endpoint, nowMs: number): Uint8Array {
+    const transactionId = this.#begin({ purpose, member: undefined, path, sentMs: nowMs })
     return encodeStun({ kind: 'request', transactionId })
   }
 
@@ -168,6 +202,8 @@ class MemberChecks implements Checks {
     nowMs: number,
   ): Received {
     const { username = '', transactionId } = message
+    const returned = this.#returned(message)
+    if (returned !== undefined) return returned
     const { receiver, sender } = parseCheckUsername(username)
     const member = receiver === this.#own ? this.#byAddress.get(sender) : undefined
     if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
@@ -183,6 +219,16 @@ class MemberChecks implements Checks {
     return receivedBytes === undefined ? {} : { receivedBytes }
   }
 
+  /** Nobody else knows the id: it is random, and went to our own endpoint alone. */
+  #returned({ username, hasIntegrity, transactionId }: ReceivedStun): Received | undefined {
+    const id = toHex(transactionId)
+    const transaction = this.#transactions.get(id)
+    if (transaction?.purpose !== 'hairpin' || transaction.path === 'relay') return undefined
+    if (username !== undefined || hasIntegrity) return undefined
+    this.#transactions.delete(id)
+    return { kind: 'hairpinned', mapped: transaction.path }
+  }
+
   /** Of an answer that comes from elsewhere than the request went the path is not proved
    *  (RFC 8445 §7.2.5.2.1). */
   #answered(datagram: Uint8Array, message: ReceivedStun, from: CheckPath, nowMs: number): Received {
@@ -192,32 +238,36 @@ class MemberChecks implements Checks {
     if (transaction === undefined || !isSamePath(transaction.path, from)) {
       return { kind: 'dropped', reason: 'not-asked' }
     }
-    const { member, path, sentMs } = transaction
+    const { purpose, member, path, sentMs } = transaction
+    const roundTripMs = nowMs - sentMs
     if (member === undefined) {
       this.#transactions.delete(id)
-      if (mapped === undefined || path === 'relay') {
+      if (mapped === undefined || path === 'relay' || purpose !== 'ask') {
         return { kind: 'dropped', reason: 'malformed' }
       }
-      return { kind: 'mapped', server: path, mapped }
+      return { kind: 'mapped', server: path, device: undefined, mapped, roundTripMs }
     }
     const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
     this.#transactions.delete(id)
     if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
-    const roundTripMs = nowMs - sentMs
-    return { kind: 'answer', device: member.device, path, roundTripMs, mapped, receivedBytes }
+    const { device } = member
+    if (purpose === 'check' || path === 'relay' || mapped === undefined) {
+      return { kind: 'answer', device, path, roundTripMs, mapped, receivedBytes }
+    }
+    return { kind: 'mapped', server: path, device, mapped, roundTripMs }
   }
 
   #faultIn(
     datagram: Uint8Array,
     member: Member,
-    { unknownRequired, hasFingerprint }: ReceivedStun,
+    { unknownRequired, hasFingerprint, responsePort }: ReceivedStun,
     nowMs: number,
   ): DropReason | undefined {
     if (!hasFingerprint) return 'malformed'
     if (!this.#verifications.take(nowMs)) return 'too-many'
     if (!verifyIntegrity(datagram, member.key)) return 'not-authentic'
-    return unknownRequired.length > 0 ? 'refused' : undefined
+    return unknownRequired.length > 0 || responsePort !== undefined ? 'refused' : undefined
   }
 }
 

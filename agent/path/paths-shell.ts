@@ -2,29 +2,28 @@
  *  WireGuard for all. */
 import { equal, toHex } from '../../crypto/bytes.ts'
 import type { Endpoint } from '../../protocol/address.ts'
-import type { Cancellable } from '../../protocol/clock.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import { type DeviceId, deviceKeyOf } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
 import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { newBucket } from './bucket.ts'
+import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
 import type { CheckSocket } from './check-socket.ts'
 import { type CheckPath, newChecks, type Received } from './checks.ts'
 import { newDropCounter } from './drops.ts'
 import type { PathInput } from './machine.ts'
+import { NatWatch, type PathNetcheck } from './nat/watch.ts'
 import type { PathStatus } from './path-status.ts'
 import type { PathPeer, PathSockets, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { RelayCarriers } from './relay-carriers.ts'
 import { EAGER_PEERS } from './timing.ts'
-import { type Activity, startLooks, type TunnelLooks } from './tunnel-looks.ts'
+import { busiest, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
 /** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
 const ALL_CHECKS_PER_SECOND = 800
-/** Events of the network and of the mesh come in bunches; they are taken together, milliseconds. */
-const BUNCH_MS = 20
 
 /** Throws CheckPortError. */
 export async function openPathsShell(options: PathsOptions, sockets: PathSockets): Promise<Paths> {
@@ -41,15 +40,17 @@ class PathsShell implements Paths {
   readonly #drops: ReturnType<typeof newDropCounter>
   readonly #paths = new Map<DeviceId, PeerPath>()
   readonly #carriers: RelayCarriers
-  readonly #bunches = new Map<string, Cancellable>()
+  readonly #bunches: Bunches
   readonly #context: PathContext
   #socket: CheckSocket | undefined
   #local: LocalCandidates | undefined
   #looks: TunnelLooks | undefined
+  #nat: NatWatch | undefined
 
   constructor(options: PathsOptions, sockets: PathSockets) {
     this.#options = options
     this.#sockets = sockets
+    this.#bunches = newBunches(options.clock)
     this.#checks = newChecks({
       ...options,
       receivedFrom: (device) => this.#paths.get(device)?.receivedBytes,
@@ -82,6 +83,7 @@ class PathsShell implements Paths {
     this.#socket = await this.#sockets.openCheckSocket({
       port: options.checkPort,
       onDatagram: (datagram, from) => this.#received(datagram, from),
+      onSent: (to) => this.#local?.nat.sent(to),
       log: options.log,
     })
     this.#local = startLocalCandidates({
@@ -91,17 +93,23 @@ class PathsShell implements Paths {
       portMappings: options.portMappings,
       overlayPrefixes: () => options.overlayPrefixes?.() ?? [],
       ask: (server) => this.#ask(server),
-      onChange: (candidates, natMapping) => {
-        options.onLocalCandidates(candidates, natMapping)
-        this.#giveAll({ kind: 'local-candidates' })
-      },
+      isRegistryConnected: () => options.isRegistryConnected?.() ?? false,
+      onChange: (...known) => options.onLocalCandidates(...known),
+      onCandidates: () => this.#giveAll({ kind: 'local-candidates' }),
       clock: options.clock,
+    })
+    this.#nat = new NatWatch({
+      ...options,
+      local: this.#local,
+      checks: this.#checks,
+      peers: () => [...this.#paths.values()].map(({ peer }) => peer),
+      send: (datagram, to) => void this.#socket?.send(datagram, to),
     })
     this.#looks = startLooks({
       tunnel: options.tunnel,
       clock: options.clock,
       log: options.log,
-      activity: () => this.#activity(),
+      activity: () => busiest([...this.#paths.values()]),
       onStats: (stats) => this.#looked(stats),
     })
   }
@@ -116,6 +124,7 @@ class PathsShell implements Paths {
     }
     this.#carriers.keep((device) => wanted.has(device))
     this.#checks.setPeers(new Map(peers.map((peer) => [peer.device, peer.wireguardKey])))
+    this.#nat?.peersKnown([...wanted.values()])
     const isEager = wanted.size <= EAGER_PEERS
     for (const peer of wanted.values()) this.#update(peer, isEager)
   }
@@ -163,14 +172,15 @@ class PathsShell implements Paths {
   }
 
   networkChanged(): void {
-    this.#bunched('network', () => {
+    this.#bunches.soon('network', () => {
       this.#local?.networkChanged()
+      this.#nat?.networkChanged()
       this.#giveAll({ kind: 'network-changed' })
     })
   }
 
   relaysChanged(): void {
-    this.#bunched('relays', () => {
+    this.#bunches.soon('relays', () => {
       this.#local?.askNew()
       this.#giveAll({ kind: 'relays-changed' })
     })
@@ -184,9 +194,15 @@ class PathsShell implements Paths {
     return this.#paths.get(device)?.endpoint ?? this.#carriers.of(device).endpoint
   }
 
+  netcheck(): PathNetcheck {
+    if (this.#nat === undefined) throw new Error('the paths are not open')
+    return this.#nat
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const bunch of this.#bunches.values()) bunch.cancel()
+    this.#bunches.close()
     this.#local?.close()
+    this.#nat?.close()
     const paths = [...this.#paths.values()]
     this.#paths.clear()
     await Promise.all([this.#looks?.close(), ...paths.map((path) => path.close())])
@@ -194,15 +210,6 @@ class PathsShell implements Paths {
     this.#carriers.keep(() => false)
     await this.#socket?.close()
     this.#socket = undefined
-  }
-
-  #bunched(name: string, task: () => void): void {
-    if (this.#bunches.has(name)) return
-    const timer = this.#options.clock.after(BUNCH_MS, () => {
-      this.#bunches.delete(name)
-      task()
-    })
-    this.#bunches.set(name, timer)
   }
 
   #give(device: DeviceId, input: PathInput): void {
@@ -238,7 +245,10 @@ class PathsShell implements Paths {
         this.#answered(received)
         break
       case 'mapped':
-        this.#local?.observed(received.server, received.mapped)
+        this.#local?.observed(received.server, received.mapped, received)
+        break
+      case 'hairpinned':
+        this.#nat?.hairpinned(received.mapped)
         break
       case 'dropped':
         this.#drops.count(received.reason, nowMs)
@@ -258,6 +268,7 @@ class PathsShell implements Paths {
     }
     // Inside the tunnel a check proves nothing about its outside.
     if (this.#local?.isOutside(from.address) === false) return
+    this.#local?.nat.arrived(device, from)
     if (this.#paths.get(device)?.isBlocked(from) === true) return
     this.#socket?.send(answer, from)
     this.#give(device, { kind: 'check-received', endpoint: from })
@@ -269,23 +280,15 @@ class PathsShell implements Paths {
       this.#give(device, { kind: 'relay-check-answered', roundTripMs })
       return
     }
-    if (mapped !== undefined) this.#local?.observed(path, mapped)
+    if (mapped !== undefined) this.#local?.observed(path, mapped, { device })
     this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs, receivedBytes })
-  }
-
-  #activity(): Activity {
-    let most: Activity = 'idle'
-    for (const { activity } of this.#paths.values()) {
-      if (activity === 'busy') return activity
-      if (activity === 'resting') most = activity
-    }
-    return most
   }
 
   #looked(stats: readonly TunnelPeerStats[]): void {
     const byKey = new Map(stats.map((one) => [toHex(one.publicKey), one]))
     for (const path of this.#paths.values()) {
       const found = byKey.get(toHex(path.peer.wireguardKey))
+      if (found?.endpoint !== undefined) this.#local?.nat.sent(found.endpoint)
       if (found !== undefined) path.seen(found)
     }
   }

@@ -2,11 +2,13 @@
 import type { AgreementKeyPair, AgreementPublicKey } from '../../crypto/agreement.ts'
 import type { Endpoint, IpAddress, Prefix } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import type { Candidate, NatMapping } from '../../protocol/endpoint-update.ts'
+import type { Candidate } from '../../protocol/endpoint-update.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
+import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import { openCheckSocket } from './check-socket.ts'
+import type { PathNetcheck } from './nat/watch.ts'
 import type { PathStatus } from './path-status.ts'
 import { openPathsShell } from './paths-shell.ts'
 import type { PortMappings } from './port-mapping/port-mapping.ts'
@@ -40,7 +42,14 @@ export interface PathsOptions {
   readonly portMappings?: PortMappings | undefined
   /** Prefixes inside the tunnel, which can't be its outside; none if it is missing. */
   overlayPrefixes?(): readonly Prefix[]
-  onLocalCandidates(candidates: readonly Candidate[], natMapping: NatMapping): void
+  /** Does TCP reach a registry now? Unknown if it is missing. */
+  isRegistryConnected?(): boolean
+  /** @param natMapping over IPv4 */
+  onLocalCandidates(
+    candidates: readonly Candidate[],
+    natMapping: NatMapping,
+    nat: readonly NatReport[],
+  ): void
   onPathChanged(device: DeviceId, status: PathStatus): void
   readonly clock: Clock
   random(length: number): Uint8Array
@@ -59,6 +68,8 @@ export interface Paths extends AsyncDisposable {
   status(device: DeviceId): PathStatus
   /** What WireGuard's endpoint for the device should be now; its loopback socket is made on demand. */
   endpointFor(device: DeviceId): Endpoint
+  /** What is known of the NATs, and how it is learned. */
+  netcheck(): PathNetcheck
 }
 
 /** Whence the sockets come: the system, or a simulated internet. */

@@ -75,3 +75,9 @@ export function startLooks(options: {
     },
   }
 }
+
+/** Of the most active. */
+export function busiest(paths: readonly { readonly activity: Activity }[]): Activity {
+  const order: readonly Activity[] = ['busy', 'resting']
+  return order.find((each) => paths.some(({ activity }) => activity === each)) ?? 'idle'
+}

@@ -1,6 +1,7 @@
 /** A real agent in the laboratory: nexd in a host's namespace, nexctl beside it. */
 import { join } from 'node:path'
 import type { z } from 'zod'
+import { NETCHECK, type NetcheckReport } from '../../agent/control/netcheck-report.ts'
 import {
   PEERS,
   type PeerReport,
@@ -119,6 +120,10 @@ export class LabAgent {
 
   async routes(): Promise<readonly RouteReport[]> {
     return this.#json(ROUTES, 'route', 'list')
+  }
+
+  async netcheck(): Promise<NetcheckReport> {
+    return this.#json(NETCHECK, 'netcheck')
   }
 
   async peer(name: string): Promise<PeerReport | undefined> {

@@ -2,7 +2,6 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startLocalCandidates } from '../../../agent/path/candidates.ts'
 import {
-  natMappingOf,
   type Observation,
   reflexiveEndpoints,
   withObservation,
@@ -27,40 +26,7 @@ function seen(...texts: string[]): readonly Observation[] {
   }, [])
 }
 
-const mapping = suite('observations (RFC 4787 §4.1)')
-
-for (const [expected, ...texts] of [
-  ['unknown'],
-  ['unknown', '192.0.2.1:3478 sees 198.51.100.1:40000'],
-  ['none', '192.0.2.1:3478 sees 192.168.1.10:51820'],
-  [
-    'endpoint-independent',
-    '192.0.2.1:3478 sees 198.51.100.1:40000',
-    '192.0.2.2:3478 sees 198.51.100.1:40000',
-  ],
-  [
-    'endpoint-independent',
-    '192.0.2.1:3478 sees 198.51.100.1:40000',
-    '192.0.2.2:3478 sees 198.51.100.1:40000',
-    '192.168.1.20:51820 sees 192.168.1.10:51820',
-  ],
-  ['unknown', '192.0.2.1:3478 sees 198.51.100.1:40000', '192.0.2.1:3479 sees 198.51.100.1:40000'],
-  [
-    'address-dependent',
-    '192.0.2.1:3478 sees 198.51.100.1:40000',
-    '192.0.2.2:3478 sees 198.51.100.1:40001',
-  ],
-  [
-    'address-and-port-dependent',
-    '192.0.2.1:3478 sees 198.51.100.1:40000',
-    '192.0.2.1:3479 sees 198.51.100.1:40001',
-  ],
-  ['unknown', '[2001:db8::5]:3478 sees [2001:db8::10]:51820'],
-] as const) {
-  mapping(`calls it ${expected}: ${texts.join(', ') || 'nobody saw anything'}`, () => {
-    assert.is(natMappingOf(seen(...texts), HOST), expected)
-  })
-}
+const mapping = suite('observations')
 
 mapping('forgets what an observer saw before', () => {
   const now = seen(
@@ -76,6 +42,37 @@ mapping('keeps what was seen before the network changed until something newer is
   const one = { observer: parseEndpoint('192.0.2.2:3478'), mapped: parseEndpoint('198.51.100.9:1') }
   const after = withObservation(before, { ...one, seenMs: 5000 }, 4000)
   assert.equal(reflexiveEndpoints(after, HOST).map(formatEndpoint), ['198.51.100.9:1'])
+})
+
+mapping('leaves out what is a minute older than the newest, unless nothing newer is known', () => {
+  const before = seen(
+    '192.0.2.1:3478 sees 198.51.100.1:40000',
+    '[2001:db8::5]:1 sees [2001:db8::9]:7',
+  )
+  const later = { observer: parseEndpoint('192.0.2.2:1'), mapped: parseEndpoint('198.51.100.9:1') }
+  const now = withObservation(before, { ...later, seenMs: 66_000 }, -Infinity)
+  assert.equal(reflexiveEndpoints(now, HOST).map(formatEndpoint), [
+    '198.51.100.9:1',
+    '[2001:db8::9]:7',
+  ])
+})
+
+mapping('remembers 32, and of one voice 4 of a family, the newest', () => {
+  const one = { mapped: parseEndpoint('198.51.100.1:40000'), seenMs: 0 }
+  const flood = Array.from({ length: 100 }, (_, index) => parseEndpoint(`192.0.2.1:${index + 1}`))
+  const told = flood.reduce<readonly Observation[]>(
+    (known, observer) => withObservation(known, { ...one, observer }, -Infinity),
+    seen('203.0.113.1:3478 sees 198.51.100.1:40000'),
+  )
+  assert.equal(
+    told.map(({ observer }) => formatEndpoint(observer)),
+    ['192.0.2.1:100', '192.0.2.1:99', '192.0.2.1:98', '192.0.2.1:97', '203.0.113.1:3478'],
+  )
+  const many = Array.from(
+    { length: 40 },
+    (_, index) => `192.0.2.${index + 1}:1 sees 198.51.100.1:1`,
+  )
+  assert.is(seen(...many).length, 32)
 })
 
 mapping('lists first what most observers saw', () => {
@@ -98,18 +95,23 @@ function local(addresses: string[], servers = [SERVER], portMappings?: PortMappi
   const clock = new VirtualClock()
   const asked: number[] = []
   const reports: (readonly Candidate[])[] = []
+  const told: string[] = []
   const own = startLocalCandidates({
     listenPort: 51820,
     hostAddresses: () => addresses.map(parseIpAddress),
     stunServers: () => servers,
     overlayPrefixes: () => [parsePrefix('100.64.0.0/10'), parsePrefix('fd00:1::/48')],
     ask: () => asked.push(clock.monotonicMs()),
-    onChange: (candidates) => reports.push(candidates),
+    onChange: (candidates, _mapping, nat) => {
+      reports.push(candidates)
+      for (const { mapping, hairpinning, lifetime } of nat)
+        told.push(`${mapping} ${hairpinning} ${lifetime}`)
+    },
     portMappings,
     clock,
   })
   const texts = () => own.current().map((one) => `${one.kind} ${formatEndpoint(one)}`)
-  return { clock, asked, reports, own, texts, addresses }
+  return { clock, asked, reports, told, own, texts, addresses }
 }
 
 const rule = suite('local candidates')
@@ -138,6 +140,25 @@ rule('are reported within 50 ms of a change, and only then', async () => {
   own.close()
 })
 
+rule('tell what is only known better of the NAT ten seconds later, all of it at once', async () => {
+  const { clock, own, told } = local(['192.168.1.10'])
+  const mapped = parseEndpoint('198.51.100.1:40000')
+  own.observed(SERVER, mapped)
+  own.observed(parseEndpoint('192.0.2.2:3478'), mapped)
+  await clock.advance(100)
+  assert.equal(told, ['endpoint-independent unknown 0'])
+  own.nat.hairpinned(mapped, true)
+  own.natChanged()
+  await clock.advance(5000)
+  own.nat.measured(SERVER, { atLeast: 60, lessThan: undefined })
+  own.natChanged()
+  await clock.advance(4900)
+  assert.is(told.length, 1)
+  await clock.advance(200)
+  assert.equal(told.slice(1), ['endpoint-independent yes 60'])
+  own.close()
+})
+
 rule('ask a mute server again after 100, 200, 400 … ms, then every 20 s', async () => {
   const { clock, asked, own } = local(['192.168.1.10'])
   await clock.advance(60_000)
@@ -149,9 +170,9 @@ rule('ask a mute server again after 100, 200, 400 … ms, then every 20 s', asyn
 rule('ask an answering server every 20 s behind a NAT, and every 2 min without one', async () => {
   for (const [mapped, every] of [
     ['198.51.100.1:40000', 20_000],
-    ['192.168.1.10:51820', 120_000],
+    ['203.0.113.10:51820', 120_000],
   ] as const) {
-    const { clock, asked, own } = local(['192.168.1.10'])
+    const { clock, asked, own } = local(['203.0.113.10'])
     await clock.advance(40)
     own.observed(SERVER, parseEndpoint(mapped))
     await clock.advance(every - 40)
