@@ -10,15 +10,17 @@ import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { newBucket } from './bucket.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
+import { CheckRecord } from './check-record.ts'
 import { type CheckSocket, openCheckSocket } from './check-socket.ts'
 import { type CheckPath, newChecks, type Received } from './checks.ts'
 import { newDropCounter } from './drops.ts'
 import type { PathInput } from './machine.ts'
+import { noPathFacts, type PathFacts, pathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-state.ts'
 import type { PathPeer, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { openRelayCarrier, type RelayCarrier } from './relay-carrier.ts'
-import { type Activity, startLooks, type TunnelLooks } from './tunnel-looks.ts'
+import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
 /** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
 const ALL_CHECKS_PER_SECOND = 800
@@ -35,6 +37,7 @@ export async function openPathsShell(options: PathsOptions): Promise<Paths> {
 class PathsShell implements Paths {
   readonly #options: PathsOptions
   readonly #checks: ReturnType<typeof newChecks>
+  readonly #record = new CheckRecord()
   readonly #pace = newBucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_PER_SECOND)
   readonly #drops: ReturnType<typeof newDropCounter>
   readonly #paths = new Map<DeviceId, PeerPath>()
@@ -47,7 +50,7 @@ class PathsShell implements Paths {
 
   constructor(options: PathsOptions) {
     this.#options = options
-    this.#checks = newChecks(options)
+    this.#checks = this.#record.watching(newChecks(options))
     this.#drops = newDropCounter('path.checks-dropped', options.log)
     this.#context = {
       tunnel: options.tunnel,
@@ -87,7 +90,7 @@ class PathsShell implements Paths {
       tunnel: options.tunnel,
       clock: options.clock,
       log: options.log,
-      activity: () => this.#activity(),
+      activity: () => mostActive(this.#paths.values()),
       onStats: (stats) => this.#looked(stats),
     })
   }
@@ -181,6 +184,13 @@ class PathsShell implements Paths {
     return this.#paths.get(device)?.status ?? { kind: 'offline' }
   }
 
+  evidence(device: DeviceId): PathFacts {
+    const state = this.#paths.get(device)?.state
+    const nowMs = this.#options.clock.monotonicMs()
+    if (state === undefined) return noPathFacts(this.#record, nowMs)
+    return pathFacts(device, state, this.#record, nowMs)
+  }
+
   endpointFor(device: DeviceId): Endpoint {
     return this.#paths.get(device)?.endpoint ?? this.#carrier(device).endpoint
   }
@@ -270,15 +280,6 @@ class PathsShell implements Paths {
     }
     if (mapped !== undefined) this.#local?.observed(path, mapped)
     this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs })
-  }
-
-  #activity(): Activity {
-    let most: Activity = 'idle'
-    for (const { activity } of this.#paths.values()) {
-      if (activity === 'busy') return activity
-      if (activity === 'resting') most = activity
-    }
-    return most
   }
 
   #looked(stats: readonly TunnelPeerStats[]): void {

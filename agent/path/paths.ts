@@ -6,6 +6,7 @@ import type { Candidate, NatMapping } from '../../protocol/endpoint-update.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
+import type { PathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-state.ts'
 import { openPathsShell } from './paths-shell.ts'
 
@@ -52,6 +53,8 @@ export interface Paths extends AsyncDisposable {
   networkChanged(): void
   relaysChanged(): void
   status(device: DeviceId): PathStatus
+  /** What is known of the ways to the device, for people; also of one that is no peer. */
+  evidence(device: DeviceId): PathFacts
   /** What WireGuard's endpoint for the device should be now; its loopback socket is made on demand. */
   endpointFor(device: DeviceId): Endpoint
 }
