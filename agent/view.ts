@@ -26,14 +26,18 @@ import { VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import type { Renewal } from './renewal.ts'
 import { DEFAULT_MTU, type TunnelPeerStats } from './tunnel/backend.ts'
+import type { WhyReport } from './why/report.ts'
+import { Why } from './why/why.ts'
 
 export class DaemonView implements Controls {
   readonly #daemon: Daemon
   readonly #renewal: Renewal
+  readonly #why: Why
 
   constructor(daemon: Daemon, renewal: Renewal) {
     this.#daemon = daemon
     this.#renewal = renewal
+    this.#why = new Why(daemon, renewal)
   }
 
   async status(): Promise<StatusReport> {
@@ -117,6 +121,10 @@ export class DaemonView implements Controls {
       received: times.length,
       ...(medianMs === undefined ? {} : { medianMs }),
     }
+  }
+
+  why(peer: string): Promise<WhyReport> {
+    return this.#why.report(peer)
   }
 
   routes(): readonly RouteReport[] {

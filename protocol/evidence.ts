@@ -6,7 +6,7 @@ import type { Seconds } from './time.ts'
 
 /** Orders are the wire's, never reused. A value of a later version reads as the first. */
 export const UDP_REACHES = ['unknown', 'answered', 'unanswered'] as const
-export const PATH_PHASES = ['unknown', 'offline', 'connecting', 'relay', 'direct'] as const
+export const PATH_PHASES = ['unknown', 'offline', 'idle', 'connecting', 'relay', 'direct'] as const
 export const PAIR_KINDS = ['peer-reflexive', 'host', 'server-reflexive', 'port-mapped'] as const
 export const MESH_LINK_KINDS = ['direct', 'overlay', 'circuit'] as const
 export const LEFT_OUT_REASONS = [

@@ -23,9 +23,9 @@ export interface PathFacts {
 }
 
 /** Of a peer that has no path, because it is no peer of the plan. */
-export function noPathFacts(record: CheckRecord, nowMs: number): PathFacts {
+export function noPathFacts(udp: Evidence['udp']): PathFacts {
   return {
-    udp: record.udp(nowMs),
+    udp,
     path: {
       phase: 'unknown',
       sinceAgoMs: 0,
@@ -60,7 +60,7 @@ export function pathFacts(
   return {
     udp: record.udp(nowMs),
     path: {
-      phase: status.kind,
+      phase: state.phase.kind === 'idle' ? 'idle' : status.kind,
       sinceAgoMs: ago(state.phaseSinceMs) ?? 0,
       heardAgoMs: ago(state.heardMs),
       endpoint: status.kind === 'direct' ? status.endpoint : undefined,

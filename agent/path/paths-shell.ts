@@ -187,7 +187,7 @@ class PathsShell implements Paths {
   evidence(device: DeviceId): PathFacts {
     const state = this.#paths.get(device)?.state
     const nowMs = this.#options.clock.monotonicMs()
-    if (state === undefined) return noPathFacts(this.#record, nowMs)
+    if (state === undefined) return noPathFacts(this.#record.udp(nowMs))
     return pathFacts(device, state, this.#record, nowMs)
   }
 
