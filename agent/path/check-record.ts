@@ -10,9 +10,10 @@ import type { CheckPath, Checks, Received } from './checks.ts'
  *  longest goes first. */
 const ENDPOINTS = 48
 const SOURCES = 256
-/** Requests in a row that nobody answered, of how many parties, over how many milliseconds, until UDP as a
- *  whole is said to be unanswered; one party may just be off. */
-const UNANSWERED = { requests: 5, parties: 2, overMs: 3000, quietMs: 15_000 } as const
+/** Requests in a row that nobody at all answered, to STUN servers and to members, over how many milliseconds,
+ *  until UDP as a whole is said to be unanswered. A server that answers is asked once in a while, a silent one
+ *  again and again; members may just be off. */
+const UNANSWERED = { asked: 3, checks: 3, overMs: 4000 } as const
 
 /** Moments on the machine's clock; -Infinity: never. */
 export interface CheckCounts {
@@ -40,9 +41,7 @@ export class CheckRecord {
   readonly #peers = new Map<DeviceId, Map<string, CheckCounts>>()
   readonly #drops = new Map<string, Map<string, number>>()
   #answeredMs = -Infinity
-  #unanswered:
-    | { count: number; readonly sinceMs: number; readonly parties: Set<string> }
-    | undefined
+  #unanswered: { asked: number; checks: number; readonly sinceMs: number } | undefined
 
   /** The same checks, recorded. */
   watching(checks: Checks): Checks {
@@ -57,7 +56,7 @@ export class CheckRecord {
         return request
       },
       ask: (server, nowMs) => {
-        this.#requested(formatEndpoint(server), nowMs)
+        this.#requested('asked', nowMs)
         return checks.ask(server, nowMs)
       },
       receive: (datagram, from, nowMs) => {
@@ -71,7 +70,7 @@ export class CheckRecord {
   /** A check to `device`. */
   sent(device: DeviceId, path: CheckPath, nowMs: number): void {
     this.#count(device, path, (known) => ({ ...known, sent: known.sent + 1, sentMs: nowMs }))
-    if (path !== 'relay') this.#requested(device, nowMs)
+    if (path !== 'relay') this.#requested('checks', nowMs)
   }
 
   received(received: Received, from: CheckPath, nowMs: number): void {
@@ -124,20 +123,18 @@ export class CheckRecord {
     const waiting = this.#unanswered
     if (
       waiting !== undefined &&
-      waiting.count >= UNANSWERED.requests &&
-      waiting.parties.size >= UNANSWERED.parties &&
-      nowMs - waiting.sinceMs >= UNANSWERED.overMs &&
-      nowMs - this.#answeredMs >= UNANSWERED.quietMs
+      waiting.asked >= UNANSWERED.asked &&
+      waiting.checks >= UNANSWERED.checks &&
+      nowMs - waiting.sinceMs >= UNANSWERED.overMs
     ) {
       return 'unanswered'
     }
     return this.#answeredMs === -Infinity ? 'unknown' : 'answered'
   }
 
-  #requested(party: string, nowMs: number): void {
-    this.#unanswered ??= { count: 0, sinceMs: nowMs, parties: new Set() }
-    this.#unanswered.count += 1
-    if (this.#unanswered.parties.size < UNANSWERED.parties) this.#unanswered.parties.add(party)
+  #requested(kind: 'asked' | 'checks', nowMs: number): void {
+    this.#unanswered ??= { asked: 0, checks: 0, sinceMs: nowMs }
+    this.#unanswered[kind] += 1
   }
 
   #count(device: DeviceId, path: CheckPath, change: (known: CheckCounts) => CheckCounts): void {

@@ -29,7 +29,9 @@ function knownRows({ peer, known, reply, clock }: WhyReport): readonly string[][
     ['asked', `${reply.kind}${reason}`],
     [
       'membership',
-      `${known.standing}${certificate && `, certificate until ${certificate.notAfter}`}`,
+      certificate === undefined
+        ? known.standing
+        : `${known.standing}, certificate until ${certificate.notAfter}`,
     ],
     [
       'last update',

@@ -1,6 +1,6 @@
 /** Why: finds the device that is asked about, asks it for its side, and gathers the facts for a verdict. */
 import { formatEndpoint, prefixAddress } from '../../protocol/address.ts'
-import { deviceStanding, memberOf } from '../../protocol/belief.ts'
+import { deviceStanding, isIssuerTrusted, memberOf } from '../../protocol/belief.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { MembershipCertificate } from '../../protocol/membership-certificate.ts'
 import { ControlError } from '../control/reports.ts'
@@ -77,10 +77,14 @@ export class Why {
     )
   }
 
+  /** Certificates of listed issuers, whatever became of them. */
   #remember(): void {
-    for (const { body } of this.#daemon.options.knowledge.state().memberships.values()) {
+    const { knowledge, clock } = this.#daemon.options
+    const [state, now] = [knowledge.state(), clock.now()]
+    for (const { body, signer } of state.memberships.values()) {
       const known = this.#seen.get(body.device)
       if (known !== undefined && known.notBefore >= body.notBefore) continue
+      if (!isIssuerTrusted(state, signer, now)) continue
       this.#seen.delete(body.device)
       const oldest = this.#seen.keys().next()
       if (this.#seen.size >= REMEMBERED && oldest.done !== true) this.#seen.delete(oldest.value)

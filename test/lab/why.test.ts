@@ -1,0 +1,142 @@
+// time limit: 240 s
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { WhyReport } from '../../agent/why/report.ts'
+import type { LabAgent } from '../../simulations/lab/agent.ts'
+import { untilAnswered } from '../../simulations/lab/ping.ts'
+import { startScene, until } from '../../simulations/lab/scene.ts'
+import { needs } from '../support/needs.ts'
+
+needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping', 'faketime')
+
+const rule = suite('nexctl why')
+const scene = await startScene({
+  sites: [
+    { kind: 'public' },
+    { kind: 'port' },
+    { kind: 'port' },
+    { kind: 'symm' },
+    { kind: 'symm' },
+  ],
+  registrySite: 1,
+  agents: { laptop: { site: 2 }, phone: { site: 3 }, tablet: { site: 4 }, desk: { site: 5 } },
+  enrol: 'key',
+})
+const [laptop, phone, tablet, desk] = ['laptop', 'phone', 'tablet', 'desk'].map((name) =>
+  scene.agent(name),
+) as [LabAgent, LabAgent, LabAgent, LabAgent]
+
+/** Asks until the verdict is this one; its last answer otherwise. */
+async function verdict(of: LabAgent, peer: LabAgent, code: WhyReport['verdict']['code']) {
+  let report: WhyReport | undefined
+  await until(`${of.name} says ${code} of ${peer.name}`, 60_000, async () => {
+    report = await of.why(peer.name)
+    return report.verdict.code === code
+  }).catch((error: unknown) => {
+    throw new Error(`${String(error)}; it says ${JSON.stringify(report?.verdict)}`)
+  })
+  if (report === undefined) throw new Error('never asked')
+  return report
+}
+
+async function pings(from: LabAgent, to: LabAgent): Promise<void> {
+  await untilAnswered(from.host.namespace, (await to.addresses())[0] ?? '')
+}
+
+rule('port-restricted NATs on both sides: direct, with the evidence of both', async () => {
+  await pings(laptop, phone)
+  const report = await verdict(laptop, phone, 'direct')
+  assert.match(
+    report.verdict.sentence,
+    /^phone is reached directly at 198\.18\.3\.2:51820 \(\d+\.\d ms\), for /,
+  )
+  assert.is(report.reply.kind, 'answered')
+  assert.is(report.theirs?.path.endpoint, '198.18.2.2:51820')
+  for (const side of [report.ours, report.theirs]) {
+    assert.is(side?.natMapping, 'endpoint-independent')
+    assert.is(side?.udp, 'answered')
+    assert.ok((side?.wireguard?.handshakeAgoMs ?? Infinity) < 180_000)
+    const used = side?.pairs.find(({ endpoint }) => endpoint === side.path.endpoint)
+    assert.ok((used?.answered ?? 0) > 0 && (used?.received ?? 0) > 0, JSON.stringify(used))
+  }
+  assert.ok(Math.abs(report.clock?.aheadMs ?? Infinity) <= 1000 + (report.clock?.errorMs ?? 0))
+})
+
+rule('as text: the verdict first, then both sides beside each other', async () => {
+  const { stdout } = await laptop.nexctl('why', 'phone')
+  const lines = stdout.split('\n')
+  assert.match(lines[0] ?? '', /^phone is reached directly at /)
+  assert.is(lines[1], 'What to do: Nothing to do.')
+  assert.ok(
+    lines.some((line) => /^ +laptop +phone$/.test(line)),
+    stdout,
+  )
+  assert.match(stdout, /^NAT mapping +endpoint-independent +endpoint-independent$/m)
+  assert.match(stdout, /^Checks of phone to laptop:$/m)
+})
+
+rule('two NATs with another port for each destination: relayed, and why', async () => {
+  await pings(tablet, desk)
+  const { verdict: said, ours, theirs } = await verdict(tablet, desk, 'hard-nats')
+  assert.match(said.sentence, /^desk is reached by the relay .* NATs of tablet \(address-/)
+  assert.match(said.advice, /UPnP, NAT-PMP or PCP in the router of tablet or of desk/)
+  assert.is(ours.path.phase, 'relay')
+  assert.is(theirs?.path.phase, 'relay')
+})
+
+rule('UDP blocked at one side: it names the side', async () => {
+  const router = scene.lab.router(3)
+  await router.exec('nft', 'add table inet block')
+  await router.exec('nft', 'add chain inet block f { type filter hook forward priority 0; }')
+  await router.exec('nft', 'add rule inet block f meta l4proto udp drop')
+  const { verdict: said } = await verdict(laptop, phone, 'udp-blocked')
+  assert.match(said.sentence, /: no UDP that phone sends is answered by anybody/)
+  assert.match(said.advice, /^Let UDP out of the network of phone /)
+  await router.exec('nft', 'delete table inet block')
+})
+
+rule('a clock that is minutes off, less than keeps a device out and more', async () => {
+  for (const [offset, sentence] of [
+    ['+3m', /but its clock is 3 min ahead of that of laptop\.$/],
+    ['-10m', /^The clocks of laptop and tablet are more than 5 minutes apart/],
+  ] as const) {
+    await tablet.stop()
+    tablet.start(['faketime', '-f', offset])
+    await tablet.started()
+    const { verdict: said } = await verdict(laptop, tablet, 'clock')
+    assert.match(said.sentence, sentence)
+    assert.match(said.advice, /^Run date -u on both/)
+  }
+})
+
+rule('a device that is stopped: offline, and since when', async () => {
+  await desk.stop()
+  const { verdict: said, theirs, known, reply } = await verdict(laptop, desk, 'offline')
+  assert.match(said.sentence, /^desk is offline: last heard \d+ s ago, it said \d+ s ago where/)
+  assert.match(said.sentence, /the registry is connected/)
+  assert.is(theirs, undefined)
+  assert.is(reply.kind, 'not-connected')
+  assert.is(known.standing, 'member')
+})
+
+rule('a device that was removed: revoked, and not what became of its path', async () => {
+  await scene.removeDevice('desk')
+  const { verdict: said, known } = await verdict(laptop, desk, 'revoked')
+  assert.match(said.sentence, /^desk was removed from the organization/)
+  assert.is(known.standing, 'revoked')
+})
+
+rule('a name that nobody has: near ones are named', async () => {
+  const { stderr, status } = await laptop.nexctl('why', 'fone')
+  assert.is(status, 1)
+  assert.match(stderr, /no device "fone" is or was a member.*did you mean phone\?/)
+  assert.match((await laptop.nexctl('why', 'laptop')).stderr, /laptop is this device itself/)
+})
+
+rule('no daemon: what to do', async () => {
+  await phone.stop()
+  assert.match((await phone.nexctl('why', 'laptop')).stderr, /is nexd running\?/)
+})
+
+rule.after(() => scene.stop())
+rule.run()
