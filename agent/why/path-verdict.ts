@@ -158,12 +158,14 @@ function halfDirect(facts: WhyFacts): Verdict | undefined {
   if (theirs === undefined) return undefined
   const isOurs = ours.path.phase === 'direct'
   if (isOurs === (theirs.path.phase === 'direct')) return undefined
-  const [one, other, state] = isOurs ? [self.name, peer.name, theirs] : [peer.name, self.name, ours]
-  if (state.path.phase === 'idle') return undefined
+  const [one, other, [far, near]] = isOurs
+    ? [self.name, peer.name, [theirs, ours]]
+    : [peer.name, self.name, [ours, theirs]]
+  if (far.path.phase === 'idle') return undefined
   return {
     code: 'half-direct',
-    sentence: `${one} reaches ${other} directly, ${other} reaches ${one} ${reachedBy(state, one)}: the path is changing, or a firewall lets checks pass one way only.`,
-    advice: `Ask again in 10 s; if it stays so, let UDP port ${state.listenPort} into ${other}.`,
+    sentence: `${one} reaches ${other} directly, ${other} reaches ${one} ${reachedBy(far, one)}: the path is changing, or a firewall lets checks pass one way only.`,
+    advice: `Ask again in 10 s; if it stays so, let UDP port ${near.listenPort} into ${one}.`,
   }
 }
 

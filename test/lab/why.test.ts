@@ -19,12 +19,16 @@ const scene = await startScene({
     { kind: 'symm' },
   ],
   registrySite: 1,
-  agents: { laptop: { site: 2 }, phone: { site: 3 }, tablet: { site: 4 }, desk: { site: 5 } },
+  agents: {},
   enrol: 'key',
 })
-const [laptop, phone, tablet, desk] = ['laptop', 'phone', 'tablet', 'desk'].map((name) =>
-  scene.agent(name),
-) as [LabAgent, LabAgent, LabAgent, LabAgent]
+const key = await scene.registrationKey()
+const agents = ['laptop', 'phone', 'tablet', 'desk'].map((name, index) =>
+  scene.addAgent(name, index + 2, 0, key),
+)
+const [laptop, phone, tablet, desk] = agents as [LabAgent, LabAgent, LabAgent, LabAgent]
+for (const agent of agents) agent.start()
+await Promise.all(agents.map((agent) => agent.started(120_000)))
 
 /** Asks until the verdict is this one; its last answer otherwise. */
 async function verdict(of: LabAgent, peer: LabAgent, code: WhyReport['verdict']['code']) {
