@@ -21,7 +21,7 @@ import type { MeshNode } from './node.ts'
 import { serve } from './streams.ts'
 
 /** Milliseconds for an answer by one link: a slow circuit, and a busy device. */
-const LINK_MS = 2500
+const LINK_MS = 4000
 /** Links asked by, one after the other. */
 const LINKS = 3
 /** Streams of one connection at once. */

@@ -132,7 +132,7 @@ rule('drops whoever answers with nonsense, or asks with it', async () => {
       WHY_PROTOCOL,
       { maxInboundStreams: 2 },
       async (stream) => {
-        const channel = frameChannel(stream, 64, AbortSignal.timeout(2000))
+        const channel = frameChannel(stream, 64, AbortSignal.timeout(10_000))
         await channel.read()
         await channel.write(frame)
       },
@@ -158,16 +158,16 @@ rule(
       const [connection] = rogue.mesh.node.getConnections()
       if (connection === undefined) throw new Error('not connected')
       const stream = await connection.newStream(WHY_PROTOCOL)
-      const channel = frameChannel(stream, 8192, AbortSignal.timeout(2000))
+      const channel = frameChannel(stream, 8192, AbortSignal.timeout(10_000))
       await channel.write(frame)
-      return channel.read().then(
+      return await channel.read().then(
         (answer) => parseAnswer(answer).kind,
-        () => 'nothing',
+        (error: unknown) => `nothing: ${String(error)}`,
       )
     }
     assert.is(await ask(encodeQuestion()), 'evidence')
     assert.is(await ask(Uint8Array.of(0xa1, 0x05, 0x06)), 'evidence')
-    assert.is(await ask(new Uint8Array(65)), 'nothing')
+    assert.match(await ask(new Uint8Array(65)), /^nothing: /)
   },
 )
 
