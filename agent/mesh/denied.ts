@@ -25,9 +25,12 @@ export class DeniedPeers {
     this.#hourBegan = clock.monotonicMs()
   }
 
-  /** @param peer libp2p peer id as text */
-  deny(peer: string, durationMs: number): void {
-    remember(this.#until, peer, this.#clock.monotonicMs() + durationMs)
+  /** @param peer libp2p peer id as text
+   *  @param reason what the peer did, for whoever asks why it is not connected */
+  deny(peer: string, durationMs: number, reason?: string): void {
+    const now = this.#clock.monotonicMs()
+    remember(this.#until, peer, now + durationMs)
+    if (reason !== undefined) remember(this.#reasons, peer, { reason, atMs: now })
   }
 
   allow(peer: string): void {
@@ -42,7 +45,7 @@ export class DeniedPeers {
     return false
   }
 
-  /** Why the peer was refused lately. */
+  /** Why the peer was denied lately. */
   reasonOf(peer: string): string | undefined {
     const known = this.#reasons.get(peer)
     if (known === undefined || this.#clock.monotonicMs() - known.atMs > REASON_MS) return undefined
@@ -52,8 +55,6 @@ export class DeniedPeers {
   /** Warns about a peer, once an hour each, and no more than so many an hour in all. */
   tell(peer: string, event: string, fields: Record<string, unknown>): void {
     const now = this.#clock.monotonicMs()
-    const { reason } = fields
-    if (typeof reason === 'string') remember(this.#reasons, peer, { reason, atMs: now })
     if (now - this.#hourBegan >= HOUR_MS) this.#beginHour(now)
     const told = this.#told.get(peer)
     const isToldOf = told !== undefined && now - told < HOUR_MS

@@ -2,6 +2,8 @@
 import { toHex } from '../../crypto/bytes.ts'
 import type { Endpoint } from '../../protocol/address.ts'
 import { currentManifest, memberOf } from '../../protocol/belief.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Candidate, NatMapping } from '../../protocol/endpoint-update.ts'
 import type { Evidence, WireguardEvidence } from '../../protocol/evidence.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import {
@@ -10,11 +12,34 @@ import {
   EVIDENCE_PREFIXES,
   EVIDENCE_RELAYS,
 } from '../../protocol/limits.ts'
-import type { Daemon } from '../daemon.ts'
+import type { Knowledge } from '../knowledge.ts'
+import type { Mesh } from '../mesh/mesh.ts'
 import { noPathFacts, type PathFacts } from '../path/path-evidence.ts'
+import type { Paths } from '../path/paths.ts'
+import type { Plan } from '../plan.ts'
+import type { Tunnel } from '../tunnel/backend.ts'
+
+/** What of the daemon evidence is made of. */
+export interface WhySource {
+  readonly device: DeviceId
+  readonly plan: Plan
+  readonly local: { readonly candidates: readonly Candidate[]; readonly natMapping: NatMapping }
+  readonly join: { readonly name: string }
+  readonly parts: {
+    readonly paths: Pick<Paths, 'evidence'> | undefined
+    readonly mesh: Pick<Mesh, 'why' | 'relays' | 'connections'> | undefined
+  }
+  readonly options: {
+    readonly system: string
+    readonly listenPort: number
+    readonly knowledge: Pick<Knowledge, 'state' | 'onChange'>
+    readonly tunnel: Pick<Tunnel, 'stats'>
+    readonly clock: Pick<Clock, 'now' | 'nowMs'>
+  }
+}
 
 /** Throws what the tunnel throws. */
-export async function ownEvidence(daemon: Daemon, to: DeviceId): Promise<Evidence> {
+export async function ownEvidence(daemon: WhySource, to: DeviceId): Promise<Evidence> {
   const { options, device, local, plan } = daemon
   const { paths, mesh } = daemon.parts
   const { clock, knowledge } = options
@@ -50,7 +75,7 @@ export async function ownEvidence(daemon: Daemon, to: DeviceId): Promise<Evidenc
 }
 
 async function wireguardOf(
-  { options, plan }: Daemon,
+  { options, plan }: WhySource,
   to: DeviceId,
   { sessionMissingForMs }: PathFacts,
 ): Promise<WireguardEvidence | undefined> {

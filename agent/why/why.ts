@@ -4,11 +4,10 @@ import { deviceStanding, isIssuerTrusted, memberOf } from '../../protocol/belief
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { MembershipCertificate } from '../../protocol/membership-certificate.ts'
 import { ControlError } from '../control/reports.ts'
-import type { Daemon } from '../daemon.ts'
 import type { Renewal } from '../renewal.ts'
 import type { UpdateFacts, WhyFacts } from './facts.ts'
 import { nearNames } from './near-names.ts'
-import { ownEvidence } from './own-evidence.ts'
+import { ownEvidence, type WhySource } from './own-evidence.ts'
 import { reportOf, type WhyReport } from './report.ts'
 import { verdictOf } from './verdict.ts'
 
@@ -16,11 +15,11 @@ import { verdictOf } from './verdict.ts'
 const REMEMBERED = 4096
 
 export class Why {
-  readonly #daemon: Daemon
+  readonly #daemon: WhySource
   readonly #renewal: Pick<Renewal, 'status'>
   readonly #seen = new Map<DeviceId, MembershipCertificate>()
 
-  constructor(daemon: Daemon, renewal: Pick<Renewal, 'status'>) {
+  constructor(daemon: WhySource, renewal: Pick<Renewal, 'status'>) {
     this.#daemon = daemon
     this.#renewal = renewal
     daemon.options.knowledge.onChange(() => this.#remember())

@@ -5,6 +5,7 @@ import { serve } from '../../../agent/mesh/streams.ts'
 import type { WhyReply } from '../../../agent/mesh/why-stream.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
+import { seconds } from '../../../protocol/time.ts'
 import { encodeQuestion, parseAnswer, WHY_PROTOCOL } from '../../../protocol/why.ts'
 import { healthyEvidence } from '../../support/evidence.ts'
 import { testOrganization } from '../../support/organization.ts'
@@ -110,6 +111,24 @@ rule('says that nobody is connected, or that the other does not answer', async (
   })
   assert.is((await b.mesh.why(a.device.id)).kind, 'unanswered')
   assert.ok(linked(b, a), 'a device that cannot answer is not punished')
+})
+
+rule('says that it refuses the other for its clock, on either side', async () => {
+  await using stack = new AsyncDisposableStack()
+  const clock: typeof systemClock = {
+    ...systemClock,
+    now: () => seconds(systemClock.now() + 600),
+    nowMs: () => systemClock.nowMs() + 600_000,
+  }
+  const a = stack.use(await startAnswering('ant', { clock }))
+  const b = stack.use(await startAnswering('bee', { known: { ant: [a.address()] } }))
+  const refusals = async (): Promise<readonly string[]> =>
+    (await Promise.all([b.mesh.why(a.device.id), a.mesh.why(b.device.id)])).map((reply) =>
+      reply.kind === 'not-connected' ? (reply.refusal ?? 'none') : reply.kind,
+    )
+  const refused = (agent: MeshAgent) => saysWarning(agent, 'mesh.peer-refused').length > 0
+  await until('one has refused the other', () => refused(a) || refused(b))
+  assert.ok((await refusals()).some((each) => /^clock: .* more than 5 minutes apart/.test(each)))
 })
 
 rule('knows an older version by its silence on the protocol', async () => {
