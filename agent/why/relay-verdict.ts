@@ -161,10 +161,17 @@ function filtered(us: Side, them: Side): Reason | undefined {
           : `none of ${sent(us.evidence)} checks of ${us.name} and ${sent(them.evidence)} of ${them.name} arrived`
   const isPassing = [us, them].every(({ evidence }) => evidence?.udp === 'answered')
   const closed = here > 0 && there === 0 ? them : us
+  const unknown = [us, them].filter(({ natMapping }) => natMapping === 'unknown')
+  const names = unknown.map(({ name }) => name).join(' and ')
+  const cause =
+    unknown.length === 0
+      ? 'a firewall between them drops it'
+      : `a firewall drops it, or a NAT of ${names} uses another port for each destination (too few others have seen it to tell)`
+  const mapping = unknown.length === 0 ? '' : `, or ${MAP_PORT} ${names}`
   return {
     code: 'filtered',
-    because: `${isPassing ? 'UDP passes at both, but ' : ''}${arrive}: a firewall between them drops it`,
-    advice: `Let UDP port ${closed.evidence?.listenPort} into ${closed.name}${addressHint(closed)}.`,
+    because: `${isPassing ? 'UDP passes at both, but ' : ''}${arrive}: ${cause}`,
+    advice: `Let UDP port ${closed.evidence?.listenPort} into ${closed.name}${addressHint(closed)}${mapping}.`,
   }
 }
 

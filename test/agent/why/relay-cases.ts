@@ -113,6 +113,16 @@ export const RELAY_CASES: readonly Case[] = [
     /^Let UDP port 51820 into laptop \(it is at 203\.0\.113\.5:51820\)\.$/,
   ],
   [
+    'no check arrives, and the mapping of one NAT is not known',
+    factsWith({
+      ours: RELAYED,
+      theirs: { ...RELAYED, natMapping: 'unknown', candidates: [{ kind: 'host', ...NEAR }] },
+    }),
+    'filtered',
+    /arrived: a firewall drops it, or a NAT of phone uses another port for each destination \(too few/,
+    /, or switch on UPnP, NAT-PMP or PCP in the router of phone\.$/,
+  ],
+  [
     'checks arrive one way',
     factsWith({
       ours: { ...RELAYED, pairs: [pairEvidence({ answered: 0, received: 5 })] },
