@@ -63,7 +63,7 @@ export class LabAgent {
     return this.#running
   }
 
-  /** Starts nexd, by a command of its own such as faketime where one is given; resolves at once. */
+  /** Starts nexd, by another command such as env where one is given; resolves at once. */
   start(by: readonly string[] = []): Running {
     const { registry, registrationKey, interfaceName, host, extra = [] } = this.options
     const key = registrationKey === undefined ? [] : ['--registration-key', registrationKey]

@@ -10,21 +10,25 @@ import { needs } from '../support/needs.ts'
 needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping', 'faketime')
 
 const rule = suite('nexctl why')
-const KINDS = ['public', 'port', 'port', 'symm', 'symm', 'public'] as const
 const scene = await startScene({
-  sites: KINDS.map((kind) => ({ kind })),
+  sites: [{ kind: 'public' }, { kind: 'port' }, { kind: 'port' }, { kind: 'public' }],
   registrySite: 1,
   agents: {},
   enrol: 'key',
 })
 const key = await scene.registrationKey()
 // The hub is the second that sees what the NATs do.
-const agents = ['laptop', 'phone', 'tablet', 'desk', 'hub'].map((name, index) =>
+const agents = ['laptop', 'phone', 'hub'].map((name, index) =>
   scene.addAgent(name, index + 2, 0, key),
 )
-const [laptop, phone, tablet, desk] = agents as [LabAgent, LabAgent, LabAgent, LabAgent]
+const [laptop, phone, hub] = agents as [LabAgent, LabAgent, LabAgent]
 for (const agent of agents) agent.start()
 await Promise.all(agents.map((agent) => agent.started(120_000)))
+
+/** Rules of a site's router, one after the other. */
+async function nft(site: number, ...rules: readonly string[]): Promise<void> {
+  for (const each of rules) await scene.lab.router(site).exec('nft', each)
+}
 
 /** Asks until the verdict is this one; its last answer otherwise. */
 async function verdict(of: LabAgent, peer: LabAgent, code: WhyReport['verdict']['code']) {
@@ -75,44 +79,65 @@ rule('as text: the verdict first, then both sides beside each other', async () =
   assert.match(stdout, /^Checks of phone to laptop:$/m)
 })
 
-rule('two NATs with another port for each destination: relayed, and why', async () => {
-  await pings(tablet, desk)
-  const { verdict: said, ours, theirs } = await verdict(tablet, desk, 'hard-nats')
-  assert.match(said.sentence, /^desk is reached by the relay .* NATs of tablet \(address-/)
-  assert.match(said.advice, /UPnP, NAT-PMP or PCP in the router of tablet or of desk/)
-  assert.is(ours.path.phase, 'relay')
-  assert.is(theirs?.path.phase, 'relay')
-})
-
 rule('UDP blocked at one side: it names the side', async () => {
-  const router = scene.lab.router(3)
-  await router.exec('nft', 'add table inet block')
-  await router.exec('nft', 'add chain inet block f { type filter hook forward priority 0; }')
-  await router.exec('nft', 'add rule inet block f meta l4proto udp drop')
+  await nft(
+    3,
+    'add table inet block',
+    'add chain inet block f { type filter hook forward priority 0; }',
+    'add rule inet block f meta l4proto udp drop',
+  )
   const { verdict: said } = await verdict(laptop, phone, 'udp-blocked')
   assert.match(said.sentence, /: no UDP that phone sends is answered by anybody/)
   assert.match(said.advice, /^Let UDP out of the network of phone /)
-  await router.exec('nft', 'delete table inet block')
+  await nft(3, 'delete table inet block')
 })
+
+rule('two NATs with another port for each destination: relayed, and why', async () => {
+  for (const site of [2, 3]) {
+    await nft(
+      site,
+      'flush chain ip nat post',
+      'add rule ip nat post oifname "wan" masquerade fully-random',
+    )
+    await scene.lab.flush(site)
+  }
+  const { verdict: said, ours, theirs } = await verdict(laptop, phone, 'hard-nats')
+  assert.match(
+    said.sentence,
+    /^phone is reached (by the relay|over its own).* NATs of laptop \(addr/,
+  )
+  assert.match(said.advice, /UPnP, NAT-PMP or PCP in the router of laptop or of phone/)
+  assert.is(ours.path.phase, 'relay')
+  assert.ok(theirs?.natMapping.includes('dependent'), theirs?.natMapping)
+})
+
+/** To start a program with its clock so far off: faketime itself would stay between it and its signals. */
+async function faketime(offset: string): Promise<readonly string[]> {
+  const library = await hub.host.namespace.exec('faketime', '-f', '+0', 'printenv', 'LD_PRELOAD')
+  return ['env', `LD_PRELOAD=${library.trim()}`, `FAKETIME=${offset}`]
+}
 
 rule('a clock that is minutes off, less than keeps a device out and more', async () => {
   for (const [offset, sentence] of [
-    ['+3m', /but its clock is 3 min ahead of that of laptop\.$/],
-    ['+10m', /^The clocks of laptop and tablet are more than 5 minutes apart/],
+    ['+3m', /but its clock is (3 min|17\d s|18\d s) ahead of that of laptop\.$/],
+    ['+10m', /^The clocks of laptop and hub are more than 5 minutes apart/],
   ] as const) {
-    await tablet.stop()
-    tablet.start(['faketime', '-f', offset])
-    await tablet.started()
-    const { verdict: said } = await verdict(laptop, tablet, 'clock')
+    await hub.stop()
+    hub.start(await faketime(offset))
+    await hub.started(120_000)
+    const { verdict: said } = await verdict(laptop, hub, 'clock')
     assert.match(said.sentence, sentence)
     assert.match(said.advice, /^Run date -u on both/)
   }
 })
 
 rule('a device that is stopped: offline, and since when', async () => {
-  await desk.stop()
-  const { verdict: said, theirs, known, reply } = await verdict(laptop, desk, 'offline')
-  assert.match(said.sentence, /^desk is offline: last heard \d+ s ago, it said \d+ s ago where/)
+  await phone.stop()
+  const { verdict: said, theirs, known, reply } = await verdict(laptop, phone, 'offline')
+  assert.match(
+    said.sentence,
+    /^phone is offline: last heard \d+ \w+ ago, it said \d+ \w+ ago where/,
+  )
   assert.match(said.sentence, /the registry is connected/)
   assert.is(theirs, undefined)
   assert.is(reply.kind, 'not-connected')
@@ -120,9 +145,9 @@ rule('a device that is stopped: offline, and since when', async () => {
 })
 
 rule('a device that was removed: revoked, and not what became of its path', async () => {
-  await scene.removeDevice('desk')
-  const { verdict: said, known } = await verdict(laptop, desk, 'revoked')
-  assert.match(said.sentence, /^desk was removed from the organization/)
+  await scene.removeDevice('phone')
+  const { verdict: said, known } = await verdict(laptop, phone, 'revoked')
+  assert.match(said.sentence, /^phone was removed from the organization/)
   assert.is(known.standing, 'revoked')
 })
 
