@@ -102,7 +102,11 @@ async function askBy(links: readonly Link[], options: WhyOptions): Promise<WhyRe
       options.onFault(link, error)
       const { name, message } = error instanceof Error ? error : new Error(String(error))
       if (name === 'UnsupportedProtocolError') return { kind: 'not-understood' }
-      reply = { kind: 'unanswered', reason: message }
+      const isLate = name === 'TimeoutError' || name === 'AbortError'
+      reply = {
+        kind: 'unanswered',
+        reason: isLate ? `no answer within ${LINK_MS / 1000} s` : message,
+      }
     }
   }
   return reply

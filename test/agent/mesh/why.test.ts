@@ -113,6 +113,18 @@ rule('says that nobody is connected, or that the other does not answer', async (
   assert.ok(linked(b, a), 'a device that cannot answer is not punished')
 })
 
+rule('says that the other takes too long', async () => {
+  await using stack = new AsyncDisposableStack()
+  const never = Promise.withResolvers<never>()
+  const a = stack.use(await startAnswering('ant', { evidence: () => never.promise }))
+  const b = stack.use(await startAnswering('bee', { known: { ant: [a.address()] } }))
+  await until('linked', () => linked(b, a) && linked(a, b))
+  assert.equal(await b.mesh.why(a.device.id), {
+    kind: 'unanswered',
+    reason: 'no answer within 4 s',
+  })
+})
+
 rule('says that it refuses the other for its clock, on either side', async () => {
   await using stack = new AsyncDisposableStack()
   const clock: typeof systemClock = {
