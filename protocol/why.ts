@@ -8,7 +8,7 @@ import { encodeEvidence, parseEvidence } from './evidence-codec.ts'
 export const WHY_PROTOCOL = '/nexodus/why/1'
 /** Bytes of a question: an empty map, with room for what later versions ask. */
 export const QUESTION_BYTES = 64
-/** Bytes of an answer: the longest is 7,300. */
+/** Bytes of an answer: the longest is 6,560. */
 export const ANSWER_BYTES = 8192
 
 export type WhyAnswer =

@@ -30,12 +30,17 @@ async function nft(site: number, ...rules: readonly string[]): Promise<void> {
   for (const each of rules) await scene.lab.router(site).exec('nft', each)
 }
 
-/** Asks until the verdict is this one; its last answer otherwise. */
-async function verdict(of: LabAgent, peer: LabAgent, code: WhyReport['verdict']['code']) {
+/** Asks until the verdict is this one, given by both sides where `asked`; throws with the last one otherwise. */
+async function verdict(
+  of: LabAgent,
+  peer: LabAgent,
+  code: WhyReport['verdict']['code'],
+  asked: 'both' | 'one' = 'one',
+) {
   let report: WhyReport | undefined
   await until(`${of.name} says ${code} of ${peer.name}`, 120_000, async () => {
     report = await of.why(peer.name)
-    return report.verdict.code === code
+    return report.verdict.code === code && (asked === 'one' || report.theirs !== undefined)
   }).catch((error: unknown) => {
     throw new Error(`${String(error)}; it says ${JSON.stringify(report?.verdict)}`)
   })
@@ -49,7 +54,7 @@ async function pings(from: LabAgent, to: LabAgent): Promise<void> {
 
 rule('port-restricted NATs on both sides: direct, with the evidence of both', async () => {
   await pings(laptop, phone)
-  const report = await verdict(laptop, phone, 'direct')
+  const report = await verdict(laptop, phone, 'direct', 'both')
   assert.match(
     report.verdict.sentence,
     /^phone is reached directly at 198\.18\.3\.2:51820 \(\d+\.\d ms\), for /,
@@ -101,7 +106,7 @@ rule('two NATs with another port for each destination: relayed, and why', async 
     )
     await scene.lab.flush(site)
   }
-  const { verdict: said, ours, theirs } = await verdict(laptop, phone, 'hard-nats')
+  const { verdict: said, ours, theirs } = await verdict(laptop, phone, 'hard-nats', 'both')
   assert.match(
     said.sentence,
     /^phone is reached (by the relay|over its own).* NATs of laptop \(addr/,
