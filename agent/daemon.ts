@@ -122,7 +122,7 @@ export class Daemon {
   }
 
   /** What mesh/ needs of us. */
-  meshOptions(): MeshOptions {
+  meshOptions(): Omit<MeshOptions, 'evidence'> {
     const { options } = this
     return {
       deviceKey: options.directory.deviceKey,

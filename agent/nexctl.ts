@@ -10,6 +10,8 @@ import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
 import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
+import { WHY } from './why/report.ts'
+import { whyText } from './why/text.ts'
 
 const GLOBAL = z.object({ socket: z.string(), output: z.enum(['column', 'json']) })
 
@@ -96,6 +98,12 @@ peers
       { peer, count },
     ),
   )
+
+program
+  .command('why')
+  .argument('<peer>', 'name, device id or address')
+  .description('why a device is reached as it is, or is not: a verdict, and what both sides know')
+  .action((peer: string) => show(WHY, '/v1/why', whyText, { peer }))
 
 const route = program.command('route').description('prefixes that devices hold')
 route

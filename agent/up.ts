@@ -1,7 +1,7 @@
 /** Up: from an empty state directory, or from a reboot without a registry, to a running daemon. */
 import { randomBytes } from '../crypto/random.ts'
 import { memberOf } from '../protocol/belief.ts'
-import { deviceIdOf, type OrganizationId } from '../protocol/keys.ts'
+import { type DeviceId, deviceIdOf, type OrganizationId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import { writeCompiledCode } from './compile-cache.ts'
 import { Daemon } from './daemon.ts'
@@ -22,6 +22,7 @@ import { systemClock as clock } from './system-clock.ts'
 import type { BackendKind, Tunnel } from './tunnel/backend.ts'
 import { startTunnel } from './tunnel/detect.ts'
 import { DaemonView } from './view.ts'
+import { ownEvidence } from './why/own-evidence.ts'
 
 export interface UpOptions {
   /** `https://host#organization`; needed once, then remembered. */
@@ -235,7 +236,8 @@ async function start(
   await daemon.begin(stack.use(await startPaths({ ...daemon.pathsOptions(), portMappings })))
   await daemon.firstPaths()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
-  daemon.useMesh(stack.use(await startMesh(daemon.meshOptions())))
+  const evidence = (to: DeviceId) => ownEvidence(daemon, to)
+  daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), evidence })))
   const client = new RegistryClient(join.registry, () => clock.now(), randomBytes)
   const renewal = stack.use(
     new Renewal(client, knowledge, applicant, (issued) => daemon.issued(issued), { clock, log }),

@@ -32,14 +32,18 @@ import type { PathNetcheck } from './path/nat/watch.ts'
 import { rendezvousMultiaddrs } from './plan-peers.ts'
 import type { Renewal } from './renewal.ts'
 import { DEFAULT_MTU, type TunnelPeerStats } from './tunnel/backend.ts'
+import type { WhyReport } from './why/report.ts'
+import { Why } from './why/why.ts'
 
 export class DaemonView implements Controls {
   readonly #daemon: Daemon
   readonly #renewal: Renewal
+  readonly #why: Why
 
   constructor(daemon: Daemon, renewal: Renewal) {
     this.#daemon = daemon
     this.#renewal = renewal
+    this.#why = new Why(daemon, renewal)
   }
 
   async status(): Promise<StatusReport> {
@@ -148,6 +152,10 @@ export class DaemonView implements Controls {
     const { paths } = this.#daemon.parts
     if (paths === undefined) throw new ControlError(409, 'nexd is still starting; try again')
     return paths.netcheck()
+  }
+
+  why(peer: string): Promise<WhyReport> {
+    return this.#why.report(peer)
   }
 
   routes(): readonly RouteReport[] {

@@ -1,5 +1,6 @@
 /** What the local API answers: the words of `nexctl` and of its JSON. */
 import { z } from 'zod'
+import type { WhyReport } from '../why/report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
 
 export const STATUS = z.object({
@@ -78,6 +79,8 @@ export interface Controls {
   status(): Promise<StatusReport>
   peers(): Promise<readonly PeerReport[]>
   ping(peer: string, count: number): Promise<PingReport>
+  /** Why the peer is reached as it is, or is not. Throws ControlError when there never was such a device. */
+  why(peer: string): Promise<WhyReport>
   routes(): readonly RouteReport[]
   /** Throws ControlError when the prefix is malformed or not allowed to this device. */
   route(prefix: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport>

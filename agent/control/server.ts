@@ -12,6 +12,7 @@ const PING_BODY = z.strictObject({
   peer: z.string().min(1).max(128),
   count: z.int().min(1).max(100),
 })
+const WHY_BODY = z.strictObject({ peer: z.string().min(1).max(128) })
 const ROUTE_BODY = z.strictObject({
   prefix: z.string().min(1).max(64),
   action: z.enum(['advertise', 'withdraw']),
@@ -63,6 +64,9 @@ function application(controls: Controls, log: Log): express.Express {
   app.post('/v1/peers/ping', async (request, response) => {
     const { peer, count } = PING_BODY.parse(request.body)
     response.json(await controls.ping(peer, count))
+  })
+  app.post('/v1/why', async (request, response) => {
+    response.json(await controls.why(WHY_BODY.parse(request.body).peer))
   })
   app.post('/v1/routes', async (request, response) => {
     const { prefix, action } = ROUTE_BODY.parse(request.body)

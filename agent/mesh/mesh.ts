@@ -2,6 +2,7 @@
 import type { IpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
+import type { Evidence } from '../../protocol/evidence.ts'
 import {
   type DeviceId,
   type DeviceKeyPair,
@@ -31,6 +32,7 @@ import { startReservations } from './reservations.ts'
 import { Roster } from './roster.ts'
 import { watchSurplus } from './surplus.ts'
 import { type Sync, startSync } from './sync-stream.ts'
+import { startWhys, type WhyReply, type Whys } from './why-stream.ts'
 
 export interface MeshOptions {
   readonly deviceKey: DeviceKeyPair
@@ -50,6 +52,8 @@ export interface MeshOptions {
   readonly mdns: boolean
   onDatagram(from: DeviceId, datagram: Uint8Array): void
   onPunch(from: DeviceId, punch: Punch): void
+  /** What this device knows of the path to `to`, which asks. */
+  evidence(to: DeviceId): Promise<Evidence>
   /** Connections, relays or own multiaddrs changed. */
   onChange(): void
   readonly clock: Clock
@@ -84,6 +88,9 @@ export interface Mesh extends AsyncDisposable {
   multiaddrs(): readonly string[]
   /** Resolves to whether it was sent by some connection; tries to connect when there is none. */
   sendPunch(to: DeviceId, punch: Punch): Promise<boolean>
+  /** Asks the device for its evidence about the path between it and this one; takes some seconds at most
+   *  and never rejects. */
+  why(to: DeviceId): Promise<WhyReply>
   /** Never waits. False: no relay reaches the device now, or all are full. */
   sendDatagram(to: DeviceId, datagram: Uint8Array): boolean
   /** Names of relays by which the device may be reached now, the best first. */
@@ -117,7 +124,9 @@ interface Parts {
   readonly admission: Admission
   readonly addresses: RelayAddresses
   readonly server: RelayServer
+  readonly denied: DeniedPeers
   readonly punches: Punches
+  readonly whys: Whys
   readonly gossip: Gossip
   readonly sync: Sync
 }
@@ -144,7 +153,9 @@ async function assemble(options: MeshOptions): Promise<Parts> {
     gossip,
     admission: await startAdmission(mesh, { ...shared, party, kindOf }),
     server: await startRelayServer(mesh, { ...shared, self, forOthers: options.relayServer }),
+    denied,
     punches: await startPunches(mesh, shared),
+    whys: await startWhys(mesh, shared),
     sync: await startSync(mesh, { ...shared, publish: gossip.publish }),
   }
 }
@@ -199,7 +210,7 @@ interface Running {
 }
 
 function surfaceOf(
-  { links, roster, addresses, server, punches, gossip, sync }: Parts,
+  { links, roster, denied, addresses, server, punches, whys, gossip, sync }: Parts,
   { client, dialer, liveness, multiaddrs }: Running,
 ): Omit<Mesh, keyof AsyncDisposable> {
   return {
@@ -218,6 +229,12 @@ function surfaceOf(
     sendPunch: async (to, punch) => {
       const known = links.to(peerIdOf(to).toString())
       return punches.send(known.length > 0 ? known : await dialer.reach(to), punch)
+    },
+    why: async (to) => {
+      const peer = peerIdOf(to).toString()
+      const known = links.to(peer)
+      const reply = await whys.ask(known.length > 0 ? known : await dialer.reach(to))
+      return reply.kind === 'not-connected' ? { ...reply, refusal: denied.reasonOf(peer) } : reply
     },
     sendDatagram: (to, datagram) =>
       addresses.isPeer(to) && (server.sendTo(to, datagram) || client.send(to, datagram)),

@@ -74,11 +74,10 @@ export interface LocalCandidates {
 }
 
 export function startLocalCandidates(options: LocalCandidatesOptions): LocalCandidates {
-  const { clock } = options
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
   const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
-  const nat = new NatTracker(clock, host)
+  const nat = new NatTracker(options.clock, host)
   const mapped = (): readonly Endpoint[] =>
     usableMappings(options.portMappings, nat.observations).filter(({ address }) =>
       isOutside(address),
@@ -91,17 +90,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     now: () => [current(), nat.mapping(4), nat.reports()],
   })
   const mappingChanges = options.portMappings?.onChange(report.soon)
-  const servers = startAsking({
-    servers: options.stunServers,
-    refreshMs: () => (nat.mapping(4) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS),
-    ask: options.ask,
-    // With every request the host's addresses are read, too, should an event of theirs be lost.
-    onAsked: (asked) => {
-      if (options.isRegistryConnected?.() === true) tellMute(nat, asked)
-      report.soon()
-    },
-    clock,
-  })
+  const servers = startServers(options, nat, report.soon)
   return {
     current,
     isOwn: (endpoint) => host().some((own) => sameEndpoint(own, endpoint)),
@@ -128,6 +117,24 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
       servers.close()
     },
   }
+}
+
+function startServers(
+  options: LocalCandidatesOptions,
+  nat: NatTracker,
+  soon: () => void,
+): ReturnType<typeof startAsking> {
+  return startAsking({
+    servers: options.stunServers,
+    refreshMs: () => (nat.mapping(4) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS),
+    ask: options.ask,
+    // With every request the host's addresses are read, too, should an event of theirs be lost.
+    onAsked: (asked) => {
+      if (options.isRegistryConnected?.() === true) tellMute(nat, asked)
+      soon()
+    },
+    clock: options.clock,
+  })
 }
 
 function tellMute(nat: NatTracker, servers: readonly ServerStatus[]): void {

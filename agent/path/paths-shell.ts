@@ -10,17 +10,19 @@ import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { newBucket } from './bucket.ts'
 import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
+import { CheckRecord } from './check-record.ts'
 import type { CheckSocket } from './check-socket.ts'
 import { type CheckPath, newChecks, type Received } from './checks.ts'
 import { newDropCounter } from './drops.ts'
 import type { PathInput } from './machine.ts'
 import { NatWatch, type PathNetcheck } from './nat/watch.ts'
+import { noPathFacts, type PathFacts, pathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-status.ts'
 import type { PathPeer, PathSockets, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { RelayCarriers } from './relay-carriers.ts'
 import { EAGER_PEERS } from './timing.ts'
-import { busiest, startLooks, type TunnelLooks } from './tunnel-looks.ts'
+import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
 /** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
 const ALL_CHECKS_PER_SECOND = 800
@@ -36,6 +38,7 @@ class PathsShell implements Paths {
   readonly #options: PathsOptions
   readonly #sockets: PathSockets
   readonly #checks: ReturnType<typeof newChecks>
+  readonly #record = new CheckRecord()
   readonly #pace = newBucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_PER_SECOND)
   readonly #drops: ReturnType<typeof newDropCounter>
   readonly #paths = new Map<DeviceId, PeerPath>()
@@ -51,16 +54,14 @@ class PathsShell implements Paths {
     this.#options = options
     this.#sockets = sockets
     this.#bunches = newBunches(options.clock)
-    this.#checks = newChecks({
-      ...options,
-      receivedFrom: (device) => this.#paths.get(device)?.receivedBytes,
-    })
-    this.#carriers = new RelayCarriers((device) =>
-      sockets.openRelayCarrier({
-        listenPort: options.listenPort,
-        log: options.log,
-        onDatagram: (datagram) => this.#paths.get(device)?.fromWireGuard(datagram),
+    this.#checks = this.#record.watching(
+      newChecks({
+        ...options,
+        receivedFrom: (device) => this.#paths.get(device)?.receivedBytes,
       }),
+    )
+    this.#carriers = new RelayCarriers(sockets.openRelayCarrier, options, (device, datagram) =>
+      this.#paths.get(device)?.fromWireGuard(datagram),
     )
     this.#drops = newDropCounter('path.checks-dropped', options.log)
     this.#context = {
@@ -87,16 +88,11 @@ class PathsShell implements Paths {
       log: options.log,
     })
     this.#local = startLocalCandidates({
-      listenPort: options.listenPort,
-      hostAddresses: options.hostAddresses,
-      stunServers: options.stunServers,
-      portMappings: options.portMappings,
+      ...options,
       overlayPrefixes: () => options.overlayPrefixes?.() ?? [],
       ask: (server) => this.#ask(server),
-      isRegistryConnected: () => options.isRegistryConnected?.() ?? false,
       onChange: (...known) => options.onLocalCandidates(...known),
       onCandidates: () => this.#giveAll({ kind: 'local-candidates' }),
-      clock: options.clock,
     })
     this.#nat = new NatWatch({
       ...options,
@@ -109,7 +105,7 @@ class PathsShell implements Paths {
       tunnel: options.tunnel,
       clock: options.clock,
       log: options.log,
-      activity: () => busiest([...this.#paths.values()]),
+      activity: () => mostActive(this.#paths.values()),
       onStats: (stats) => this.#looked(stats),
     })
   }
@@ -188,6 +184,13 @@ class PathsShell implements Paths {
 
   status(device: DeviceId): PathStatus {
     return this.#paths.get(device)?.status ?? { kind: 'offline' }
+  }
+
+  evidence(device: DeviceId): PathFacts {
+    const state = this.#paths.get(device)?.state
+    const nowMs = this.#options.clock.monotonicMs()
+    if (state === undefined) return noPathFacts(this.#record.udp(nowMs))
+    return pathFacts(device, state, this.#record, nowMs)
   }
 
   endpointFor(device: DeviceId): Endpoint {

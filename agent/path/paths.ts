@@ -9,6 +9,7 @@ import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import { openCheckSocket } from './check-socket.ts'
 import type { PathNetcheck } from './nat/watch.ts'
+import type { PathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-status.ts'
 import { openPathsShell } from './paths-shell.ts'
 import type { PortMappings } from './port-mapping/port-mapping.ts'
@@ -66,6 +67,8 @@ export interface Paths extends AsyncDisposable {
   networkChanged(): void
   relaysChanged(): void
   status(device: DeviceId): PathStatus
+  /** What is known of the ways to the device, for people; also of one that is no peer. */
+  evidence(device: DeviceId): PathFacts
   /** What WireGuard's endpoint for the device should be now; its loopback socket is made on demand. */
   endpointFor(device: DeviceId): Endpoint
   /** What is known of the NATs, and how it is learned. */

@@ -96,6 +96,10 @@ export class PeerPath {
     return this.#peer
   }
 
+  get state(): PathState {
+    return this.#state
+  }
+
   get status(): PathStatus {
     return statusOf(this.#state, this.#nowMs())
   }

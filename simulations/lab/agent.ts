@@ -10,6 +10,7 @@ import {
   STATUS,
   type StatusReport,
 } from '../../agent/control/reports.ts'
+import { WHY, type WhyReport } from '../../agent/why/report.ts'
 import type { Host } from './ground.ts'
 import type { Output, Running } from './namespace.ts'
 
@@ -63,8 +64,8 @@ export class LabAgent {
     return this.#running
   }
 
-  /** Starts nexd; resolves at once. */
-  start(): Running {
+  /** Starts nexd, by another command such as env where one is given; resolves at once. */
+  start(by: readonly string[] = []): Running {
     const { registry, registrationKey, interfaceName, host, extra = [] } = this.options
     const key = registrationKey === undefined ? [] : ['--registration-key', registrationKey]
     const args = [
@@ -83,7 +84,8 @@ export class LabAgent {
       ...key,
       ...extra,
     ]
-    this.#running = host.namespace.spawn(this.logFile, process.execPath, [NEXD, ...args])
+    const [command = '', ...rest] = [...by, process.execPath, NEXD, ...args]
+    this.#running = host.namespace.spawn(this.logFile, command, rest)
     return this.#running
   }
 
@@ -116,6 +118,10 @@ export class LabAgent {
 
   async peers(): Promise<readonly PeerReport[]> {
     return this.#json(PEERS, 'peers', 'list')
+  }
+
+  async why(peer: string): Promise<WhyReport> {
+    return this.#json(WHY, 'why', peer)
   }
 
   async routes(): Promise<readonly RouteReport[]> {

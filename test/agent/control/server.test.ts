@@ -8,6 +8,7 @@ import { ask } from '../../../agent/control/client.ts'
 import { LIFETIME_STARTED, NETCHECK } from '../../../agent/control/netcheck-report.ts'
 import { CHANGED, ControlError, type Controls, PEERS } from '../../../agent/control/reports.ts'
 import { startControlServer } from '../../../agent/control/server.ts'
+import { WHY } from '../../../agent/why/report.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 const rule = suite('the local API')
@@ -18,6 +19,7 @@ const controls: Controls = {
   status: () => Promise.reject(new Error('a bug')),
   peers: async () => [],
   ping: () => Promise.reject(new ControlError(404, 'no peer "x" (nexctl peers list shows them)')),
+  why: (peer) => Promise.reject(new ControlError(404, `no device "${peer}" (did you mean phone?)`)),
   routes: () => [],
   route: async (prefix) => ({ changed: prefix !== '10.0.0.1/32' }),
 }
@@ -79,6 +81,10 @@ rule('says what is wrong with a request, and lives on', async () => {
     await refusal(ask(path, PEERS, '/v1/peers/ping', { peer: 'x', count: 1 })),
     'no peer "x" (nexctl peers list shows them)',
   )
+  assert.match(await refusal(ask(path, WHY, '/v1/why', { peer: 'fone' })), /no device "fone"/)
+  for (const body of [{}, { peer: '' }, { peer: 'x'.repeat(129) }, { peer: 'x', more: 1 }]) {
+    assert.match(await refusal(ask(path, WHY, '/v1/why', body)), /peer|more/)
+  }
   assert.match(await refusal(ask(path, PEERS, '/v1/nothing')), /no such call/)
   assert.equal(logged, [])
   assert.match(await refusal(ask(path, PEERS, '/v1/status')), /a bug/)

@@ -87,6 +87,7 @@ export async function startAgent(
     onDatagram: (from, datagram) =>
       datagrams.push({ from, text: Buffer.from(datagram).toString() }),
     onPunch: (from, punch) => punches.push({ from, punch }),
+    evidence: () => Promise.reject(new Error('nothing is known')),
     onChange: () => undefined,
     clock: systemClock,
     random: randomBytes,
