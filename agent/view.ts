@@ -25,7 +25,7 @@ import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import type { Renewal } from './renewal.ts'
-import { DEFAULT_MTU, type TunnelPeerStats } from './tunnel/backend.ts'
+import type { TunnelPeerStats } from './tunnel/backend.ts'
 
 export class DaemonView implements Controls {
   readonly #daemon: Daemon
@@ -56,7 +56,7 @@ export class DaemonView implements Controls {
         name: tunnel.interfaceName,
         backend: tunnel.kind,
         listenPort: options.listenPort,
-        mtu: DEFAULT_MTU,
+        mtu: this.#daemon.plan.tunnel.mtu,
       },
       ...(member === undefined
         ? {}
@@ -200,6 +200,7 @@ export class DaemonView implements Controls {
       ...('roundTripMs' in status && status.roundTripMs !== undefined
         ? { roundTripMs: status.roundTripMs }
         : {}),
+      mtu: paths?.mtu(certificate.device) ?? plan.tunnel.mtu,
       ...(handshake > 0 ? { latestHandshake: iso(handshake) } : {}),
       receivedBytes: stats?.receivedBytes ?? 0,
       sentBytes: stats?.sentBytes ?? 0,

@@ -10,6 +10,7 @@ import {
   encodeStun,
   parseStun,
   type ReceivedStun,
+  type StunMessage,
   TRANSACTION_ID_BYTES,
   verifyIntegrity,
 } from '../../protocol/stun.ts'
@@ -20,6 +21,9 @@ import { type Bucket, newBucket } from './bucket.ts'
 const TRANSACTION_MS = 5000
 /** Signatures looked at per second: 1 % of a core, and far more than peers send. */
 const VERIFICATIONS_PER_SECOND = 2000
+
+/** Bytes of an attribute's type and length. */
+const ATTRIBUTE_BYTES = 4
 
 /** Where a message came from or goes to: an endpoint of the network, or the relay. */
 export type CheckPath = Endpoint | 'relay'
@@ -42,6 +46,8 @@ export type Received =
       readonly path: CheckPath
       readonly roundTripMs: number
       readonly mapped: Endpoint | undefined
+      /** Of a probe: bytes of the check that passed, 0 of one that was not padded. */
+      readonly probed?: number
     }
   /** A STUN server answered. */
   | { readonly kind: 'mapped'; readonly server: Endpoint; readonly mapped: Endpoint }
@@ -50,8 +56,9 @@ export type Received =
 export interface Checks {
   /** The members whose checks are answered. One whose WireGuard key is unusable is left out. */
   setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void
-  /** A request to a member, to be sent by `path`; undefined if there is no such member. */
-  request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined
+  /** A request to a member, to be sent by `path`; undefined if there is no such member.
+   *  @param probed for a probe of the path's MTU: bytes of the datagram, a multiple of 4; 0: not padded */
+  request(device: DeviceId, path: CheckPath, nowMs: number, probed?: number): Uint8Array | undefined
   /** A request without credentials, to a STUN server. */
   ask(server: Endpoint, nowMs: number): Uint8Array
   /** Total: whatever is no message for us is dropped, with the reason. */
@@ -70,6 +77,7 @@ interface Transaction {
   readonly member: Member | undefined
   readonly path: CheckPath
   readonly sentMs: number
+  readonly probed?: number | undefined
 }
 
 export function newChecks(options: {
@@ -119,12 +127,20 @@ class MemberChecks implements Checks {
     }
   }
 
-  request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined {
+  request(
+    device: DeviceId,
+    path: CheckPath,
+    nowMs: number,
+    probed?: number,
+  ): Uint8Array | undefined {
     const member = this.#members.get(device)
     if (member === undefined) return undefined
     const username = checkUsername(device, this.#device)
-    const transactionId = this.#begin({ member, path, sentMs: nowMs })
-    return encodeStun({ kind: 'request', transactionId, username }, member.key)
+    const transactionId = this.#begin({ member, path, sentMs: nowMs, probed })
+    const check: StunMessage = { kind: 'request', transactionId, username }
+    const plain = encodeStun(check, member.key)
+    if (probed === undefined || probed === 0) return plain
+    return encodeStun({ ...check, padding: probed - plain.length - ATTRIBUTE_BYTES }, member.key)
   }
 
   ask(server: Endpoint, nowMs: number): Uint8Array {
@@ -180,7 +196,7 @@ class MemberChecks implements Checks {
     if (transaction === undefined || !isSamePath(transaction.path, from)) {
       return { kind: 'dropped', reason: 'not-asked' }
     }
-    const { member, path, sentMs } = transaction
+    const { member, path, sentMs, probed } = transaction
     if (member === undefined) {
       this.#transactions.delete(id)
       if (mappedAddress === undefined || path === 'relay') {
@@ -193,7 +209,14 @@ class MemberChecks implements Checks {
     this.#transactions.delete(id)
     if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
     const roundTripMs = nowMs - sentMs
-    return { kind: 'answer', device: member.device, path, roundTripMs, mapped: mappedAddress }
+    return {
+      kind: 'answer',
+      device: member.device,
+      path,
+      roundTripMs,
+      mapped: mappedAddress,
+      ...(probed === undefined ? {} : { probed }),
+    }
   }
 
   #faultIn(

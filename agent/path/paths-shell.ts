@@ -2,28 +2,27 @@
  *  WireGuard for all. */
 import { equal, toHex } from '../../crypto/bytes.ts'
 import type { Endpoint } from '../../protocol/address.ts'
-import type { Cancellable } from '../../protocol/clock.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import { type DeviceId, deviceKeyOf } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
 import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { newBucket } from './bucket.ts'
+import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
 import { type CheckSocket, openCheckSocket } from './check-socket.ts'
 import { type CheckPath, newChecks, type Received } from './checks.ts'
 import { newDropCounter } from './drops.ts'
 import type { PathInput } from './machine.ts'
+import { type MtuProbes, newMtuProbes } from './mtu-probes.ts'
 import type { PathStatus } from './path-state.ts'
 import type { PathPeer, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { openRelayCarrier, type RelayCarrier } from './relay-carrier.ts'
-import { type Activity, startLooks, type TunnelLooks } from './tunnel-looks.ts'
+import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
 /** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
 const ALL_CHECKS_PER_SECOND = 800
-/** Events of the network and of the mesh come in bunches; they are taken together, milliseconds. */
-const BUNCH_MS = 20
 
 /** Throws CheckPortError. */
 export async function openPathsShell(options: PathsOptions): Promise<Paths> {
@@ -39,7 +38,8 @@ class PathsShell implements Paths {
   readonly #drops: ReturnType<typeof newDropCounter>
   readonly #paths = new Map<DeviceId, PeerPath>()
   readonly #carriers = new Map<DeviceId, RelayCarrier>()
-  readonly #bunches = new Map<string, Cancellable>()
+  readonly #bunches: Bunches
+  readonly #mtus: MtuProbes | undefined
   readonly #context: PathContext
   #socket: CheckSocket | undefined
   #local: LocalCandidates | undefined
@@ -49,18 +49,25 @@ class PathsShell implements Paths {
     this.#options = options
     this.#checks = newChecks(options)
     this.#drops = newDropCounter('path.checks-dropped', options.log)
+    this.#bunches = newBunches(options.clock)
+    const send = (device: DeviceId, to: Endpoint, bytes: number): void =>
+      void this.#sendCheck(device, to, bytes)
+    this.#mtus = options.mtu && newMtuProbes({ ...options, ...options.mtu, send })
     this.#context = {
       tunnel: options.tunnel,
       listenPort: options.listenPort,
       clock: options.clock,
       log: options.log,
-      sendCheck: (peer, path) => this.#sendCheck(peer, path),
+      sendCheck: ({ device }, path) => this.#sendCheck(device, path),
       sendDirect: (datagram, to) => void this.#socket?.send(datagram, to),
       sendRelayed: (peer, datagram) => options.sendDatagram(peer.device, datagram),
       sendPunch: (peer) => options.sendPunch(peer.device, this.#local?.current() ?? []),
       refreshMapping: () => this.#local?.askAgain(),
       lookSoon: (afterMs) => this.#looks?.soon(afterMs),
-      onStatus: (peer, status) => options.onPathChanged(peer.device, status),
+      onStatus: ({ device, name }, status) => {
+        options.onPathChanged(device, status)
+        this.#mtus?.path(device, status, name)
+      },
     }
   }
 
@@ -87,7 +94,7 @@ class PathsShell implements Paths {
       tunnel: options.tunnel,
       clock: options.clock,
       log: options.log,
-      activity: () => this.#activity(),
+      activity: () => mostActive(this.#paths.values()),
       onStats: (stats) => this.#looked(stats),
     })
   }
@@ -105,6 +112,7 @@ class PathsShell implements Paths {
     }
     this.#checks.setPeers(new Map(peers.map((peer) => [peer.device, peer.wireguardKey])))
     for (const peer of wanted.values()) this.#update(peer)
+    this.#mtus?.interfaceChanged()
   }
 
   #update(peer: PathPeer): void {
@@ -134,6 +142,7 @@ class PathsShell implements Paths {
   #forget(device: DeviceId, path: PeerPath): void {
     this.#paths.delete(device)
     this.#carriers.delete(device)
+    this.#mtus?.forget(device)
     void path.close()
   }
 
@@ -164,14 +173,15 @@ class PathsShell implements Paths {
   }
 
   networkChanged(): void {
-    this.#bunched('network', () => {
+    this.#bunches.add('network', () => {
       this.#local?.networkChanged()
+      this.#mtus?.networkChanged()
       this.#giveAll({ kind: 'network-changed' })
     })
   }
 
   relaysChanged(): void {
-    this.#bunched('relays', () => {
+    this.#bunches.add('relays', () => {
       this.#local?.askNew()
       this.#giveAll({ kind: 'relays-changed' })
     })
@@ -181,12 +191,17 @@ class PathsShell implements Paths {
     return this.#paths.get(device)?.status ?? { kind: 'offline' }
   }
 
+  mtu(device: DeviceId): number | undefined {
+    return this.#mtus?.mtu(device)
+  }
+
   endpointFor(device: DeviceId): Endpoint {
     return this.#paths.get(device)?.endpoint ?? this.#carrier(device).endpoint
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const bunch of this.#bunches.values()) bunch.cancel()
+    this.#bunches.close()
+    this.#mtus?.close()
     this.#local?.close()
     const paths = [...this.#paths.values()]
     this.#paths.clear()
@@ -197,15 +212,6 @@ class PathsShell implements Paths {
     this.#socket = undefined
   }
 
-  #bunched(name: string, task: () => void): void {
-    if (this.#bunches.has(name)) return
-    const timer = this.#options.clock.after(BUNCH_MS, () => {
-      this.#bunches.delete(name)
-      task()
-    })
-    this.#bunches.set(name, timer)
-  }
-
   #give(device: DeviceId, input: PathInput): void {
     this.#paths.get(device)?.give(input)
   }
@@ -214,10 +220,10 @@ class PathsShell implements Paths {
     for (const path of this.#paths.values()) path.give(input)
   }
 
-  #sendCheck({ device }: PathPeer, path: CheckPath): boolean {
+  #sendCheck(device: DeviceId, path: CheckPath, probed?: number): boolean {
     const nowMs = this.#options.clock.monotonicMs()
     if (path !== 'relay' && !this.#pace.take(nowMs)) return false
-    const request = this.#checks.request(device, path, nowMs)
+    const request = this.#checks.request(device, path, nowMs, probed)
     if (request === undefined) return false
     if (path === 'relay') return this.#options.sendDatagram(device, request)
     return this.#socket?.send(request, path) ?? false
@@ -263,29 +269,27 @@ class PathsShell implements Paths {
     this.#give(device, { kind: 'check-received', endpoint: from })
   }
 
-  #answered({ device, path, roundTripMs, mapped }: Received & { readonly kind: 'answer' }): void {
+  #answered(received: Received & { readonly kind: 'answer' }): void {
+    const { device, path, roundTripMs, mapped, probed } = received
     if (path === 'relay') {
       this.#give(device, { kind: 'relay-check-answered', roundTripMs })
       return
     }
     if (mapped !== undefined) this.#local?.observed(path, mapped)
-    this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs })
-  }
-
-  #activity(): Activity {
-    let most: Activity = 'idle'
-    for (const { activity } of this.#paths.values()) {
-      if (activity === 'busy') return activity
-      if (activity === 'resting') most = activity
+    if (probed !== undefined) {
+      this.#mtus?.answered(device, path, probed)
+      return
     }
-    return most
+    this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs })
   }
 
   #looked(stats: readonly TunnelPeerStats[]): void {
     const byKey = new Map(stats.map((one) => [toHex(one.publicKey), one]))
     for (const path of this.#paths.values()) {
       const found = byKey.get(toHex(path.peer.wireguardKey))
-      if (found !== undefined) path.seen(found)
+      if (found === undefined) continue
+      path.seen(found)
+      this.#mtus?.seen(path.peer.device, found)
     }
   }
 }

@@ -6,9 +6,11 @@ import type { Candidate, NatMapping } from '../../protocol/endpoint-update.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
+import type { PathMtuHost } from './mtu-probes.ts'
 import type { PathStatus } from './path-state.ts'
 import { openPathsShell } from './paths-shell.ts'
 
+export type { PathMtuHost } from './mtu-probes.ts'
 export type { PathStatus } from './path-state.ts'
 
 export interface PathPeer {
@@ -37,6 +39,8 @@ export interface PathsOptions {
   overlayPrefixes?(): readonly Prefix[]
   onLocalCandidates(candidates: readonly Candidate[], natMapping: NatMapping): void
   onPathChanged(device: DeviceId, status: PathStatus): void
+  /** Missing: no path's MTU is sought. */
+  readonly mtu?: PathMtuHost
   readonly clock: Clock
   random(length: number): Uint8Array
   readonly log: Log
@@ -52,6 +56,8 @@ export interface Paths extends AsyncDisposable {
   networkChanged(): void
   relaysChanged(): void
   status(device: DeviceId): PathStatus
+  /** Bytes of the largest packet to the device; undefined where MTUs are not sought. */
+  mtu(device: DeviceId): number | undefined
   /** What WireGuard's endpoint for the device should be now; its loopback socket is made on demand. */
   endpointFor(device: DeviceId): Endpoint
 }

@@ -1,0 +1,225 @@
+/** MTU probes: the shell around the path MTU machines of all peers. */
+import {
+  addressFamily,
+  type Endpoint,
+  type IpAddress,
+  sameEndpoint,
+} from '../../protocol/address.ts'
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import { unreachable } from '../../protocol/errors.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+import type { Log } from '../../protocol/log.ts'
+import { explain } from '../errors.ts'
+import { LEAST_IPV6_MTU } from '../host/routes.ts'
+import type { TunnelPeerStats } from '../tunnel/backend.ts'
+import { datagramBytes, largestPacket, usualMtu } from '../tunnel/mtu.ts'
+import { type PathMtuAction, type PathMtuInput, stepPathMtu } from './path-mtu.ts'
+import { initialPathMtu, type PathMtuState, pathMtuDueMs } from './path-mtu-state.ts'
+import type { PathStatus } from './path-state.ts'
+
+/** Questions to the kernel wait so long for others, milliseconds: a process answers all. */
+const BUNCH_MS = 5
+/** Of a direct path the round-trip time is not known sooner than its first answer. */
+const DEFAULT_ROUND_TRIP_MS = 100
+
+/** What MTU discovery needs of the host. */
+export interface PathMtuHost {
+  /** The interface's MTU, bytes. */
+  ofInterface(): number
+  /** The largest IP packet that leaves for each address in one piece, bytes; missing where none does.
+   *  May reject. */
+  readRouteMtus(addresses: readonly IpAddress[]): Promise<ReadonlyMap<IpAddress, number>>
+  /** The MTU of some peer changed. */
+  onChange(): void
+}
+
+export interface MtuProbesOptions extends PathMtuHost {
+  readonly clock: Clock
+  readonly log: Log
+  /** @param bytes of the check's datagram; 0: not padded */
+  send(device: DeviceId, to: Endpoint, bytes: number): void
+}
+
+export interface MtuProbes {
+  /** The peer's path is this now. @param name of the peer, for logs */
+  path(device: DeviceId, status: PathStatus, name: string): void
+  answered(device: DeviceId, from: Endpoint, bytes: number): void
+  seen(device: DeviceId, stats: TunnelPeerStats): void
+  /** Paths may carry more now, or less. */
+  networkChanged(): void
+  /** The interface's MTU may be another. */
+  interfaceChanged(): void
+  forget(device: DeviceId): void
+  /** Bytes of the largest packet to the peer. */
+  mtu(device: DeviceId): number
+  close(): void
+}
+
+interface Peer {
+  state: PathMtuState
+  name: string
+  timer: Cancellable | undefined
+}
+
+export function newMtuProbes(options: MtuProbesOptions): MtuProbes {
+  return new Probes(options)
+}
+
+class Probes implements MtuProbes {
+  readonly #options: MtuProbesOptions
+  readonly #peers = new Map<DeviceId, Peer>()
+  #asked: { address: IpAddress; tell: (outer: number | undefined) => void }[] = []
+  #asking: Cancellable | undefined
+  #isClosed = false
+
+  constructor(options: MtuProbesOptions) {
+    this.#options = options
+  }
+
+  path(device: DeviceId, status: PathStatus, name: string): void {
+    const most = this.#options.ofInterface()
+    const peer = this.#peers.get(device) ?? {
+      state: initialPathMtu(most),
+      name,
+      timer: undefined,
+    }
+    this.#peers.set(device, peer)
+    const isDirect = status.kind === 'direct'
+    this.#give(device, {
+      kind: 'path',
+      endpoint: isDirect ? status.endpoint : undefined,
+      roundTripMs:
+        isDirect && Number.isFinite(status.roundTripMs)
+          ? status.roundTripMs
+          : DEFAULT_ROUND_TRIP_MS,
+      most,
+    })
+  }
+
+  /** The kernel is asked again: it may have cut the probe in two since it was sent. */
+  answered(device: DeviceId, from: Endpoint, bytes: number): void {
+    if (bytes === 0) {
+      if (this.#isInUse(device, from)) this.#give(device, { kind: 'check-answered' })
+      return
+    }
+    this.#look(device, from, () =>
+      this.#give(device, { kind: 'probe-answered', size: bytes - datagramBytes(0) }),
+    )
+  }
+
+  seen(device: DeviceId, { sentBytes, receivedBytes }: TunnelPeerStats): void {
+    this.#give(device, { kind: 'counters', sent: sentBytes, received: receivedBytes })
+  }
+
+  networkChanged(): void {
+    for (const device of this.#peers.keys()) this.#give(device, { kind: 'network-changed' })
+  }
+
+  interfaceChanged(): void {
+    const most = this.#options.ofInterface()
+    for (const [device, { state }] of this.#peers) {
+      const { path, roundTripMs } = state
+      if (state.most === most) continue
+      this.#give(device, { kind: 'path', endpoint: path?.endpoint, roundTripMs, most })
+    }
+  }
+
+  forget(device: DeviceId): void {
+    this.#peers.get(device)?.timer?.cancel()
+    this.#peers.delete(device)
+  }
+
+  mtu(device: DeviceId): number {
+    const most = this.#options.ofInterface()
+    const known = this.#peers.get(device)?.state.mtu ?? usualMtu(most)
+    return Math.min(known, most)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#asking?.cancel()
+    for (const device of [...this.#peers.keys()]) this.forget(device)
+  }
+
+  #isInUse(device: DeviceId, endpoint: Endpoint): boolean {
+    return sameEndpoint(this.#peers.get(device)?.state.path?.endpoint, endpoint)
+  }
+
+  #give(device: DeviceId, input: PathMtuInput): void {
+    const peer = this.#peers.get(device)
+    if (peer === undefined || this.#isClosed) return
+    const nowMs = this.#options.clock.monotonicMs()
+    const before = peer.state
+    const { state, actions } = stepPathMtu(before, input, nowMs)
+    peer.state = state
+    for (const action of actions) this.#act(device, action)
+    this.#schedule(device, peer)
+    if (state.mtu !== before.mtu) this.#changed(peer, before)
+  }
+
+  #act(device: DeviceId, action: PathMtuAction): void {
+    switch (action.kind) {
+      case 'look':
+        this.#look(device, action.endpoint, () => undefined)
+        break
+      case 'send-probe':
+        this.#options.send(device, action.endpoint, datagramBytes(action.size))
+        break
+      case 'send-check':
+        this.#options.send(device, action.endpoint, 0)
+        break
+      default:
+        unreachable(action)
+    }
+  }
+
+  /** Gives what the kernel knows of the path, then calls `then`; neither where the path is no more in use. */
+  #look(device: DeviceId, { address, port }: Endpoint, then: () => void): void {
+    const done = (outer: number | undefined): void => {
+      const peer = this.#peers.get(device)
+      if (peer === undefined || !this.#isInUse(device, { address, port })) return
+      const { most } = peer.state
+      const maxPlpmtu =
+        outer === undefined ? most : largestPacket(outer, addressFamily(address), most)
+      this.#give(device, { kind: 'looked', maxPlpmtu })
+      then()
+    }
+    this.#asked.push({ address, tell: done })
+    this.#asking ??= this.#options.clock.after(BUNCH_MS, () => void this.#ask())
+  }
+
+  async #ask(): Promise<void> {
+    const asked = this.#asked
+    this.#asked = []
+    this.#asking = undefined
+    let found: ReadonlyMap<IpAddress, number> = new Map()
+    try {
+      found = await this.#options.readRouteMtus(asked.map(({ address }) => address))
+    } catch (error) {
+      this.#options.log('debug', 'path.mtu-unknown', { reason: explain(error) })
+    }
+    for (const { address, tell } of asked) tell(found.get(address))
+  }
+
+  #schedule(device: DeviceId, peer: Peer): void {
+    const { clock } = this.#options
+    peer.timer?.cancel()
+    const dueMs = pathMtuDueMs(peer.state)
+    if (!Number.isFinite(dueMs)) return
+    const waitMs = Math.max(1, Math.ceil(dueMs - clock.monotonicMs()))
+    peer.timer = clock.after(waitMs, () => this.#give(device, { kind: 'tick' }))
+  }
+
+  #changed({ name, state }: Peer, before: PathMtuState): void {
+    const { path, mtu } = state
+    if (path !== undefined) {
+      const { address } = path.endpoint
+      const hint = mtu < LEAST_IPV6_MTU ? { hint: 'IPv6 packets larger than that are cut' } : {}
+      this.#options.log('info', 'peer.mtu-changed', {
+        ...{ peer: name, mtu, before: before.mtu, address },
+        ...hint,
+      })
+    }
+    this.#options.onChange()
+  }
+}
