@@ -43,7 +43,8 @@ export interface MtuProbesOptions extends PathMtuHost {
 export interface MtuProbes {
   /** The peer's path is this now. @param name of the peer, for logs */
   path(device: DeviceId, status: PathStatus, name: string): void
-  answered(device: DeviceId, from: Endpoint, bytes: number): void
+  /** A check that this sent was answered. */
+  answered(device: DeviceId, from: Endpoint, bytes: number, roundTripMs: number): void
   seen(device: DeviceId, stats: TunnelPeerStats): void
   /** Paths may carry more now, or less. */
   networkChanged(): void
@@ -97,13 +98,17 @@ class Probes implements MtuProbes {
   }
 
   /** The kernel is asked again: it may have cut the probe in two since it was sent. */
-  answered(device: DeviceId, from: Endpoint, bytes: number): void {
+  answered(device: DeviceId, from: Endpoint, bytes: number, roundTripMs: number): void {
     if (bytes === 0) {
-      if (this.#isInUse(device, from)) this.#give(device, { kind: 'check-answered' })
+      if (this.#isInUse(device, from)) this.#give(device, { kind: 'check-answered', roundTripMs })
       return
     }
     this.#look(device, from, () =>
-      this.#give(device, { kind: 'probe-answered', size: bytes - datagramBytes(0) }),
+      this.#give(device, {
+        kind: 'probe-answered',
+        size: bytes - datagramBytes(0),
+        roundTripMs,
+      }),
     )
   }
 

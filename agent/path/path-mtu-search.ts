@@ -4,7 +4,7 @@ import { roundedMtu, usualMtu } from '../tunnel/mtu.ts'
 /** BASE_PLPMTU: in WireGuard's datagram over IPv6 the 1280 bytes that every IPv6 path carries. */
 const BASE_MTU = 1200
 /** MIN_PLPMTU: in WireGuard's datagram over IPv4 less than the 576 bytes that every host takes (RFC 791). */
-const LEAST_MTU = 512
+export const LEAST_MTU = 512
 /** Sizes closer than this are not told apart: WireGuard fills packets up to a multiple of it. */
 const STEP = 16
 

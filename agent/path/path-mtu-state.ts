@@ -8,8 +8,9 @@ import { toldMtu } from './path-mtu-search.ts'
 export const CONFIRM_MS = 15_000
 /** PMTU_RAISE_TIMER, milliseconds (RFC 8899 §5.1.1); as long as the kernel remembers what routers said. */
 export const RAISE_MS = 600_000
-/** PROBE_TIMER, milliseconds: three round trips, and at least this. */
-export const PROBE_MS = 200
+/** PROBE_TIMER, milliseconds: three round trips within these bounds. A later answer still counts. */
+const PROBE_MS = 200
+const MOST_PROBE_MS = 1500
 /** The same while nothing at all is answered, doubling: the path broke, and is about to be left. */
 const DEAD_MS = 1000
 const MOST_DEAD_MS = 16_000
@@ -116,5 +117,5 @@ export function raiseDueMs({ path, most }: PathMtuState): number {
 
 function patienceMs({ roundTripMs }: PathMtuState, { count, deadRounds }: Probe): number {
   if (count === 0) return Math.min(DEAD_MS * 2 ** deadRounds, MOST_DEAD_MS)
-  return Math.max(PROBE_MS, 3 * roundTripMs)
+  return Math.min(Math.max(PROBE_MS, 3 * roundTripMs), MOST_PROBE_MS)
 }

@@ -16,12 +16,13 @@
  *  a size fails only when a check without padding, sent beside its probes, was answered. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import { unreachable } from '../../protocol/errors.ts'
-import { nextSize, toldMtu } from './path-mtu-search.ts'
+import { LEAST_MTU, nextSize, toldMtu } from './path-mtu-search.ts'
 import {
   type Counters,
   type PathFinding,
   type PathMtuState,
   pathMtuDueMs,
+  RAISE_MS,
   raiseDueMs,
 } from './path-mtu-state.ts'
 
@@ -47,9 +48,9 @@ export type PathMtuInput =
     }
   /** What the kernel knows of the path: the answer to `look`, and given before every answer to a probe. */
   | { readonly kind: 'looked'; readonly maxPlpmtu: number }
-  | { readonly kind: 'probe-answered'; readonly size: number }
+  | { readonly kind: 'probe-answered'; readonly size: number; readonly roundTripMs: number }
   /** A check without padding was answered. */
-  | { readonly kind: 'check-answered' }
+  | { readonly kind: 'check-answered'; readonly roundTripMs: number }
   /** WireGuard's counters of the peer. */
   | { readonly kind: 'counters'; readonly sent: number; readonly received: number }
   | { readonly kind: 'network-changed' }
@@ -87,15 +88,17 @@ function absorb(state: PathMtuState, input: Absorbed, nowMs: number): PathMtuSta
     case 'path':
       return onPath(state, input, nowMs)
     case 'probe-answered':
-      return answered(state, input.size, nowMs)
+      return answered({ ...state, roundTripMs: input.roundTripMs }, input.size, nowMs)
     case 'check-answered':
-      return state.probe === undefined
-        ? state
-        : { ...state, probe: { ...state.probe, isAlive: true } }
+      return {
+        ...state,
+        roundTripMs: input.roundTripMs,
+        probe: state.probe && { ...state.probe, isAlive: true },
+      }
     case 'counters':
       return counted(state, input.sent, input.received, nowMs)
     case 'network-changed':
-      return { ...state, hintMs: nowMs, isRaiseDue: true }
+      return { ...state, hintMs: nowMs, isRaiseDue: true, remembered: [] }
     case 'tick':
       return state
     default:
@@ -110,7 +113,10 @@ function onPath(
 ): PathMtuState {
   const isSame = most === state.most && sameEndpoint(state.path?.endpoint, endpoint)
   if (isSame && endpoint !== undefined) return { ...state, roundTripMs }
-  const known = state.path === undefined ? state.remembered : [state.path, ...state.remembered]
+  const known =
+    state.path === undefined || state.isRaiseDue
+      ? state.remembered
+      : [state.path, ...state.remembered]
   const idle: PathMtuState = {
     ...state,
     most,
@@ -127,11 +133,10 @@ function onPath(
   }
   if (endpoint === undefined) return idle
   const found = known.find((one) => sameEndpoint(one.endpoint, endpoint))
-  if (found !== undefined && found.confirmed > 0 && most === state.most) {
-    return { ...idle, phase: 'confirming', path: { ...found, confirmedMs: nowMs } }
-  }
-  const path = newFinding(endpoint, most, nowMs)
-  return { ...idle, phase: 'searching', path, mtu: toldMtu(path, most) }
+  const isKnown = found !== undefined && most === state.most && found.searchedMs + RAISE_MS > nowMs
+  const path = isKnown ? { ...found, confirmedMs: nowMs } : newFinding(endpoint, most, nowMs)
+  const phase = path.confirmed > 0 ? 'confirming' : 'searching'
+  return { ...idle, phase, path, mtu: toldMtu(path, most) }
 }
 
 function newFinding(endpoint: Endpoint, most: number, nowMs: number): PathFinding {
@@ -194,9 +199,12 @@ function settle(state: PathMtuState, nowMs: number): PathMtuStep {
   const { path, probe, phase } = state
   if (path === undefined || pathMtuDueMs(state) > nowMs) return { state, actions: [] }
   if (probe !== undefined && probe.count >= MAX_PROBES) {
-    if (probe.isAlive) return look(failed(state, path, probe.size), path)
+    if (probe.isAlive) return settle(failed(state, path, probe.size), nowMs)
     const dead = { ...probe, count: 0, sentMs: nowMs, deadRounds: probe.deadRounds + 1 }
     return { state: { ...state, probe: dead }, actions: [] }
+  }
+  if (probe === undefined && phase === 'searching' && nextSize(path, state.most) === undefined) {
+    return { state: completed(state, path, nowMs), actions: [] }
   }
   if (probe !== undefined || phase !== 'complete') return look(state, path)
   const isRaising = raiseDueMs(state) <= nowMs && state.hintMs > nowMs
@@ -217,7 +225,7 @@ function failed(state: PathMtuState, path: PathFinding, size: number): PathMtuSt
 
 function looked(state: PathMtuState, known: number, nowMs: number): PathMtuStep {
   if (state.path === undefined) return { state, actions: [] }
-  const path = limited(state.path, Math.min(known, state.most))
+  const path = limited(state.path, Math.max(LEAST_MTU, Math.min(known, state.most)))
   const isCut = path.confirmed < state.path.confirmed
   // The kernel would cut a larger probe in two: its answer would prove nothing.
   const isProbeKept = state.probe !== undefined && state.probe.size <= path.maxPlpmtu
@@ -236,15 +244,16 @@ function limited(path: PathFinding, maxPlpmtu: number): PathFinding {
   return { ...path, maxPlpmtu, confirmed: 0, failed: Infinity }
 }
 
+function completed(state: PathMtuState, path: PathFinding, nowMs: number): PathMtuState {
+  return { ...state, path: { ...path, searchedMs: nowMs }, phase: 'complete' }
+}
+
 /** Sends the probe that is due; where none is left the search is complete. */
 function begin(state: PathMtuState, path: PathFinding, nowMs: number): PathMtuStep {
   const isConfirming = state.phase === 'confirming'
   const size =
     state.probe?.size ?? (isConfirming ? toldMtu(path, state.most) : nextSize(path, state.most))
-  if (size === undefined) {
-    const found = { ...path, searchedMs: nowMs }
-    return { state: { ...state, path: found, phase: 'complete' }, actions: [] }
-  }
+  if (size === undefined) return { state: completed(state, path, nowMs), actions: [] }
   const { count, isAlive, deadRounds } = state.probe ?? { count: 0, isAlive: false, deadRounds: 0 }
   const probe = { size, count: count + 1, sentMs: nowMs, isAlive, deadRounds }
   const { endpoint } = path

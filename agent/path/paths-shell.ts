@@ -277,7 +277,7 @@ class PathsShell implements Paths {
     }
     if (mapped !== undefined) this.#local?.observed(path, mapped)
     if (probed !== undefined) {
-      this.#mtus?.answered(device, path, probed)
+      this.#mtus?.answered(device, path, probed, roundTripMs)
       return
     }
     this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs })
