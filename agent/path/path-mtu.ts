@@ -113,10 +113,7 @@ function onPath(
 ): PathMtuState {
   const isSame = most === state.most && sameEndpoint(state.path?.endpoint, endpoint)
   if (isSame && endpoint !== undefined) return { ...state, roundTripMs }
-  const known =
-    state.path === undefined || state.isRaiseDue
-      ? state.remembered
-      : [state.path, ...state.remembered]
+  const known = most === state.most ? knownFindings(state) : []
   const idle: PathMtuState = {
     ...state,
     most,
@@ -133,10 +130,15 @@ function onPath(
   }
   if (endpoint === undefined) return idle
   const found = known.find((one) => sameEndpoint(one.endpoint, endpoint))
-  const isKnown = found !== undefined && most === state.most && found.searchedMs + RAISE_MS > nowMs
+  const isKnown = found !== undefined && found.searchedMs + RAISE_MS > nowMs
   const path = isKnown ? { ...found, confirmedMs: nowMs } : newFinding(endpoint, most, nowMs)
   const phase = path.confirmed > 0 ? 'confirming' : 'searching'
   return { ...idle, phase, path, mtu: toldMtu(path, most) }
+}
+
+/** Of the path in use nothing is kept that a change of the network has made doubtful. */
+function knownFindings({ path, isRaiseDue, remembered }: PathMtuState): readonly PathFinding[] {
+  return path === undefined || isRaiseDue ? remembered : [path, ...remembered]
 }
 
 function newFinding(endpoint: Endpoint, most: number, nowMs: number): PathFinding {

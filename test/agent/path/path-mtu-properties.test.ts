@@ -143,7 +143,7 @@ rule(
         `${looks} looks of ${inputs} inputs in ${nowMs} ms`,
       )
     })
-    fc.assert(property, { numRuns: 500 })
+    fc.assert(property, { numRuns: 2000 })
   },
 )
 
