@@ -22,6 +22,10 @@ const BUNCH_MS = 5
 /** Of a direct path the round-trip time is not known sooner than its first answer. */
 const DEFAULT_ROUND_TRIP_MS = 100
 
+/** For people: IPv6 packets inside the tunnel can't be kept as small as the path is narrow. */
+const BELOW_IPV6 =
+  'IPv6 packets may have 1280 bytes: larger ones than the path carries go in pieces, if at all'
+
 /** What MTU discovery needs of the host. */
 export interface PathMtuHost {
   /** The interface's MTU, bytes. */
@@ -57,8 +61,10 @@ export interface MtuProbes {
 }
 
 interface Peer {
+  readonly name: string
   state: PathMtuState
-  name: string
+  /** The MTU that was last logged. */
+  said: number
   timer: Cancellable | undefined
 }
 
@@ -80,8 +86,9 @@ class Probes implements MtuProbes {
   path(device: DeviceId, status: PathStatus, name: string): void {
     const most = this.#options.ofInterface()
     const peer = this.#peers.get(device) ?? {
-      state: initialPathMtu(most),
       name,
+      state: initialPathMtu(most),
+      said: usualMtu(most),
       timer: undefined,
     }
     this.#peers.set(device, peer)
@@ -159,7 +166,8 @@ class Probes implements MtuProbes {
     peer.state = state
     for (const action of actions) this.#act(device, action)
     this.#schedule(device, peer)
-    if (state.mtu !== before.mtu) this.#changed(peer, before)
+    this.#say(peer)
+    if (state.mtu !== before.mtu) this.#options.onChange()
   }
 
   #act(device: DeviceId, action: PathMtuAction): void {
@@ -215,16 +223,17 @@ class Probes implements MtuProbes {
     peer.timer = clock.after(waitMs, () => this.#give(device, { kind: 'tick' }))
   }
 
-  #changed({ name, state }: Peer, before: PathMtuState): void {
-    const { path, mtu } = state
-    if (path !== undefined) {
-      const { address } = path.endpoint
-      const hint = mtu < LEAST_IPV6_MTU ? { hint: 'IPv6 packets larger than that are cut' } : {}
-      this.#options.log('info', 'peer.mtu-changed', {
-        ...{ peer: name, mtu, before: before.mtu, address },
-        ...hint,
-      })
-    }
-    this.#options.onChange()
+  /** What a direct path carries, where it is another size than was said last. */
+  #say(peer: Peer): void {
+    const { name, said, state } = peer
+    if (state.path === undefined || state.mtu === said) return
+    peer.said = state.mtu
+    this.#options.log('info', 'peer.mtu-changed', {
+      peer: name,
+      mtu: state.mtu,
+      before: said,
+      address: state.path.endpoint.address,
+      ...(state.mtu < LEAST_IPV6_MTU ? { hint: BELOW_IPV6 } : {}),
+    })
   }
 }

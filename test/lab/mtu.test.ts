@@ -21,7 +21,10 @@ const key = await scene.registrationKey()
 const hub = scene.addAgent('hub', 1, 0, key)
 const laptop = scene.addAgent('laptop', 2, 0, key)
 const phone = scene.addAgent('phone', 3, 0, key)
-for (const agent of [hub, laptop, phone]) await scene.enrol(agent)
+for (const agent of [hub, laptop, phone]) {
+  agent.start()
+  await agent.started(90_000)
+}
 const from = laptop.host.namespace
 const [phone4 = '', phone6 = ''] = await phone.addresses()
 
