@@ -8,9 +8,11 @@ import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import { StatementPace } from '../protocol/pace.ts'
 import { explain } from './errors.ts'
-import { hostAddresses, localPrefixes } from './host/local-addresses.ts'
+import { hostAddresses } from './host/local-addresses.ts'
+import type { Commands } from './host/run.ts'
 import type { Knowledge } from './knowledge.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
+import { mtuHost, ownSide } from './own-side.ts'
 import { OwnStatements, type Reachability } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { type Plan, plan } from './plan.ts'
@@ -21,11 +23,11 @@ import {
   pathPeers,
   rendezvousMultiaddrs,
   stunServers,
-  withEndpoints,
+  withPaths,
 } from './plan-peers.ts'
 import type { Issued } from './registry-client.ts'
 import type { Join, StateDirectory } from './state-directory.ts'
-import { DEFAULT_MTU, type Tunnel } from './tunnel/backend.ts'
+import type { Tunnel } from './tunnel/backend.ts'
 import { Watch } from './watch.ts'
 
 export interface DaemonOptions {
@@ -33,6 +35,7 @@ export interface DaemonOptions {
   readonly join: Join
   readonly knowledge: Knowledge
   readonly tunnel: Tunnel
+  readonly commands: Commands
   /** What it runs on, for people. */
   readonly system: string
   readonly listenPort: number
@@ -115,6 +118,11 @@ export class Daemon {
         const peer = this.#plan.peers.get(device)?.certificate.name
         options.log('info', 'peer.path-changed', { peer, ...describePath(status) })
       },
+      mtu: mtuHost(
+        options.commands,
+        () => this.#plan.tunnel.mtu,
+        () => this.apply(),
+      ),
       clock: options.clock,
       random: options.random,
       log: options.log,
@@ -262,7 +270,7 @@ export class Daemon {
   /** A new peer comes with its endpoint: a packet to a peer without one would cost WireGuard's 5 s. */
   async #configure(): Promise<void> {
     const { tunnel } = this.#plan
-    await this.options.tunnel.configure(withEndpoints(this.#plan, this.#configured, this.#paths))
+    await this.options.tunnel.configure(withPaths(this.#plan, this.#configured, this.#paths))
     this.#configured = new Set(tunnel.peers.keys())
   }
 
@@ -278,15 +286,8 @@ export class Daemon {
   }
 
   #makePlan(): Plan {
-    const { directory, knowledge, listenPort, tunnel, clock } = this.options
-    const self = {
-      device: this.device,
-      wireguardKey: directory.wireguardKey,
-      listenPort,
-      mtu: DEFAULT_MTU,
-      localPrefixes: localPrefixes(tunnel.interfaceName),
-    }
-    return plan(knowledge.state(), self, clock.now())
+    const { knowledge, clock } = this.options
+    return plan(knowledge.state(), ownSide(this.device, this.options), clock.now())
   }
 
   #punch(to: DeviceId, candidates: readonly Candidate[]): void {

@@ -68,13 +68,25 @@ peers
   .action(() =>
     show(PEERS, '/v1/peers', (found) =>
       columns(
-        ['NAME', 'ADDRESS', 'PATH', 'ENDPOINT', 'RTT', 'HANDSHAKE', 'RECEIVED', 'SENT', 'MESH'],
+        [
+          'NAME',
+          'ADDRESS',
+          'PATH',
+          'ENDPOINT',
+          'RTT',
+          'MTU',
+          'HANDSHAKE',
+          'RECEIVED',
+          'SENT',
+          'MESH',
+        ],
         found.map((peer) => [
           peer.name,
           peer.addresses[0] ?? '',
           peer.path,
           peer.endpoint ?? '-',
           peer.roundTripMs === undefined ? '-' : `${peer.roundTripMs.toFixed(1)} ms`,
+          String(peer.mtu),
           peer.latestHandshake ?? 'never',
           String(peer.receivedBytes),
           String(peer.sentBytes),

@@ -226,6 +226,7 @@ async function start(
     ...options,
     ...parts,
     tunnel,
+    commands,
     system: `nexd ${VERSION}, ${applicant.system}`.slice(0, 128),
     checkPort,
     clock,

@@ -31,7 +31,7 @@ import { measureLifetime, netcheck } from './netcheck.ts'
 import type { PathNetcheck } from './path/nat/watch.ts'
 import { rendezvousMultiaddrs } from './plan-peers.ts'
 import type { Renewal } from './renewal.ts'
-import { DEFAULT_MTU, type TunnelPeerStats } from './tunnel/backend.ts'
+import type { TunnelPeerStats } from './tunnel/backend.ts'
 import type { WhyReport } from './why/report.ts'
 import { Why } from './why/why.ts'
 
@@ -66,7 +66,7 @@ export class DaemonView implements Controls {
         name: tunnel.interfaceName,
         backend: tunnel.kind,
         listenPort: options.listenPort,
-        mtu: DEFAULT_MTU,
+        mtu: this.#daemon.plan.tunnel.mtu,
       },
       ...(member === undefined
         ? {}
@@ -239,6 +239,7 @@ export class DaemonView implements Controls {
       ...('roundTripMs' in status && status.roundTripMs !== undefined
         ? { roundTripMs: status.roundTripMs }
         : {}),
+      mtu: paths?.mtu(certificate.device) ?? plan.tunnel.mtu,
       ...(handshake > 0 ? { latestHandshake: iso(handshake) } : {}),
       receivedBytes: stats?.receivedBytes ?? 0,
       sentBytes: stats?.sentBytes ?? 0,

@@ -3,6 +3,7 @@
 import { concat, EncodingError, fromUtf8, utf8 } from '../crypto/bytes.ts'
 import { addressBytes, addressFromBytes, type Endpoint } from './address.ts'
 import { MalformedError } from './errors.ts'
+import { DATAGRAM_BYTES } from './relay.ts'
 
 export interface StunError {
   /** 300 to 699, the hundreds being the class. */
@@ -26,6 +27,8 @@ export interface StunAttributes {
   readonly responsePort?: number
   /** Types that made the receiver refuse the request (error 420). */
   readonly unknownAttributes?: readonly number[]
+  /** Bytes of zeros that make a request as long as a packet whose passage is tried: a multiple of 4. */
+  readonly padding?: number
 }
 
 /** An attribute as it lies in a message: `value` without its padding. */
@@ -38,6 +41,8 @@ export interface RawAttribute {
 const USERNAME_BYTES = 509
 /** RFC 8489 §14.8 and §14.14: 127 characters in UTF-8. */
 const TEXT_BYTES = 508
+/** No packet of a tunnel is longer (SPEC §7.4). */
+const PADDING_BYTES = DATAGRAM_BYTES
 const FAMILY = { ipv4: 1, ipv6: 2 } as const
 
 interface AttributeCodec {
@@ -109,6 +114,13 @@ const CODECS: readonly AttributeCodec[] = [
     name: 'RESPONSE-PORT',
     parse: (value) => ({ responsePort: parsePort(value) }),
     encode: ({ responsePort }) => encodePort(responsePort),
+  },
+  {
+    // RFC 5780 §7.6. Its answers are padded too; ours never are.
+    type: 0x0026,
+    name: 'PADDING',
+    parse: (value) => ({ padding: value.length }),
+    encode: ({ padding }) => encodePadding(padding),
   },
 ]
 
@@ -193,6 +205,12 @@ function encodePort(port: number | undefined): Uint8Array | undefined {
   const bytes = new Uint8Array(2)
   view(bytes).setUint16(0, port)
   return bytes
+}
+
+function encodePadding(padding: number | undefined): Uint8Array | undefined {
+  if (padding === undefined) return undefined
+  if (padding >= 0 && padding <= PADDING_BYTES && padding % 4 === 0) return new Uint8Array(padding)
+  throw new RangeError(`padding of ${padding} bytes, want a multiple of 4 up to ${PADDING_BYTES}`)
 }
 
 function encodePriority(priority: number | undefined): Uint8Array | undefined {

@@ -37,6 +37,8 @@ export const PEER = z.object({
   path: z.enum(['direct', 'relay', 'connecting', 'idle', 'offline']),
   endpoint: z.string().optional(),
   roundTripMs: z.number().optional(),
+  /** Bytes of the largest packet that its path carries in one piece. */
+  mtu: z.number(),
   /** ISO 8601; absent: never. */
   latestHandshake: z.string().optional(),
   receivedBytes: z.number(),

@@ -1,6 +1,7 @@
 /** Port share: connectivity checks leave and arrive by WireGuard's own UDP port, though the agent's socket
  *  is bound to another (SPEC §7.5). Two nftables rules rewrite the ports: outgoing before conntrack and
- *  incoming after it, so that checks and WireGuard share one conntrack entry and one NAT mapping. */
+ *  incoming after it, so that checks and WireGuard share one conntrack entry and one NAT mapping. A third
+ *  one lets routers cut WireGuard's packets in two. */
 import { ownerIn, ownerMark } from './owner.ts'
 import type { Commands } from './run.ts'
 
@@ -39,13 +40,17 @@ function removal(table: string): string {
 
 /** The whole transaction. STUN is told from WireGuard by its first 14 bits, the binding method (RFC 8489
  *  §5: 0x0001, 0x0101, 0x0111), and the magic cookie; WireGuard's first two bytes, 01 to 04 and 00, never
- *  match the first. @th counts from the UDP header, whose 8 bytes come before the payload. */
+ *  match the first. @th counts from the UDP header, whose 8 bytes come before the payload.
+ *  The system sets DF on wireguard-go's packets, as on those of every socket, and the kernel's WireGuard sets
+ *  none: so it goes, for a packet in pieces is better than one that is lost until the path's MTU is known.
+ *  Checks keep it: they find that MTU. */
 function portShareRules({ listenPort, checkPort }: PortShareOptions): string {
   const table = tableOf(listenPort)
   return `${removal(table)}
 table inet ${table} {
   chain out {
     type filter hook output priority raw; policy accept;
+    oifname != "lo" udp sport ${listenPort} ip frag-off set 0
     oifname != "lo" udp sport ${checkPort} udp sport set ${listenPort} comment "${ownerMark()}"
   }
   chain in {

@@ -22,6 +22,9 @@ const TRANSACTION_MS = 5000
 /** Signatures looked at per second: 1 % of a core, and far more than peers send. */
 const VERIFICATIONS_PER_SECOND = 2000
 
+/** Bytes of an attribute's type and length. */
+const ATTRIBUTE_BYTES = 4
+
 /** Where a message came from or goes to: an endpoint of the network, or the relay. */
 export type CheckPath = Endpoint | 'relay'
 
@@ -45,6 +48,8 @@ export type Received =
       readonly mapped: Endpoint | undefined
       /** Bytes that its WireGuard has received of ours; undefined where it does not say. */
       readonly receivedBytes: number | undefined
+      /** Of a probe: bytes of the check that passed, 0 of one that was not padded. */
+      readonly probed?: number
     }
   /** A STUN server answered, or a member that was asked as one. */
   | {
@@ -61,8 +66,9 @@ export type Received =
 export interface Checks {
   /** The members whose checks are answered. One whose WireGuard key is unusable is left out. */
   setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void
-  /** A request to a member, to be sent by `path`; undefined if there is no such member. */
-  request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined
+  /** A request to a member, to be sent by `path`; undefined if there is no such member.
+   *  @param probed for a probe of the path's MTU: bytes of the datagram, a multiple of 4; 0: not padded */
+  request(device: DeviceId, path: CheckPath, nowMs: number, probed?: number): Uint8Array | undefined
   /** A request without credentials, to a STUN server. */
   ask(server: Endpoint, nowMs: number): Uint8Array
   /** A request to a member that is to be no more than a STUN server; undefined if there is no such member. */
@@ -86,6 +92,7 @@ interface Transaction {
   readonly member: Member | undefined
   readonly path: CheckPath
   readonly sentMs: number
+  readonly probed?: number | undefined
 }
 
 export function newChecks(options: {
@@ -139,8 +146,13 @@ class MemberChecks implements Checks {
     }
   }
 
-  request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined {
-    return this.#request('check', device, path, nowMs)
+  request(
+    device: DeviceId,
+    path: CheckPath,
+    nowMs: number,
+    probed?: number,
+  ): Uint8Array | undefined {
+    return this.#request('check', device, path, nowMs, probed)
   }
 
   askMember(device: DeviceId, server: Endpoint, nowMs: number): Uint8Array | undefined {
@@ -152,12 +164,16 @@ class MemberChecks implements Checks {
     device: DeviceId,
     path: CheckPath,
     nowMs: number,
+    probed?: number,
   ): Uint8Array | undefined {
     const member = this.#members.get(device)
     if (member === undefined) return undefined
     const username = checkUsername(device, this.#device)
-    const transactionId = this.#begin({ purpose, member, path, sentMs: nowMs })
-    return encodeStun({ kind: 'request', transactionId, username }, member.key)
+    const transactionId = this.#begin({ purpose, member, path, sentMs: nowMs, probed })
+    const check: StunMessage = { kind: 'request', transactionId, username }
+    const plain = encodeStun(check, member.key)
+    if (probed === undefined || probed === 0) return plain
+    return encodeStun({ ...check, padding: probed - plain.length - ATTRIBUTE_BYTES }, member.key)
   }
 
   ask(server: Endpoint, nowMs: number): Uint8Array {
@@ -238,7 +254,7 @@ class MemberChecks implements Checks {
     if (transaction === undefined || !isSamePath(transaction.path, from)) {
       return { kind: 'dropped', reason: 'not-asked' }
     }
-    const { purpose, member, path, sentMs } = transaction
+    const { purpose, member, path, sentMs, probed } = transaction
     const roundTripMs = nowMs - sentMs
     if (member === undefined) {
       this.#transactions.delete(id)
@@ -253,7 +269,8 @@ class MemberChecks implements Checks {
     if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
     const { device } = member
     if (purpose === 'check' || path === 'relay' || mapped === undefined) {
-      return { kind: 'answer', device, path, roundTripMs, mapped, receivedBytes }
+      const answer = { device, path, roundTripMs, mapped, receivedBytes }
+      return { kind: 'answer', ...answer, ...(probed === undefined ? {} : { probed }) }
     }
     return { kind: 'mapped', server: path, device, mapped, roundTripMs }
   }

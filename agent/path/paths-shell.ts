@@ -15,6 +15,7 @@ import type { CheckSocket } from './check-socket.ts'
 import { type CheckPath, newChecks, type Received } from './checks.ts'
 import { newDropCounter } from './drops.ts'
 import type { PathInput } from './machine.ts'
+import { type MtuProbes, newMtuProbes } from './mtu-probes.ts'
 import { NatWatch, type PathNetcheck } from './nat/watch.ts'
 import { noPathFacts, type PathFacts, pathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-status.ts'
@@ -44,6 +45,7 @@ class PathsShell implements Paths {
   readonly #paths = new Map<DeviceId, PeerPath>()
   readonly #carriers: RelayCarriers
   readonly #bunches: Bunches
+  readonly #mtus: MtuProbes | undefined
   readonly #context: PathContext
   #socket: CheckSocket | undefined
   #local: LocalCandidates | undefined
@@ -64,18 +66,25 @@ class PathsShell implements Paths {
       this.#paths.get(device)?.fromWireGuard(datagram),
     )
     this.#drops = newDropCounter('path.checks-dropped', options.log)
+    this.#bunches = newBunches(options.clock)
+    const send = (device: DeviceId, to: Endpoint, bytes: number): void =>
+      void this.#sendCheck(device, to, bytes)
+    this.#mtus = options.mtu && newMtuProbes({ ...options, ...options.mtu, send })
     this.#context = {
       tunnel: options.tunnel,
       listenPort: options.listenPort,
       clock: options.clock,
       log: options.log,
-      sendCheck: (peer, path) => this.#sendCheck(peer, path),
+      sendCheck: ({ device }, path) => this.#sendCheck(device, path),
       sendDirect: (datagram, to) => void this.#socket?.send(datagram, to),
       sendRelayed: (peer, datagram) => options.sendDatagram(peer.device, datagram),
       sendPunch: (peer) => options.sendPunch(peer.device, this.#local?.current() ?? []),
       refreshMapping: () => this.#local?.askAgain(),
       lookSoon: (afterMs) => this.#looks?.soon(afterMs),
-      onStatus: (peer, status) => options.onPathChanged(peer.device, status),
+      onStatus: ({ device, name }, status) => {
+        options.onPathChanged(device, status)
+        this.#mtus?.path(device, status, name)
+      },
     }
   }
 
@@ -123,6 +132,7 @@ class PathsShell implements Paths {
     this.#nat?.peersKnown([...wanted.values()])
     const isEager = wanted.size <= EAGER_PEERS
     for (const peer of wanted.values()) this.#update(peer, isEager)
+    this.#mtus?.interfaceChanged()
   }
 
   #update(peer: PathPeer, isEager: boolean): void {
@@ -155,6 +165,7 @@ class PathsShell implements Paths {
   #forget(device: DeviceId, path: PeerPath): void {
     this.#paths.delete(device)
     this.#carriers.forget(device)
+    this.#mtus?.forget(device)
     void path.close()
   }
 
@@ -168,15 +179,16 @@ class PathsShell implements Paths {
   }
 
   networkChanged(): void {
-    this.#bunches.soon('network', () => {
+    this.#bunches.add('network', () => {
       this.#local?.networkChanged()
       this.#nat?.networkChanged()
+      this.#mtus?.networkChanged()
       this.#giveAll({ kind: 'network-changed' })
     })
   }
 
   relaysChanged(): void {
-    this.#bunches.soon('relays', () => {
+    this.#bunches.add('relays', () => {
       this.#local?.askNew()
       this.#giveAll({ kind: 'relays-changed' })
     })
@@ -193,6 +205,10 @@ class PathsShell implements Paths {
     return pathFacts(device, state, this.#record, nowMs)
   }
 
+  mtu(device: DeviceId): number | undefined {
+    return this.#mtus?.mtu(device)
+  }
+
   endpointFor(device: DeviceId): Endpoint {
     return this.#paths.get(device)?.endpoint ?? this.#carriers.of(device).endpoint
   }
@@ -204,6 +220,7 @@ class PathsShell implements Paths {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#bunches.close()
+    this.#mtus?.close()
     this.#local?.close()
     this.#nat?.close()
     const paths = [...this.#paths.values()]
@@ -223,10 +240,10 @@ class PathsShell implements Paths {
     for (const path of this.#paths.values()) path.give(input)
   }
 
-  #sendCheck({ device }: PathPeer, path: CheckPath): boolean {
+  #sendCheck(device: DeviceId, path: CheckPath, probed?: number): boolean {
     const nowMs = this.#options.clock.monotonicMs()
     if (path !== 'relay' && !this.#pace.take(nowMs)) return false
-    const request = this.#checks.request(device, path, nowMs)
+    const request = this.#checks.request(device, path, nowMs, probed)
     if (request === undefined) return false
     if (path === 'relay') return this.#options.sendDatagram(device, request)
     return this.#socket?.send(request, path) ?? false
@@ -278,12 +295,16 @@ class PathsShell implements Paths {
   }
 
   #answered(answer: Received & { readonly kind: 'answer' }): void {
-    const { device, path, roundTripMs, mapped, receivedBytes } = answer
+    const { device, path, roundTripMs, mapped, receivedBytes, probed } = answer
     if (path === 'relay') {
       this.#give(device, { kind: 'relay-check-answered', roundTripMs })
       return
     }
     if (mapped !== undefined) this.#local?.observed(path, mapped, { device })
+    if (probed !== undefined) {
+      this.#mtus?.answered(device, path, probed, roundTripMs)
+      return
+    }
     this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs, receivedBytes })
   }
 
@@ -291,8 +312,10 @@ class PathsShell implements Paths {
     const byKey = new Map(stats.map((one) => [toHex(one.publicKey), one]))
     for (const path of this.#paths.values()) {
       const found = byKey.get(toHex(path.peer.wireguardKey))
-      if (found?.endpoint !== undefined) this.#local?.nat.sent(found.endpoint)
-      if (found !== undefined) path.seen(found)
+      if (found === undefined) continue
+      if (found.endpoint !== undefined) this.#local?.nat.sent(found.endpoint)
+      path.seen(found)
+      this.#mtus?.seen(path.peer.device, found)
     }
   }
 }

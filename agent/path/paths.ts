@@ -8,6 +8,7 @@ import type { Log } from '../../protocol/log.ts'
 import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import { openCheckSocket } from './check-socket.ts'
+import type { PathMtuHost } from './mtu-probes.ts'
 import type { PathNetcheck } from './nat/watch.ts'
 import type { PathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-status.ts'
@@ -15,6 +16,7 @@ import { openPathsShell } from './paths-shell.ts'
 import type { PortMappings } from './port-mapping/port-mapping.ts'
 import { openRelayCarrier } from './relay-carrier.ts'
 
+export type { PathMtuHost } from './mtu-probes.ts'
 export type { PathStatus } from './path-status.ts'
 
 export interface PathPeer {
@@ -52,6 +54,8 @@ export interface PathsOptions {
     nat: readonly NatReport[],
   ): void
   onPathChanged(device: DeviceId, status: PathStatus): void
+  /** Missing: no path's MTU is sought. */
+  readonly mtu?: PathMtuHost
   readonly clock: Clock
   random(length: number): Uint8Array
   readonly log: Log
@@ -69,6 +73,8 @@ export interface Paths extends AsyncDisposable {
   status(device: DeviceId): PathStatus
   /** What is known of the ways to the device, for people; also of one that is no peer. */
   evidence(device: DeviceId): PathFacts
+  /** Bytes of the largest packet to the device; undefined where MTUs are not sought. */
+  mtu(device: DeviceId): number | undefined
   /** What WireGuard's endpoint for the device should be now; its loopback socket is made on demand. */
   endpointFor(device: DeviceId): Endpoint
   /** What is known of the NATs, and how it is learned. */

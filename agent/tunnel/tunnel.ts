@@ -6,7 +6,7 @@ import { wantedRoutes } from '../host/routes.ts'
 import type { BackendOptions, Tunnel, TunnelConfig, TunnelPeer } from './backend.ts'
 import type { WireGuardDevice } from './device.ts'
 import { DeviceBelief } from './device-belief.ts'
-import { diffTunnel, isEmpty, prefixesOf } from './diff.ts'
+import { diffTunnel, isEmpty } from './diff.ts'
 
 type Queue = <T>(task: () => Promise<T>) => Promise<T>
 
@@ -83,7 +83,7 @@ function hostSide({ commands, interfaceName, log }: BackendOptions): {
     async configure(wanted) {
       if (isValid) return
       const { addresses, mtu } = wanted
-      const routes = wantedRoutes(prefixesOf(wanted), addresses)
+      const routes = wantedRoutes({ ...wanted, peers: wanted.peers.values() })
       isValid = true
       try {
         const { hasIpv6 } = await configureInterface(commands, interfaceName, {

@@ -128,6 +128,21 @@ rule('drops a check that wants its answer elsewhere (SPEC §10.6)', () => {
   assert.equal(bo.checks.receive(request, AT_ANA, 0), { kind: 'dropped', reason: 'refused' })
 })
 
+rule('pads a probe to the bytes asked for, and never its answer (SPEC §10.7)', () => {
+  const [ana, bo] = members()
+  for (const bytes of [0, 128, 1452, 9216]) {
+    const probe = ana.checks.request(bo.device, AT_BO, 0, bytes)
+    assert.ok(probe)
+    if (bytes > 0) assert.is(probe.length, bytes)
+    const received = bo.checks.receive(probe, AT_ANA, 10)
+    assert.ok(received.kind === 'request')
+    assert.ok(received.answer.length < 128, `${received.answer.length}`)
+    const answered = ana.checks.receive(received.answer, AT_BO, 40)
+    assert.ok(answered.kind === 'answer')
+    assert.is(answered.probed, bytes)
+  }
+})
+
 rule('carries no address in an answer that goes by the relay', () => {
   const [ana, bo] = members()
   const received = bo.checks.receive(requestOf(ana, bo, 'relay'), 'relay', 10)
