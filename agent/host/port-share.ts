@@ -19,13 +19,17 @@ const TABLE = /^table inet (nexodus-port-(\d+))$/gm
  *  Throws CommandError: nft is missing, or not permitted. */
 export async function startPortShare(options: PortShareOptions): Promise<AsyncDisposable> {
   const { commands, listenPort } = options
-  await removeLeftovers(commands, listenPort)
-  await commands.run('nft', ['-f', '-'], { input: portShareRules(options) })
-  return {
-    async [Symbol.asyncDispose]() {
-      await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
-    },
+  const installed = commands.run('nft', ['-f', '-'], { input: portShareRules(options) })
+  const remove = async (): Promise<void> => {
+    await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
   }
+  try {
+    await Promise.all([installed, removeLeftovers(commands, listenPort)])
+  } catch (error) {
+    await installed.then(remove, () => undefined)
+    throw error
+  }
+  return { [Symbol.asyncDispose]: remove }
 }
 
 function tableOf(listenPort: number): string {

@@ -1,7 +1,7 @@
 /** Routes of the tunnel interface, wanted state and difference. They carry a protocol number and a metric
  *  of ours, so that no route of anybody else is ever replaced or removed. */
-import { z } from 'zod'
 import { addressFamily, type IpAddress, type Prefix, parsePrefix } from '../../protocol/address.ts'
+import { optionalText, recordsOf, textField } from '../json-fields.ts'
 import type { Commands } from './run.ts'
 
 /** rtnetlink's rtm_protocol of our routes: free in /etc/iproute2/rt_protos, above the kernel's own. */
@@ -15,8 +15,6 @@ export interface Route {
   /** The source address of what the host itself sends; undefined leaves the choice to the kernel. */
   readonly source?: IpAddress
 }
-
-const ROUTES = z.array(z.object({ dst: z.string(), prefsrc: z.string().optional() }))
 
 /** Those of our protocol number on the interface, both families. */
 export async function readRoutes(commands: Commands, name: string): Promise<readonly Route[]> {
@@ -35,10 +33,14 @@ export async function readRoutes(commands: Commands, name: string): Promise<read
     ),
   )
   return families.flatMap((text, index) =>
-    ROUTES.parse(JSON.parse(text.trim() || '[]')).map(({ dst, prefsrc }) => ({
-      prefix: parsePrefix(dst === 'default' ? (['0.0.0.0/0', '::/0'][index] ?? dst) : dst),
-      ...(prefsrc === undefined ? {} : { source: prefsrc as IpAddress }),
-    })),
+    recordsOf(JSON.parse(text.trim() || '[]'), 'routes').map((fields) => {
+      const dst = textField(fields, 'dst')
+      const source = optionalText(fields, 'prefsrc')
+      return {
+        prefix: parsePrefix(dst === 'default' ? (['0.0.0.0/0', '::/0'][index] ?? dst) : dst),
+        ...(source === undefined ? {} : { source: source as IpAddress }),
+      }
+    }),
   )
 }
 
