@@ -51,6 +51,7 @@ async function enrolled(
   wanted: RegistryReference | undefined,
   stack: AsyncDisposableStack,
 ): Promise<Joined> {
+  await options.openLog()
   if (wanted === undefined) {
     throw new OperatorError(
       'ERR_USAGE',
@@ -102,6 +103,7 @@ async function renewedOrEnrolled(
   ) {
     return { join, knowledge }
   }
+  await options.openLog()
   options.log('warn', 'device.not-member', {
     reason: renewal.status().refusal,
     next: 'enrolling again',

@@ -1,7 +1,6 @@
 /** What `nexd up` does once its options are read; loaded apart, so that help and errors come at once. */
 import { hostname } from 'node:os'
-import { pino } from 'pino'
-import type { Log, LogLevel } from '../protocol/log.ts'
+import type { LogLevel } from '../protocol/log.ts'
 import {
   booleanField,
   fieldsOf,
@@ -11,13 +10,17 @@ import {
   textsOf,
   wordField,
 } from './json-fields.ts'
+import { keptLogLines } from './log-lines.ts'
+import { systemClock } from './system-clock.ts'
 import { runUp, type UpOptions } from './up.ts'
 
 const BACKENDS = ['auto', 'kernel', 'wireguard-go'] as const
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
 /** What the command line gave, its choices and numbers already checked there. */
-function parseOptions(raw: unknown): Omit<UpOptions, 'log' | 'announce'> & { logLevel: LogLevel } {
+function parseOptions(
+  raw: unknown,
+): Omit<UpOptions, 'log' | 'openLog' | 'announce'> & { logLevel: LogLevel } {
   const fields = fieldsOf(raw, 'options')
   const meshListen = fields['meshListen']
   return {
@@ -42,22 +45,12 @@ export async function up(raw: unknown): Promise<void> {
   const options = parseOptions(raw)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-  await runUp({ ...options, log: logTo(options.logLevel), announce }, stop.signal)
-}
-
-/** JSON lines on standard error, for the journal. */
-function logTo(level: string): Log {
-  const logger = pino(
-    {
-      level,
-      base: null,
-      formatters: { level: (label) => ({ level: label }) },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      redact: ['*.privateKey', '*.registrationKey', '*.token'],
-    },
-    pino.destination(2),
-  )
-  return (at, event, fields = {}) => logger[at]({ event, ...fields })
+  const { log, open } = keptLogLines(options.logLevel, systemClock)
+  try {
+    await runUp({ ...options, log, openLog: open, announce }, stop.signal)
+  } finally {
+    await open()
+  }
 }
 
 function announce(code: string, link: string, fingerprint: string): void {

@@ -31,6 +31,8 @@ export interface UpOptions {
   readonly meshListen: readonly string[]
   readonly mdns: boolean
   readonly log: Log
+  /** What is logged is kept until this is called. */
+  openLog(): Promise<void>
   /** Shows the code and the link of a device authorization, and what the page must show, too. */
   announce(code: string, link: string, fingerprint: string): void
 }
@@ -167,6 +169,7 @@ async function start(
   const { join, knowledge, applicant } = parts
   const { commands } = host
   const daemon = await startDaemon(options, parts, host, stack)
+  await options.openLog()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
   daemon.useMesh(stack.use(await startMesh(daemon.meshOptions())))
   const { RegistryClient } = await import('./registry-client.ts')

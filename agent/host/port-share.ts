@@ -19,14 +19,16 @@ const TABLE = /^table inet (nexodus-port-(\d+))$/gm
  *  Throws CommandError: nft is missing, or not permitted. */
 export async function startPortShare(options: PortShareOptions): Promise<AsyncDisposable> {
   const { commands, listenPort } = options
-  const installed = commands.run('nft', ['-f', '-'], { input: portShareRules(options) })
+  const tables = await commands.run('nft', ['-f', '-'], {
+    input: `${portShareRules(options)}list tables inet\n`,
+  })
   const remove = async (): Promise<void> => {
     await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
   }
   try {
-    await Promise.all([installed, removeLeftovers(commands, listenPort)])
+    await removeLeftovers(commands, tables, listenPort)
   } catch (error) {
-    await installed.then(remove, () => undefined)
+    await remove()
     throw error
   }
   return { [Symbol.asyncDispose]: remove }
@@ -60,8 +62,12 @@ table inet ${table} {
 `
 }
 
-async function removeLeftovers(commands: Commands, listenPort: number): Promise<void> {
-  const tables = await commands.run('nft', ['list', 'tables', 'inet'])
+/** @param tables what `list tables` says */
+async function removeLeftovers(
+  commands: Commands,
+  tables: string,
+  listenPort: number,
+): Promise<void> {
   for (const [, table = '', port] of tables.matchAll(TABLE)) {
     if (Number(port) === listenPort) continue
     const rules = await commands.run('nft', ['list', 'table', 'inet', table])

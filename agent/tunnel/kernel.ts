@@ -19,13 +19,9 @@ const STEPS_A_CALL = 250
  *  or it is not permitted. */
 export async function startKernel(options: BackendOptions): Promise<WireGuardDevice> {
   const { commands, interfaceName } = options
-  const [wg, made] = await Promise.allSettled([
-    requireWg(commands),
-    createInterface(commands, interfaceName),
-  ])
-  if (made.status === 'rejected') throw wg.status === 'rejected' ? wg.reason : made.reason
+  await requireWg(commands)
+  await createInterface(commands, interfaceName)
   try {
-    if (wg.status === 'rejected') throw wg.reason
     await claimInterface(commands, interfaceName)
   } catch (error) {
     await deleteInterface(commands, interfaceName)
@@ -68,7 +64,7 @@ function deviceOver({ commands, interfaceName }: BackendOptions): WireGuardDevic
 
 async function requireWg(commands: Commands): Promise<void> {
   try {
-    await commands.run('wg', ['--version'])
+    await commands.require('wg')
   } catch (cause) {
     if (!(cause instanceof CommandError) || cause.code !== 'ERR_COMMAND_MISSING') throw cause
     throw new TunnelError('ERR_TUNNEL_BACKEND_MISSING', cause.message, { cause })
