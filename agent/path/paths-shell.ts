@@ -181,6 +181,10 @@ class PathsShell implements Paths {
     return this.#paths.get(device)?.status ?? { kind: 'offline' }
   }
 
+  hasSession(device: DeviceId): boolean {
+    return this.#paths.get(device)?.hasSession ?? false
+  }
+
   endpointFor(device: DeviceId): Endpoint {
     return this.#paths.get(device)?.endpoint ?? this.#carrier(device).endpoint
   }

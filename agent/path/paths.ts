@@ -52,6 +52,8 @@ export interface Paths extends AsyncDisposable {
   networkChanged(): void
   relaysChanged(): void
   status(device: DeviceId): PathStatus
+  /** Has WireGuard a session with the device, as it showed lately? */
+  hasSession(device: DeviceId): boolean
   /** What WireGuard's endpoint for the device should be now; its loopback socket is made on demand. */
   endpointFor(device: DeviceId): Endpoint
 }

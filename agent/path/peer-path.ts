@@ -91,6 +91,10 @@ export class PeerPath {
     return statusOf(this.#state, this.#nowMs())
   }
 
+  get hasSession(): boolean {
+    return isSessionUp(this.#state, this.#nowMs())
+  }
+
   /** How closely WireGuard is to be looked at. */
   get activity(): Activity {
     if (this.#state.phase.kind === 'idle') return 'idle'
