@@ -33,6 +33,7 @@ import type { RelayCarrier } from './relay-carrier.ts'
 import { nextTickMs } from './settle.ts'
 import { newStatsInput } from './stats-input.ts'
 import type { Activity } from './tunnel-looks.ts'
+import { waysOf } from './ways.ts'
 
 /** The machine hears of a stream of datagrams so often, milliseconds: it need not see each. */
 const FEED_SPACING_MS = 50
@@ -230,23 +231,9 @@ export class PeerPath {
   }
 
   #forward(datagram: Uint8Array): void {
-    const route = routeOf(this.#state)
-    switch (route.kind) {
-      case 'direct':
-        this.#context.sendDirect(datagram, route.endpoint)
-        break
-      case 'both':
-        this.#context.sendDirect(datagram, route.endpoint)
-        this.#relay(datagram)
-        break
-      case 'relay':
-        this.#relay(datagram)
-        break
-      case 'none':
-        break
-      default:
-        unreachable(route)
-    }
+    const { direct, relay } = waysOf(this.#state, this.#peer.candidates, datagram)
+    for (const endpoint of direct) this.#context.sendDirect(datagram, endpoint)
+    if (relay) this.#relay(datagram)
   }
 
   #relay(datagram: Uint8Array): void {

@@ -59,14 +59,14 @@ rule('tells WireGuard’s messages by type and size', () => {
 })
 
 rule(
-  'sends the initiation of the side that initiates at once, and again after 150, 450 … ms',
+  'sends the initiation of the side that initiates at once, and again after 80, 240 … ms',
   () => {
-    assert.equal(sends(initiating(true), 6000), [0, 150, 450, 1050, 2250, 4650])
+    assert.equal(sends(initiating(true), 6000), [0, 80, 240, 560, 1200, 2480])
   },
 )
 
 rule('holds the initiation of the other side', () => {
-  assert.equal(sends(initiating(false), 1000), [250, 400, 700])
+  assert.equal(sends(initiating(false), 1000), [250, 330, 490, 810])
 })
 
 rule('discards the held initiation when the peer’s comes', () => {
