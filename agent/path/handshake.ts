@@ -132,11 +132,20 @@ export function repeat(
   }
 }
 
-/** The peer or a path to it has just appeared: what was sent before was probably lost. */
-export function repeatNow(state: HandshakeState, nowMs: number): HandshakeState {
-  const { own } = state
+/** The first path to the peer has just appeared: what was sent before went nowhere. The peer has it at the
+ *  same moment, so the side that does not initiate waits anew for the peer's. */
+export function pathAppeared(state: HandshakeState, nowMs: number, holdMs: number): HandshakeState {
+  const { own, initiates } = state
+  if (own === undefined) return state
+  return { ...state, own: { ...own, dueMs: initiates ? nowMs : nowMs + holdMs } }
+}
+
+/** The peer or another path to it has just appeared: what was sent before was probably lost. */
+export function repeatNow(state: HandshakeState, nowMs: number, holdMs: number): HandshakeState {
+  const { own, initiates } = state
   if (own === undefined || own.sends === 0) return state
-  return { ...state, own: { ...own, dueMs: Math.min(own.dueMs, nowMs) } }
+  const soonMs = initiates ? nowMs : nowMs + holdMs
+  return { ...state, own: { ...own, dueMs: Math.min(own.dueMs, soonMs) } }
 }
 
 /** A handshake is done, as WireGuard shows: nothing is to be repeated. */

@@ -11,6 +11,7 @@ import {
   incoming,
   initialHandshake,
   outgoing,
+  pathAppeared,
   repeat,
   repeatDueMs,
   repeatNow,
@@ -124,11 +125,13 @@ export class PeerPath {
     this.#isStepping = true
     for (let next = this.#inputs.shift(); next !== undefined; next = this.#inputs.shift()) {
       const nowMs = this.#nowMs()
-      const hadRelay = this.#state.relay.available
-      const { state, actions } = step(this.#state, next, nowMs)
+      const before = this.#state
+      const { state, actions } = step(before, next, nowMs)
       this.#state = state
-      if (isGoodNews(next) || (state.relay.available && !hadRelay))
-        this.#handshake = repeatNow(this.#handshake, nowMs)
+      if (routeOf(before).kind === 'none' && routeOf(state).kind !== 'none')
+        this.#handshake = pathAppeared(this.#handshake, nowMs, holdMs(state))
+      else if (isGoodNews(next) || (state.relay.available && !before.relay.available))
+        this.#handshake = repeatNow(this.#handshake, nowMs, holdMs(state))
       for (const action of actions) this.#act(action)
     }
     this.#isStepping = false

@@ -6,6 +6,7 @@ import {
   incoming,
   initialHandshake,
   outgoing,
+  pathAppeared,
   repeat,
   repeatDueMs,
   repeatNow,
@@ -100,10 +101,29 @@ rule('ends its repetitions after 5 s, when WireGuard makes a new one', () => {
   assert.is(repeatDueMs(ended.state), Infinity)
 })
 
-rule('repeats at once when a path has appeared, but lets a held one wait', () => {
+rule('repeats at once when the peer has appeared, where it initiates', () => {
   const sent = repeat(initiating(true), 0).state
-  assert.is(repeatDueMs(repeatNow(sent, 20)), 20)
-  assert.is(repeatDueMs(repeatNow(initiating(false), 20)), 250)
+  assert.is(repeatDueMs(repeatNow(sent, 20, HOLD_MS)), 20)
+  assert.is(repeatDueMs(pathAppeared(sent, 20, HOLD_MS)), 20)
+})
+
+rule('waits for the peer’s when the first path has appeared, where it does not initiate', () => {
+  const held = initiating(false)
+  const sent = repeat(held, 250).state
+  assert.is(repeatDueMs(pathAppeared(held, 240, HOLD_MS)), 240 + HOLD_MS)
+  assert.is(repeatDueMs(pathAppeared(sent, 260, HOLD_MS)), 260 + HOLD_MS)
+})
+
+rule('is put off by no good news after the first', () => {
+  const held = initiating(false)
+  assert.is(repeatDueMs(repeatNow(held, 20, HOLD_MS)), HOLD_MS)
+  const sent = repeat(held, HOLD_MS).state
+  assert.is(repeatDueMs(repeatNow(sent, HOLD_MS + 10, HOLD_MS)), HOLD_MS + 80)
+})
+
+rule('has nothing to repeat where WireGuard did not initiate', () => {
+  assert.is(repeatDueMs(pathAppeared(initialHandshake(true), 20, HOLD_MS)), Infinity)
+  assert.is(repeatDueMs(repeatNow(initialHandshake(false), 20, HOLD_MS)), Infinity)
 })
 
 rule('answers a repeated initiation with the response that was lost', () => {
