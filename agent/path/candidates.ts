@@ -25,6 +25,9 @@ import { startAsking } from './stun-servers.ts'
 const REFLEXIVE = 4
 /** Changes are reported together after so long, milliseconds: the servers' answers come in one bunch. */
 const REPORT_DELAY_MS = 30
+/** The host's addresses, once read, hold for so long, milliseconds: all candidates of all peers are compared
+ *  with them, and to read them takes a system call for each interface. */
+const HOST_MS = 100
 /** Servers are asked again after an answer; below the shortest UDP mapping in the field (30 s). */
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
@@ -65,7 +68,14 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
   let networkChangedMs = -Infinity
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
-  const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
+  let read: { readonly endpoints: readonly Endpoint[]; readonly atMs: number } | undefined
+  const host = (): readonly Endpoint[] => {
+    const nowMs = clock.monotonicMs()
+    if (read === undefined || nowMs - read.atMs >= HOST_MS) {
+      read = { endpoints: hostEndpoints(options, isOutside), atMs: nowMs }
+    }
+    return read.endpoints
+  }
   const current = (): readonly Candidate[] =>
     candidatesOf(host(), reflexiveEndpoints(observations, host()))
 
@@ -92,6 +102,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     },
     networkChanged: () => {
       networkChangedMs = clock.monotonicMs()
+      read = undefined
       servers.restart()
     },
     askNew: servers.askDue,
