@@ -8,6 +8,7 @@ import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import { StatementPace } from '../protocol/pace.ts'
 import { explain } from './errors.ts'
+import { firstPaths } from './first-paths.ts'
 import { hostAddresses } from './host/local-addresses.ts'
 import type { Commands } from './host/run.ts'
 import type { Knowledge } from './knowledge.ts'
@@ -46,10 +47,6 @@ export interface DaemonOptions {
   readonly random: RandomBytes
   readonly log: Log
 }
-
-/** Milliseconds that direct paths get before the mesh is loaded: a long round trip, and a peer that was
- *  started a little later. */
-const FIRST_PATHS_MS = 250
 
 export class Daemon {
   readonly options: DaemonOptions
@@ -170,16 +167,11 @@ export class Daemon {
     this.apply()
   }
 
-  /** Resolves when every peer whose candidates are known is reached directly, or has had its chance: loading
-   *  the mesh keeps the processor busy for longer than a check takes. */
+  /** Those of the peers that can be checked at once, for their candidates are known. */
   async firstPaths(): Promise<void> {
-    const { clock } = this.options
     const known = [...this.#plan.peers].filter(([, { endpoints }]) => endpoints !== undefined)
-    const begun = clock.monotonicMs()
-    while (clock.monotonicMs() - begun < FIRST_PATHS_MS) {
-      if (known.every(([device]) => this.#paths?.status(device).kind === 'direct')) return
-      await clock.sleep(10)
-    }
+    const devices = known.map(([device]) => device)
+    if (this.#paths !== undefined) await firstPaths(devices, this.#paths, this.options.clock)
   }
 
   useMesh(mesh: Mesh): void {

@@ -13,10 +13,6 @@ export function isRoot(): boolean {
   return process.getuid?.() === 0
 }
 
-export function defaultStateDirectory(): string {
-  return isRoot() ? '/var/lib/nexd' : join(homedir(), '.nexodus')
-}
-
 export function defaultSocket(): string {
   return isRoot() ? '/run/nexd.sock' : join(homedir(), '.nexodus', 'nexd.sock')
 }

@@ -1,14 +1,8 @@
-#!/usr/bin/env node
-/** nexd: the agent. `nexd up` enrols this device if need be, then runs until it is told to stop. */
+/** nexd: the agent. `nexd up` enrols this device if need be, then runs until it is told to stop. Started by
+ *  nexd.js. */
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { keepCompiledCode } from './compile-cache.ts'
-import {
-  defaultSocket,
-  defaultStateDirectory,
-  LISTEN_PORT,
-  MESH_PORT,
-  VERSION,
-} from './defaults.ts'
+import { defaultStateDirectory, keepCompiledCode } from './compile-cache.js'
+import { defaultSocket, LISTEN_PORT, MESH_PORT, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 
 const program = new Command('nexd')

@@ -26,5 +26,5 @@ VOLUME /var/lib/nexd
 EXPOSE 51820/udp 51822/tcp
 # Not healthy until it is enrolled: `docker logs` shows the code and the link.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["nexctl", "status"]
-ENTRYPOINT ["node", "/nexodus/agent/nexd.ts"]
+ENTRYPOINT ["node", "/nexodus/agent/nexd.js"]
 CMD ["up"]

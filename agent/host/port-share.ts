@@ -20,13 +20,19 @@ const TABLE = /^table inet (nexodus-port-(\d+))$/gm
  *  Throws CommandError: nft is missing, or not permitted. */
 export async function startPortShare(options: PortShareOptions): Promise<AsyncDisposable> {
   const { commands, listenPort } = options
-  await removeLeftovers(commands, listenPort)
-  await commands.run('nft', ['-f', '-'], { input: portShareRules(options) })
-  return {
-    async [Symbol.asyncDispose]() {
-      await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
-    },
+  const tables = await commands.run('nft', ['-f', '-'], {
+    input: `${portShareRules(options)}list tables inet\n`,
+  })
+  const remove = async (): Promise<void> => {
+    await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
   }
+  try {
+    await removeLeftovers(commands, tables, listenPort)
+  } catch (error) {
+    await remove()
+    throw error
+  }
+  return { [Symbol.asyncDispose]: remove }
 }
 
 function tableOf(listenPort: number): string {
@@ -61,8 +67,12 @@ table inet ${table} {
 `
 }
 
-async function removeLeftovers(commands: Commands, listenPort: number): Promise<void> {
-  const tables = await commands.run('nft', ['list', 'tables', 'inet'])
+/** @param tables what `list tables` says */
+async function removeLeftovers(
+  commands: Commands,
+  tables: string,
+  listenPort: number,
+): Promise<void> {
   for (const [, table = '', port] of tables.matchAll(TABLE)) {
     if (Number(port) === listenPort) continue
     const rules = await commands.run('nft', ['list', 'table', 'inet', table])

@@ -1,7 +1,7 @@
 /** Routes of the tunnel interface, wanted state and difference. They carry a protocol number and a metric
  *  of ours, so that no route of anybody else is ever replaced or removed. */
-import { z } from 'zod'
 import { addressFamily, type IpAddress, type Prefix, parsePrefix } from '../../protocol/address.ts'
+import { type Fields, optionalNumber, optionalText, recordsOf, textField } from '../json-fields.ts'
 import type { Commands } from './run.ts'
 
 /** rtnetlink's rtm_protocol of our routes: free in /etc/iproute2/rt_protos, above the kernel's own. */
@@ -20,14 +20,6 @@ export interface Route {
   /** Bytes of the largest packet by it; the interface's MTU where it is missing. */
   readonly mtu?: number
 }
-
-const ROUTES = z.array(
-  z.object({
-    dst: z.string(),
-    prefsrc: z.string().optional(),
-    metrics: z.array(z.object({ mtu: z.number().optional() })).optional(),
-  }),
-)
 
 /** What the tunnel is to carry to one peer. */
 export interface RoutedPeer {
@@ -52,12 +44,22 @@ export async function readRoutes(commands: Commands, name: string): Promise<read
     ),
   )
   return families.flatMap((text, index) =>
-    ROUTES.parse(JSON.parse(text.trim() || '[]')).map(({ dst, prefsrc, metrics = [] }) => ({
-      prefix: parsePrefix(dst === 'default' ? (['0.0.0.0/0', '::/0'][index] ?? dst) : dst),
-      ...(prefsrc === undefined ? {} : { source: prefsrc as IpAddress }),
-      ...mtuOf(metrics.find(({ mtu }) => mtu !== undefined)?.mtu),
-    })),
+    recordsOf(JSON.parse(text.trim() || '[]'), 'routes').map((fields) => {
+      const dst = textField(fields, 'dst')
+      const source = optionalText(fields, 'prefsrc')
+      return {
+        prefix: parsePrefix(dst === 'default' ? (['0.0.0.0/0', '::/0'][index] ?? dst) : dst),
+        ...(source === undefined ? {} : { source: source as IpAddress }),
+        ...mtuOf(metricsMtu(fields)),
+      }
+    }),
   )
+}
+
+/** Of `"metrics": [{ "mtu": 1400 }]`. */
+function metricsMtu({ metrics = [] }: Fields): number | undefined {
+  const all = recordsOf(metrics, 'metrics')
+  return all.map((fields) => optionalNumber(fields, 'mtu')).find((mtu) => mtu !== undefined)
 }
 
 function mtuOf(mtu: number | undefined): { readonly mtu?: number } {

@@ -23,6 +23,9 @@ import { type ServerStatus, startAsking } from './stun-servers.ts'
 
 /** Server-reflexive candidates that are told, so that a NAT with a port for each peer fills no list. */
 const REFLEXIVE = 4
+/** The host's addresses, once read, hold for so long, milliseconds: all candidates of all peers are compared
+ *  with them, and to read them takes a system call for each interface. */
+const HOST_MS = 100
 /** Servers are asked again after an answer; below the shortest UDP mapping in the field (30 s). */
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
@@ -76,7 +79,14 @@ export interface LocalCandidates {
 export function startLocalCandidates(options: LocalCandidatesOptions): LocalCandidates {
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
-  const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
+  let read: { readonly endpoints: readonly Endpoint[]; readonly atMs: number } | undefined
+  const host = (): readonly Endpoint[] => {
+    const nowMs = options.clock.monotonicMs()
+    if (read === undefined || nowMs - read.atMs >= HOST_MS) {
+      read = { endpoints: hostEndpoints(options, isOutside), atMs: nowMs }
+    }
+    return read.endpoints
+  }
   const nat = new NatTracker(options.clock, host)
   const mapped = (): readonly Endpoint[] =>
     usableMappings(options.portMappings, nat.observations).filter(({ address }) =>
@@ -105,6 +115,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     natChanged: report.soon,
     servers: servers.status,
     networkChanged: () => {
+      read = undefined
       nat.networkChanged()
       options.portMappings?.networkChanged()
       servers.restart()

@@ -209,6 +209,10 @@ class PathsShell implements Paths {
     return this.#mtus?.mtu(device)
   }
 
+  hasSession(device: DeviceId): boolean {
+    return this.#paths.get(device)?.hasSession ?? false
+  }
+
   endpointFor(device: DeviceId): Endpoint {
     return this.#paths.get(device)?.endpoint ?? this.#carriers.of(device).endpoint
   }

@@ -75,6 +75,8 @@ export interface Paths extends AsyncDisposable {
   evidence(device: DeviceId): PathFacts
   /** Bytes of the largest packet to the device; undefined where MTUs are not sought. */
   mtu(device: DeviceId): number | undefined
+  /** Has WireGuard a session with the device, as it showed lately? */
+  hasSession(device: DeviceId): boolean
   /** What WireGuard's endpoint for the device should be now; its loopback socket is made on demand. */
   endpointFor(device: DeviceId): Endpoint
   /** What is known of the NATs, and how it is learned. */

@@ -2,16 +2,15 @@
  *  of the machine do. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
-import { unreachable } from '../../protocol/errors.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
 import {
   completed,
   type HandshakeState,
-  heldAnew,
   incoming,
   initialHandshake,
   outgoing,
+  pathAppeared,
   repeat,
   repeatDueMs,
   repeatNow,
@@ -36,6 +35,7 @@ import type { RelayCarrier } from './relay-carrier.ts'
 import { nextTickMs } from './settle.ts'
 import { newStatsInput } from './stats-input.ts'
 import type { Activity } from './tunnel-looks.ts'
+import { waysOf } from './ways.ts'
 
 /** The machine hears of a stream of datagrams so often, milliseconds: it need not see each. */
 const FEED_SPACING_MS = 50
@@ -104,6 +104,10 @@ export class PeerPath {
     return statusOf(this.#state, this.#nowMs())
   }
 
+  get hasSession(): boolean {
+    return isSessionUp(this.#state, this.#nowMs())
+  }
+
   /** How closely WireGuard is to be looked at. */
   get activity(): Activity {
     if (this.#state.phase.kind === 'idle') return 'idle'
@@ -147,9 +151,9 @@ export class PeerPath {
       const { state, actions } = step(before, next, nowMs)
       this.#state = state
       if (routeOf(before).kind === 'none' && routeOf(state).kind !== 'none')
-        this.#handshake = heldAnew(this.#handshake, nowMs, holdMs(state))
-      if (isGoodNews(next) || (state.relay.available && !before.relay.available))
-        this.#handshake = repeatNow(this.#handshake, nowMs)
+        this.#handshake = pathAppeared(this.#handshake, nowMs, holdMs(state))
+      else if (isGoodNews(next) || (state.relay.available && !before.relay.available))
+        this.#handshake = repeatNow(this.#handshake, nowMs, holdMs(state))
       for (const action of actions) this.#perform(action)
     }
     this.#isStepping = false
@@ -228,23 +232,9 @@ export class PeerPath {
   }
 
   #forward(datagram: Uint8Array): void {
-    const route = routeOf(this.#state)
-    switch (route.kind) {
-      case 'direct':
-        this.#context.sendDirect(datagram, route.endpoint)
-        break
-      case 'both':
-        this.#context.sendDirect(datagram, route.endpoint)
-        this.#relay(datagram)
-        break
-      case 'relay':
-        this.#relay(datagram)
-        break
-      case 'none':
-        break
-      default:
-        unreachable(route)
-    }
+    const { direct, relay } = waysOf(this.#state, this.#peer.candidates, datagram)
+    for (const endpoint of direct) this.#context.sendDirect(datagram, endpoint)
+    if (relay) this.#relay(datagram)
   }
 
   #relay(datagram: Uint8Array): void {

@@ -14,7 +14,7 @@ import { WHY, type WhyReport } from '../../agent/why/report.ts'
 import type { Host } from './ground.ts'
 import type { Output, Running } from './namespace.ts'
 
-const NEXD = new URL('../../agent/nexd.ts', import.meta.url).pathname
+const NEXD = new URL('../../agent/nexd.js', import.meta.url).pathname
 const NEXCTL = new URL('../../agent/nexctl.ts', import.meta.url).pathname
 
 export interface AgentOptions {

@@ -22,6 +22,7 @@ function gateway(
         ? Promise.reject(new CommandError('ERR_COMMAND_FAILED', 'Network is unreachable'))
         : Promise.resolve(JSON.stringify([{ dst: '8.0.0.0', prefsrc: source }]))
     },
+    require: () => Promise.resolve(),
     start: () => {
       throw new Error('nothing lasts')
     },

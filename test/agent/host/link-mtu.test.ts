@@ -64,6 +64,7 @@ function commands(answers: Record<string, string>, asked: string[] = []): Comman
         ? Promise.reject(new CommandError('ERR_COMMAND_FAILED', 'unreachable'))
         : Promise.resolve(texts.map((text) => `${text}\n`).join(''))
     },
+    require: () => Promise.resolve(),
     start: () => {
       throw new Error('nothing is started')
     },

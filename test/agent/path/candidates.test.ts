@@ -96,9 +96,13 @@ function local(addresses: string[], servers = [SERVER], portMappings?: PortMappi
   const asked: number[] = []
   const reports: (readonly Candidate[])[] = []
   const told: string[] = []
+  let reads = 0
   const own = startLocalCandidates({
     listenPort: 51820,
-    hostAddresses: () => addresses.map(parseIpAddress),
+    hostAddresses: () => {
+      reads += 1
+      return addresses.map(parseIpAddress)
+    },
     stunServers: () => servers,
     overlayPrefixes: () => [parsePrefix('100.64.0.0/10'), parsePrefix('fd00:1::/48')],
     ask: () => asked.push(clock.monotonicMs()),
@@ -111,7 +115,7 @@ function local(addresses: string[], servers = [SERVER], portMappings?: PortMappi
     clock,
   })
   const texts = () => own.current().map((one) => `${one.kind} ${formatEndpoint(one)}`)
-  return { clock, asked, reports, told, own, texts, addresses }
+  return { clock, asked, reports, told, own, texts, addresses, reads: () => reads }
 }
 
 const rule = suite('local candidates')
@@ -122,6 +126,23 @@ rule(
     const addresses = ['127.0.0.1', '192.168.1.10', '169.254.3.4', 'fe80::1', '2001:db8::10']
     const { own, texts } = local([...addresses, '100.64.0.7', 'fd00:1::7', '::1'])
     assert.equal(texts(), ['host [2001:db8::10]:51820', 'host 192.168.1.10:51820'])
+    own.close()
+  },
+)
+
+rule(
+  'are read of the host once for all that is asked in a moment, and at once when it changed',
+  async () => {
+    const { clock, own, texts, addresses, reads } = local(['192.168.1.10'])
+    await clock.advance(1000)
+    const before = reads()
+    for (const text of ['192.168.1.10:51820', '192.168.1.10:51821', '192.168.1.11:51820']) {
+      assert.is(own.isOwn(parseEndpoint(text)), text === '192.168.1.10:51820')
+    }
+    assert.is(reads(), before + 1)
+    addresses[0] = '192.168.1.11'
+    own.networkChanged()
+    assert.equal(texts(), ['host 192.168.1.11:51820'])
     own.close()
   },
 )
