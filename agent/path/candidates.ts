@@ -25,6 +25,8 @@ const REFLEXIVE = 4
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
 const REFRESH_WITHOUT_NAT_MS = 120_000
+/** The host's addresses are believed for so long, milliseconds. */
+const HOST_MS = 100
 
 export interface LocalCandidatesOptions {
   readonly listenPort: number
@@ -73,7 +75,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
   const { clock } = options
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
-  const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
+  const { host, readAnew } = cachedHost(clock, () => hostEndpoints(options, isOutside))
   const nat = new NatTracker(clock, host)
   const current = (): readonly Candidate[] =>
     candidatesOf(host(), reflexiveEndpoints(nat.observations, host()))
@@ -107,6 +109,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     natChanged: report.soon,
     servers: servers.status,
     networkChanged: () => {
+      readAnew()
       nat.networkChanged()
       servers.restart()
     },
@@ -115,6 +118,24 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     close: () => {
       report.close()
       servers.close()
+    },
+  }
+}
+
+/** The host's endpoints, read again after a moment: many answers come at once, and each asks for them. */
+function cachedHost(
+  clock: Clock,
+  read: () => readonly Endpoint[],
+): { host(): readonly Endpoint[]; readAnew(): void } {
+  let known: { readonly endpoints: readonly Endpoint[]; readonly atMs: number } | undefined
+  return {
+    host: () => {
+      const atMs = clock.monotonicMs()
+      if (known === undefined || atMs >= known.atMs + HOST_MS) known = { endpoints: read(), atMs }
+      return known.endpoints
+    },
+    readAnew: () => {
+      known = undefined
     },
   }
 }
