@@ -11,7 +11,7 @@ import {
   MULTIADDRS,
   ROUTE_ADVERTISEMENT_LIFETIME,
 } from '../protocol/limits.ts'
-import type { NatMapping, NatReport } from '../protocol/nat-report.ts'
+import { encodeNatReport, type NatMapping, type NatReport } from '../protocol/nat-report.ts'
 import {
   encodeRouteAdvertisement,
   type RouteAdvertisement,
@@ -134,7 +134,7 @@ function isSameReachability(a: Reachability, b: Reachability): boolean {
       candidates.map(({ kind, address, port }) => [kind, address, port]),
       multiaddrs,
       natMapping,
-      nat,
+      nat.map(encodeNatReport),
     ])
   return text(a) === text(b)
 }

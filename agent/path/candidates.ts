@@ -30,6 +30,8 @@ const HOST_MS = 100
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
 const REFRESH_WITHOUT_NAT_MS = 120_000
+/** The host's addresses are believed for so long, milliseconds. */
+const HOST_MS = 100
 
 export interface LocalCandidatesOptions {
   readonly listenPort: number
@@ -79,14 +81,7 @@ export interface LocalCandidates {
 export function startLocalCandidates(options: LocalCandidatesOptions): LocalCandidates {
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
-  let read: { readonly endpoints: readonly Endpoint[]; readonly atMs: number } | undefined
-  const host = (): readonly Endpoint[] => {
-    const nowMs = options.clock.monotonicMs()
-    if (read === undefined || nowMs - read.atMs >= HOST_MS) {
-      read = { endpoints: hostEndpoints(options, isOutside), atMs: nowMs }
-    }
-    return read.endpoints
-  }
+  const { host, readAnew } = cachedHost(options.clock, () => hostEndpoints(options, isOutside))
   const nat = new NatTracker(options.clock, host)
   const mapped = (): readonly Endpoint[] =>
     usableMappings(options.portMappings, nat.observations).filter(({ address }) =>
@@ -115,7 +110,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     natChanged: report.soon,
     servers: servers.status,
     networkChanged: () => {
-      read = undefined
+      readAnew()
       nat.networkChanged()
       options.portMappings?.networkChanged()
       servers.restart()
@@ -146,6 +141,24 @@ function startServers(
     },
     clock: options.clock,
   })
+}
+
+/** The host's endpoints, read again after a moment: many answers come at once, and each asks for them. */
+function cachedHost(
+  clock: Clock,
+  read: () => readonly Endpoint[],
+): { host(): readonly Endpoint[]; readAnew(): void } {
+  let known: { readonly endpoints: readonly Endpoint[]; readonly atMs: number } | undefined
+  return {
+    host: () => {
+      const atMs = clock.monotonicMs()
+      if (known === undefined || atMs >= known.atMs + HOST_MS) known = { endpoints: read(), atMs }
+      return known.endpoints
+    },
+    readAnew: () => {
+      known = undefined
+    },
+  }
 }
 
 function tellMute(nat: NatTracker, servers: readonly ServerStatus[]): void {

@@ -195,7 +195,7 @@ export class NatTracker {
       hairpinning: (isHairpinKnown && state.hairpin?.answer) || 'unknown',
       portPreserved: this.#portPreserved(belief, mapped),
       udp: this.#udp(state, nowMs),
-      lifetime: state.lifetime?.atLeast ?? 0,
+      lifetime: Math.floor(state.lifetime?.atLeast ?? 0),
     }
     const observations = this.#evidence(family)
     return { report, isMappingProved: isProved, mapped, observations, lifetime: state.lifetime }
