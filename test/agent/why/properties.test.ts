@@ -97,7 +97,7 @@ rule('is total, names the peer or this device, and contradicts no fact', () => {
       if (/^phone is reached by the relay/.test(sentence)) assert.is(known.ours.path.phase, 'relay')
       if (known.standing !== undefined) assert.not.match(sentence, /is reached/)
     }),
-    { numRuns: 3000 },
+    { numRuns: 1000 },
   )
 })
 
@@ -114,7 +114,7 @@ rule('the report passes through JSON and its own shape, and reads as text, verdi
       assert.not.match(text, /undefined|NaN|Infinity|\[object/)
       assert.is(report.theirs === undefined, known.reply.kind !== 'answered')
     }),
-    { numRuns: 300 },
+    { numRuns: 60 },
   )
 })
 
