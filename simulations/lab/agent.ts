@@ -11,6 +11,7 @@ import {
 } from '../../agent/control/reports.ts'
 import type { Host } from './ground.ts'
 import type { Output, Running } from './namespace.ts'
+import { processTree } from './processes.ts'
 
 const NEXD = new URL('../../agent/nexd.ts', import.meta.url).pathname
 const NEXCTL = new URL('../../agent/nexctl.ts', import.meta.url).pathname
@@ -102,6 +103,12 @@ export class LabAgent {
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     await this.#running?.stop(signal)
     this.#running = undefined
+  }
+
+  /** nexd and what it has started; none where it does not run. */
+  async pids(): Promise<readonly number[]> {
+    const pid = this.#running?.child.pid
+    return pid === undefined ? [] : processTree(pid)
   }
 
   /** nexctl as an operator types it. */
