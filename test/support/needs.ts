@@ -33,6 +33,9 @@ const MEANS = {
   iptables: packaged('iptables'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
   python3: packaged('python3'),
+  nebula: packaged('nebula'),
+  tinc: packaged('tincd', 'tinc'),
+  n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
 } satisfies Record<string, Means>
 
