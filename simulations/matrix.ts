@@ -6,17 +6,17 @@
  *  both members were set up before and start at once; A pings B every 50 ms, B does not ping. Links are
  *  10 ms one way: a direct round trip takes 40 ms, one by the hub 80. Needs root. */
 import { cp, mkdir, writeFile } from 'node:fs/promises'
-import { cpus, loadavg } from 'node:os'
 import { join } from 'node:path'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, Option } from 'commander'
 import { z } from 'zod'
+import { machine } from './machine.ts'
 import { openField, type PairField } from './matrix/field.ts'
 import { type Pair, parsePair, REFERENCE_PAIRS } from './matrix/pairs.ts'
 import { type Result, shortcomings, summaryTable, table } from './matrix/table.ts'
 import { runTrial } from './matrix/trial.ts'
 import { cumulativePlot } from './plot.ts'
 import type { Product } from './products/product.ts'
-import { PRODUCTS, parseProducts, runnable } from './products/products.ts'
+import { PRODUCTS, parsed, parseProducts, runnable } from './products/products.ts'
 import { processFolder } from './shared-folder.ts'
 
 const OPTIONS = z.object({
@@ -29,17 +29,6 @@ const OPTIONS = z.object({
   out: z.string(),
   logs: z.string().optional(),
 })
-
-/** What a parser throws, as commander reports it. */
-function parsed<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text)
-    } catch (error) {
-      throw new InvalidArgumentError(error instanceof Error ? error.message : String(error))
-    }
-  }
-}
 
 const options = OPTIONS.parse(
   new Command('lab:matrix')
@@ -131,12 +120,15 @@ say(`\n${table(options.pairs, names, results)}`)
 say(`\n${summaryTable(options.pairs, names, results)}`)
 for (const name of names.slice(0, 1))
   for (const line of shortcomings(options.pairs, name, results)) say(`${name}: ${line}`)
-const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown'}, load ${loadavg()[0]?.toFixed(1)}`
-say(`\n${options.runs} runs, ${options.workers} at a time, on ${machine}`)
+say(`\n${options.runs} runs, ${options.workers} at a time; ${machine()}`)
 await mkdir(options.out, { recursive: true })
 await writeFile(
   join(options.out, 'matrix.json'),
-  JSON.stringify({ machine, runs: options.runs, products: names, results }, undefined, 1),
+  JSON.stringify(
+    { machine: machine(), runs: options.runs, products: names, results },
+    undefined,
+    1,
+  ),
 )
 const series = products.map(({ name }) => ({
   label: name,

@@ -29,15 +29,17 @@ export async function startDaemons(
   const running = new Map<Role, Running>()
   const start = (role: Role): void => {
     const what = commandOf(role)
-    if (what === undefined) return
+    if (what === undefined || running.has(role)) return
     const log = `${field.lab.folder}/${name}-${role}.log`
     running.set(role, hostFor(field, role).namespace.spawn(log, what.command, what.args))
   }
   const stop = async (role: Role, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> => {
-    await running.get(role)?.stop(signal)
+    const ending = running.get(role)
     running.delete(role)
+    await ending?.stop(signal)
   }
   const startHub = async (): Promise<void> => {
+    if (running.has('hub')) return
     start('hub')
     await new Promise((resolve) => setTimeout(resolve, HUB_MS))
     const hub = running.get('hub')
@@ -52,7 +54,8 @@ export async function startDaemons(
     start,
     stop,
     killHub: () => stop('hub', 'SIGKILL'),
-    killServer: async () => undefined,
+    // The hub is all there is of a server.
+    killServer: () => stop('hub', 'SIGKILL'),
     startHub,
     startServer: async () => undefined,
     processes: async (member) => {

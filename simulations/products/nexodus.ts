@@ -32,30 +32,54 @@ async function open(field: Field): ReturnType<Product['open']> {
     const index = host.port.startsWith('l') ? host.port.charCodeAt(1) - 'a'.charCodeAt(0) : 0
     members.set(name, scene.addAgent(name, host.site, index, key))
   }
-  await Promise.all([hub, ...members.values()].map((agent) => scene.enrol(agent)))
+  const pair = [...members].flatMap(([name, agent]) => (name === 'c' ? [] : [agent]))
+  await Promise.all([hub, ...pair].map((agent) => scene.enrol(agent)))
   const addresses = new Map<string, string>()
-  for (const [name, agent] of members) addresses.set(name, (await agent.addresses())[0] ?? '')
-  const agentOf = (name: MemberName): LabAgent => scene.agent(name)
-  await until(
-    'the hub knows them all',
-    30_000,
-    async () => (await hub.peers()).length === members.size,
-  )
-  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
-  await Promise.all([...members.values()].map((agent) => agent.stop()))
+  const learn = async (agent: LabAgent): Promise<void> => {
+    addresses.set(agent.name, (await agent.addresses())[0] ?? '')
+  }
+  await Promise.all(pair.map(learn))
+  await settled(hub, pair.length)
+  await Promise.all(pair.map((agent) => agent.stop()))
+  // It never meets the other two, which do not run meanwhile.
+  const third = members.get('c')
+  if (third !== undefined) {
+    await scene.enrol(third)
+    await learn(third)
+    await settled(hub, members.size)
+    await third.stop()
+  }
+  let isHubRunning = true
+  let isServerRunning = true
   return {
     hasHub: true,
     address: (name) => addresses.get(name) ?? '',
-    start: (name) => void agentOf(name).start(),
-    stop: (name, signal) => agentOf(name).stop(signal),
-    killHub: () => hub.stop('SIGKILL'),
-    killServer: () => scene.stopRegistry('SIGKILL'),
+    start: (name) => void scene.agent(name).start(),
+    stop: async (name, signal) => members.get(name)?.stop(signal),
+    killHub: async () => {
+      isHubRunning = false
+      await hub.stop('SIGKILL')
+    },
+    killServer: async () => {
+      if (isServerRunning) await scene.stopRegistry('SIGKILL')
+      isServerRunning = false
+    },
     startHub: async () => {
+      if (isHubRunning) return
       hub.start()
       await hub.started()
+      isHubRunning = true
     },
-    startServer: () => scene.startRegistry(),
-    processes: (name) => agentOf(name).pids(),
+    startServer: async () => {
+      if (!isServerRunning) await scene.startRegistry()
+      isServerRunning = true
+    },
+    processes: (name) => scene.agent(name).pids(),
     close: () => scene.stopProcesses(),
   }
+}
+
+async function settled(hub: LabAgent, others: number): Promise<void> {
+  await until('the hub knows them all', 30_000, async () => (await hub.peers()).length === others)
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
 }

@@ -39,10 +39,10 @@ export interface Network {
   /** Starts the member's daemons, and does not wait for anything of theirs. */
   start(member: MemberName): void
   stop(member: MemberName, signal?: NodeJS.Signals): Promise<void>
-  /** Kills what is central, without a word to anybody. */
+  /** Kills what is central, without a word to anybody; where the hub is the server, it is one and the same. */
   killHub(): Promise<void>
   killServer(): Promise<void>
-  /** Starts again what was killed; resolves when it serves. */
+  /** Starts what does not run; resolves when it serves. */
   startHub(): Promise<void>
   startServer(): Promise<void>
   /** Of a member that runs, for what is to be done to them all. */

@@ -42,7 +42,8 @@ const key = await scene.registrationKey()
 const agents = [HUB, ...KINDS.map((kind, index) => ({ kind, site: index + 2 }))].map(
   ({ kind, site }) => scene.addAgent(kind, site, 0, key),
 )
-await Promise.all(agents.map((agent) => agent.start().waitFor(/daemon\.started/, 120_000)))
+// One after another: starting is what costs most, and nobody waits the longer for it.
+for (const agent of agents) await agent.start().waitFor(/daemon\.started/, 120_000)
 
 interface PairOfAgents {
   readonly from: LabAgent
