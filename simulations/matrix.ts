@@ -14,9 +14,10 @@ import { openField, type PairField } from './matrix/field.ts'
 import { type Pair, parsePair, REFERENCE_PAIRS } from './matrix/pairs.ts'
 import { type Result, shortcomings, summaryTable, table } from './matrix/table.ts'
 import { runTrial } from './matrix/trial.ts'
+import { parsed, readOptions } from './options.ts'
 import { cumulativePlot } from './plot.ts'
 import type { Product } from './products/product.ts'
-import { PRODUCTS, parsed, parseProducts, runnable } from './products/products.ts'
+import { PRODUCTS, parseProducts, runnable } from './products/products.ts'
 import { processFolder } from './shared-folder.ts'
 
 const OPTIONS = z.object({
@@ -30,7 +31,7 @@ const OPTIONS = z.object({
   logs: z.string().optional(),
 })
 
-const options = OPTIONS.parse(
+const options = readOptions(
   new Command('lab:matrix')
     .description('Pairs of NATs, products side by side: success, way, times. Needs root.')
     .addOption(
@@ -39,7 +40,7 @@ const options = OPTIONS.parse(
         .default(REFERENCE_PAIRS, `all ${REFERENCE_PAIRS.length}`),
     )
     .addOption(
-      new Option('--products <list>', PRODUCTS.map(({ name }) => name).join(', '))
+      new Option('--peers, --products <list>', PRODUCTS.map(({ name }) => name).join(', '))
         .argParser(parsed(parseProducts))
         .default(PRODUCTS, 'all that are installed'),
     )
@@ -48,9 +49,8 @@ const options = OPTIONS.parse(
     .addOption(new Option('--timeout <seconds>', 'until a run counts as failed').default('25'))
     .addOption(new Option('--overlap', 'every LAN has the same addresses').default(false))
     .addOption(new Option('--out <folder>', 'where JSON and SVG go').default('results'))
-    .addOption(new Option('--logs <folder>', 'keep what the daemons logged, by pair'))
-    .parse()
-    .opts(),
+    .addOption(new Option('--logs <folder>', 'keep what the daemons logged, by pair')),
+  OPTIONS,
 )
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 const products = runnable(options.products, say)

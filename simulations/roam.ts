@@ -12,18 +12,37 @@ import { z } from 'zod'
 import { machine } from './machine.ts'
 import { openField, type PairField } from './matrix/field.ts'
 import { parsePair } from './matrix/pairs.ts'
+import { parsed, readOptions } from './options.ts'
 import { cumulativePlot } from './plot.ts'
 import type { Network, Product } from './products/product.ts'
-import { PRODUCTS, parsed, parseProducts, runnable } from './products/products.ts'
-import { type RoamEvent, roamEvents } from './roam/events.ts'
+import { PRODUCTS, parseProducts, runnable } from './products/products.ts'
+import { eventsNamed, type RoamEvent, roamEvents } from './roam/events.ts'
 import { measureSwitches } from './roam/switches.ts'
 import { type Recovery, recoverySummary, recoveryTable } from './roam/table.ts'
 import { runEvent } from './roam/trial.ts'
 import { processFolder } from './shared-folder.ts'
 import { summary } from './statistics.ts'
 
-const options = z
-  .object({
+const options = readOptions(
+  new Command('lab:roam')
+    .description('Seconds from an event until echoes flow both ways again. Needs root.')
+    .addOption(
+      new Option('--peers, --products <list>', PRODUCTS.map(({ name }) => name).join(', '))
+        .argParser(parsed(parseProducts))
+        .default(PRODUCTS, 'all that are installed'),
+    )
+    .addOption(
+      new Option('--events <list>', 'parts of their names, with commas')
+        .argParser(parsed((text) => eventsNamed(roamEvents(0), text) && text))
+        .default('', 'all'),
+    )
+    .addOption(new Option('--rounds <n>', 'of each event').default('3'))
+    .addOption(new Option('--workers <n>', 'laboratories at a time').default('1'))
+    .addOption(new Option('--timeout <seconds>', 'until it counts as never').default('130'))
+    .addOption(new Option('--sleep <seconds>', 'that a host sleeps').default('200'))
+    .addOption(new Option('--switches <n>', 'planned changes of path, instead').default('0'))
+    .addOption(new Option('--out <folder>', 'where JSON and SVG go').default('results')),
+  z.object({
     products: z.array(z.custom<Product>()),
     events: z.string(),
     rounds: z.coerce.number().int().min(1).max(100),
@@ -32,25 +51,8 @@ const options = z
     sleep: z.coerce.number().min(1).max(3600),
     switches: z.coerce.number().int().min(0).max(10_000),
     out: z.string(),
-  })
-  .parse(
-    new Command('lab:roam')
-      .description('Seconds from an event until echoes flow both ways again. Needs root.')
-      .addOption(
-        new Option('--products <list>', PRODUCTS.map(({ name }) => name).join(', '))
-          .argParser(parsed(parseProducts))
-          .default(PRODUCTS, 'all that are installed'),
-      )
-      .addOption(new Option('--events <list>', 'parts of their names, with commas').default(''))
-      .addOption(new Option('--rounds <n>', 'of each event').default('3'))
-      .addOption(new Option('--workers <n>', 'laboratories at a time').default('1'))
-      .addOption(new Option('--timeout <seconds>', 'until it counts as never').default('130'))
-      .addOption(new Option('--sleep <seconds>', 'that a host sleeps').default('200'))
-      .addOption(new Option('--switches <n>', 'planned changes of path, instead').default('0'))
-      .addOption(new Option('--out <folder>', 'where JSON and SVG go').default('results'))
-      .parse()
-      .opts(),
-  )
+  }),
+)
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
@@ -135,18 +137,7 @@ if (options.switches > 0) {
   await planned()
   process.exit(0)
 }
-const parts = options.events.split(',').map((part) => part.trim())
-const events = roamEvents(options.sleep * 1000).filter(({ name }) =>
-  parts.some((part) => name.toLowerCase().includes(part.toLowerCase())),
-)
-if (events.length === 0) {
-  say(
-    `no event of that name: ${roamEvents(options.sleep * 1000)
-      .map(({ name }) => name)
-      .join('; ')}`,
-  )
-  process.exit(2)
-}
+const events = eventsNamed(roamEvents(options.sleep * 1000), options.events)
 const products = runnable(options.products, say)
 const names = products.map(({ name }) => name)
 const queue = [...new Set(events.map(({ pair }) => pair))].flatMap((pair) =>

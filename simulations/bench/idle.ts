@@ -14,31 +14,31 @@ import type { LabAgent } from '../lab/agent.ts'
 import { cpuSeconds } from '../lab/processes.ts'
 import { ACCESS_DELAY_MS, startScene, until } from '../lab/scene.ts'
 import { machine } from '../machine.ts'
+import { readOptions } from '../options.ts'
 import { summary } from '../statistics.ts'
 import { bytesOf, extrapolated } from './idle-figures.ts'
 
-const options = z
-  .object({
-    agents: z.coerce.number().int().min(2).max(40),
-    members: z.coerce.number().int().min(2).max(2000),
-    seconds: z.coerce.number().int().min(10).max(86_400),
-    settle: z.coerce.number().int().min(0).max(86_400),
-    out: z.string(),
-  })
-  .refine(({ agents, members }) => members > agents, {
-    message: '--members counts those that run, too, and the hub: want more than --agents',
-  })
-  .parse(
-    new Command('bench:idle')
-      .description('Bytes and processor time of members without traffic. Needs root.')
-      .addOption(new Option('--agents <n>', 'that really run').default('10'))
-      .addOption(new Option('--members <n>', 'of the organization, those included').default('100'))
-      .addOption(new Option('--seconds <n>', 'of each of the two measurements').default('300'))
-      .addOption(new Option('--settle <n>', 'seconds before each').default('60'))
-      .addOption(new Option('--out <folder>', 'where the JSON goes').default('results'))
-      .parse()
-      .opts(),
-  )
+const options = readOptions(
+  new Command('bench:idle')
+    .description('Bytes and processor time of members without traffic. Needs root.')
+    .addOption(new Option('--agents <n>', 'that really run').default('10'))
+    .addOption(new Option('--members <n>', 'of the organization, those included').default('100'))
+    .addOption(new Option('--seconds <n>', 'of each of the two measurements').default('300'))
+    .addOption(new Option('--settle <n>', 'seconds before each').default('60'))
+    .addOption(new Option('--out <folder>', 'where the JSON goes').default('results')),
+  z
+    .object({
+      agents: z.coerce.number().int().min(2).max(40),
+      members: z.coerce.number().int().min(2).max(2000),
+      seconds: z.coerce.number().int().min(10).max(86_400),
+      settle: z.coerce.number().int().min(0).max(86_400),
+      out: z.string(),
+    })
+    .refine(({ agents, members }) => members > agents, {
+      path: ['members'],
+      message: 'counts those that run, too, and the hub: want more than --agents',
+    }),
+)
 const GHOSTS = new URL('ghosts.ts', import.meta.url).pathname
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 

@@ -1,5 +1,4 @@
 /** All products the laboratory can run, ours first. */
-import { InvalidArgumentError } from 'commander'
 import { n2n } from './n2n.ts'
 import { nebula, nebulaRelay } from './nebula.ts'
 import { nexodus } from './nexodus.ts'
@@ -45,15 +44,4 @@ export function runnable(
     )
     return false
   })
-}
-
-/** For a command line: what the parser throws is told with the option's name. */
-export function parsed<T>(parse: (text: string) => T): (text: string) => T {
-  return (text) => {
-    try {
-      return parse(text)
-    } catch (error) {
-      throw new InvalidArgumentError(error instanceof Error ? error.message : String(error))
-    }
-  }
 }

@@ -68,6 +68,18 @@ export function roamEvents(sleepMs: number): readonly RoamEvent[] {
   ]
 }
 
+/** Those whose names contain one of the parts. Throws where a part is in none. */
+export function eventsNamed(events: readonly RoamEvent[], parts: string): readonly RoamEvent[] {
+  const wanted = parts.split(',').map((part) => part.trim().toLowerCase())
+  const isOf = ({ name }: RoamEvent, part: string): boolean => name.toLowerCase().includes(part)
+  for (const part of wanted) {
+    if (events.some((event) => isOf(event, part))) continue
+    const names = [...new Set(events.map(({ name }) => name))]
+    throw new Error(`no event "${part}" (${names.join('; ')})`)
+  }
+  return events.filter((event) => wanted.some((part) => isOf(event, part)))
+}
+
 async function renumberA({ lab }: Field): Promise<void> {
   await lab.renumber(SITE_A)
 }

@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { eventsNamed, roamEvents } from '../../../simulations/roam/events.ts'
 import {
   bothRecoveredMs,
   isFlowing,
@@ -60,6 +61,19 @@ rule('a change of path has been followed at the fifth answer in a row by it', ()
   assert.is(followedMs(timed(9, 9, 9, 9, 40, 9, 9), 0, 'fast'), undefined)
   assert.is(followedMs(timed(9, 120, 120, 41, 41, 41, undefined, 41, 41), 0, 'steady'), 80 + 41)
   assert.is(followedMs(timed(121, 120, 122, 120, 125, 121), 0, 'steady'), undefined)
+})
+
+rule('events are named by parts of their names, and one that is in none is refused', () => {
+  const all = roamEvents(1000)
+  assert.is(eventsNamed(all, '').length, all.length)
+  assert.equal(
+    [...new Set(eventsNamed(all, 'sleeps, RESTARTS').map(({ name }) => name))],
+    ['A sleeps 1 s, then wakes', 'all servers dead: A restarts'],
+  )
+  assert.throws(
+    () => eventsNamed(all, 'sleeps,nap'),
+    /no event "nap" \(public address of A changes; /,
+  )
 })
 
 rule('cells and tables say how long, the longest, and how often never', () => {
