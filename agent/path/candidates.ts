@@ -30,8 +30,6 @@ const HOST_MS = 100
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
 const REFRESH_WITHOUT_NAT_MS = 120_000
-/** The host's addresses are believed for so long, milliseconds. */
-const HOST_MS = 100
 
 export interface LocalCandidatesOptions {
   readonly listenPort: number

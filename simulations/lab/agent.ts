@@ -13,6 +13,7 @@ import {
 import { WHY, type WhyReport } from '../../agent/why/report.ts'
 import type { Host } from './ground.ts'
 import type { Output, Running } from './namespace.ts'
+import { processTree } from './processes.ts'
 
 const NEXD = new URL('../../agent/nexd.js', import.meta.url).pathname
 const NEXCTL = new URL('../../agent/nexctl.ts', import.meta.url).pathname
@@ -105,6 +106,12 @@ export class LabAgent {
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     await this.#running?.stop(signal)
     this.#running = undefined
+  }
+
+  /** nexd and what it has started; none where it does not run. */
+  async pids(): Promise<readonly number[]> {
+    const pid = this.#running?.child.pid
+    return pid === undefined ? [] : processTree(pid)
   }
 
   /** nexctl as an operator types it. */

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { NetcheckReport, NetworkFamilyReport } from '../../agent/control/netcheck-report.ts'
 import type { LabAgent } from '../../simulations/lab/agent.ts'
-import { natRules, type SiteKind } from '../../simulations/lab/nat.ts'
+import { featuresOf, natRules, type SiteKind } from '../../simulations/lab/nat.ts'
 import { startScene, until } from '../../simulations/lab/scene.ts'
 import { needs } from '../support/needs.ts'
 
@@ -167,8 +167,8 @@ rule('is readable, and starts to measure a lifetime in the background', async ()
 rule('heals while it runs, when the NAT becomes another and when it is itself again', async () => {
   const router = scene.lab.router(NATS.indexOf('port') + 1)
   for (const [rules, mapping] of [
-    [natRules('symm'), /^address-/],
-    [natRules('port'), /^endpoint-independent$/],
+    [natRules(featuresOf('symm')), /^address-/],
+    [natRules(featuresOf('port')), /^endpoint-independent$/],
   ] as const) {
     await router.batch('nft', ['delete table ip nat', 'delete table ip6 fw', ...rules])
     await router.exec('conntrack', '-F')

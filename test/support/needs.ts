@@ -34,6 +34,9 @@ const MEANS = {
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
   python3: packaged('python3'),
   miniupnpd: packaged('miniupnpd', 'miniupnpd-nftables'),
+  nebula: packaged('nebula'),
+  tinc: packaged('tincd', 'tinc'),
+  n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
 } satisfies Record<string, Means>
 

@@ -2,7 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { formatEndpoint } from '../../../../protocol/address.ts'
-import { natRules, type SiteKind } from '../../../../simulations/lab/nat.ts'
+import { featuresOf, natRules, type SiteKind } from '../../../../simulations/lab/nat.ts'
 import { needs } from '../../../support/needs.ts'
 import { type NatHost, startNatLab, until } from './nat-lab.ts'
 
@@ -165,7 +165,7 @@ rule('heal when the NAT becomes another, both ways, and find that it hairpins no
     await router.batch('nft', ['delete table ip nat', 'delete table ip6 fw', ...rules])
     await router.exec('conntrack', '-F')
   }
-  await replace(natRules('symm'))
+  await replace(natRules(featuresOf('symm')))
   await port.becomes('dependent', (view) => /^address-/.test(view.report.mapping))
   await replace(HAIRPIN)
   const healed = await port.becomes(
@@ -177,16 +177,7 @@ rule('heal when the NAT becomes another, both ways, and find that it hairpins no
 })
 
 /** A full cone that also sends back what its LAN sends to its public address. */
-const HAIRPIN = natRules('full').map((line) =>
-  line.startsWith('chain pre')
-    ? line.replace(
-        '; }',
-        '; iifname "lan" ip daddr 198.18.3.2 meta l4proto udp dnat to udp dport map @m; }',
-      )
-    : line.startsWith('chain post')
-      ? line.replace('; }', '; oifname "lan" iifname "lan" ct status dnat masquerade; }')
-      : line,
-)
+const HAIRPIN = natRules(featuresOf('hairpin'), { addresses: ['198.18.3.2', '198.18.3.3'] })
 
 rule('measure how long an unused mapping lasts', async () => {
   const np = host('port-np')
