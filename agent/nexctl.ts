@@ -4,7 +4,15 @@ import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { columns } from './columns.ts'
 import { ask } from './control/client.ts'
-import { CHANGED, PEERS, PING, ROUTES, STATUS, type StatusReport } from './control/reports.ts'
+import {
+  CHANGED,
+  PEERS,
+  type PeerReport,
+  PING,
+  ROUTES,
+  STATUS,
+  type StatusReport,
+} from './control/reports.ts'
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 
@@ -55,7 +63,7 @@ peers
           peer.name,
           peer.addresses[0] ?? '',
           peer.path,
-          peer.endpoint ?? '-',
+          peer.endpoint ?? relayText(peer),
           peer.roundTripMs === undefined ? '-' : `${peer.roundTripMs.toFixed(1)} ms`,
           peer.latestHandshake ?? 'never',
           String(peer.receivedBytes),
@@ -119,6 +127,11 @@ for (const action of ['advertise', 'withdraw'] as const) {
         { prefix, action },
       ),
     )
+}
+
+/** Of a relayed peer: `by hub (udp)`. */
+function relayText({ relay }: PeerReport): string {
+  return relay === undefined ? '-' : `by ${relay.name} (${relay.by})`
 }
 
 function statusText(status: StatusReport): string {

@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { pino } from 'pino'
 import { z } from 'zod'
 import type { Log } from '../protocol/log.ts'
+import { parseRelayRate } from '../protocol/relay-rate.ts'
 import { runUp } from './up.ts'
 
 const UP = z.object({
@@ -17,6 +18,7 @@ const UP = z.object({
   /** From the environment they come as one text, separated by commas. */
   meshListen: z.union([z.array(z.string()), z.string().transform((text) => text.split(','))]),
   mdns: z.boolean(),
+  relayRate: z.string().transform(parseRelayRate),
   logLevel: z.enum(['debug', 'info', 'warn', 'error']),
 })
 

@@ -3,6 +3,7 @@ import { randomBytes } from '../crypto/random.ts'
 import { memberOf } from '../protocol/belief.ts'
 import { deviceIdOf, type OrganizationId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
+import type { RelayRate } from '../protocol/relay-meter.ts'
 import { writeCompiledCode } from './compile-cache.ts'
 import { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
@@ -34,6 +35,7 @@ export interface UpOptions {
   readonly listenPort: number
   readonly meshListen: readonly string[]
   readonly mdns: boolean
+  readonly relayRate: RelayRate
   readonly log: Log
   /** Shows the code and the link of a device authorization, and what the page must show, too. */
   announce(code: string, link: string, fingerprint: string): void

@@ -34,6 +34,8 @@ export const PEER = z.object({
   allowedIps: z.array(z.string()),
   path: z.enum(['direct', 'relay', 'connecting', 'offline']),
   endpoint: z.string().optional(),
+  /** Of a relayed peer: the relay's name, and what its datagrams go by. */
+  relay: z.object({ name: z.string(), by: z.enum(['udp', 'tcp']) }).optional(),
   roundTripMs: z.number().optional(),
   /** ISO 8601; absent: never. */
   latestHandshake: z.string().optional(),

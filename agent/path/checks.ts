@@ -21,8 +21,8 @@ const TRANSACTION_MS = 5000
 /** Signatures looked at per second: 1 % of a core, and far more than peers send. */
 const VERIFICATIONS_PER_SECOND = 2000
 
-/** Where a message came from or goes to: an endpoint of the network, or the relay. */
-export type CheckPath = Endpoint | 'relay'
+/** Where a message came from or goes to: an endpoint of the network, or a relay, by its id where known. */
+export type CheckPath = Endpoint | 'relay' | `relay ${string}`
 
 export type DropReason =
   | 'malformed'
@@ -166,7 +166,7 @@ class MemberChecks implements Checks {
     if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
     const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
-    const seen = from === 'relay' ? {} : { mappedAddress: from }
+    const seen = typeof from === 'string' ? {} : { mappedAddress: from }
     const answer = encodeStun({ kind: 'success', transactionId, ...seen }, member.key)
     return { kind: 'request', device: member.device, answer }
   }
@@ -183,7 +183,7 @@ class MemberChecks implements Checks {
     const { member, path, sentMs } = transaction
     if (member === undefined) {
       this.#transactions.delete(id)
-      if (mappedAddress === undefined || path === 'relay') {
+      if (mappedAddress === undefined || typeof path === 'string') {
         return { kind: 'dropped', reason: 'malformed' }
       }
       return { kind: 'mapped', server: path, mapped: mappedAddress }
@@ -210,5 +210,5 @@ class MemberChecks implements Checks {
 }
 
 function isSamePath(a: CheckPath, b: CheckPath): boolean {
-  return a === 'relay' || b === 'relay' ? a === b : sameEndpoint(a, b)
+  return typeof a === 'string' || typeof b === 'string' ? a === b : sameEndpoint(a, b)
 }

@@ -18,6 +18,7 @@ import type { PathStatus } from './path-state.ts'
 import type { PathPeer, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { openRelayCarrier, type RelayCarrier } from './relay-carrier.ts'
+import { relayOfPath, relayPath, sendRelayChecks } from './relay-checks.ts'
 import { type Activity, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
 /** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
@@ -154,8 +155,8 @@ class PathsShell implements Paths {
     this.#carriers.delete(device)
   }
 
-  receiveDatagram(from: DeviceId, datagram: Uint8Array): void {
-    if (isStun(datagram)) this.#received(datagram, 'relay', from)
+  receiveDatagram(from: DeviceId, datagram: Uint8Array, relay?: string): void {
+    if (isStun(datagram)) this.#received(datagram, relayPath(relay), from)
     else this.#paths.get(from)?.fromRelay(datagram)
   }
 
@@ -170,11 +171,14 @@ class PathsShell implements Paths {
     })
   }
 
-  relaysChanged(): void {
-    this.#bunched('relays', () => {
-      this.#local?.askNew()
-      this.#giveAll({ kind: 'relays-changed' })
-    })
+  relaysChanged(device?: DeviceId): void {
+    const input = { kind: 'relays-changed' } as const
+    if (device !== undefined) this.#give(device, input)
+    else
+      this.#bunched('relays', () => {
+        this.#local?.askNew()
+        this.#giveAll(input)
+      })
   }
 
   status(device: DeviceId): PathStatus {
@@ -216,10 +220,13 @@ class PathsShell implements Paths {
 
   #sendCheck({ device }: PathPeer, path: CheckPath): boolean {
     const nowMs = this.#options.clock.monotonicMs()
-    if (path !== 'relay' && !this.#pace.take(nowMs)) return false
+    if (typeof path === 'string') {
+      const { sendDatagram: send, relays } = this.#options
+      return sendRelayChecks(this.#checks, device, { routes: relays?.(), send, nowMs })
+    }
+    if (!this.#pace.take(nowMs)) return false
     const request = this.#checks.request(device, path, nowMs)
     if (request === undefined) return false
-    if (path === 'relay') return this.#options.sendDatagram(device, request)
     return this.#socket?.send(request, path) ?? false
   }
 
@@ -252,8 +259,8 @@ class PathsShell implements Paths {
     from: CheckPath,
     via: DeviceId | undefined,
   ): void {
-    if (from === 'relay') {
-      this.#options.sendDatagram(via ?? device, answer)
+    if (typeof from === 'string') {
+      this.#options.sendDatagram(via ?? device, answer, relayOfPath(from))
       this.#give(device, { kind: 'relay-check-received' })
       return
     }
@@ -264,8 +271,10 @@ class PathsShell implements Paths {
   }
 
   #answered({ device, path, roundTripMs, mapped }: Received & { readonly kind: 'answer' }): void {
-    if (path === 'relay') {
-      this.#give(device, { kind: 'relay-check-answered', roundTripMs })
+    if (typeof path === 'string') {
+      const relay = relayOfPath(path)
+      const used = relay && this.#options.relays?.()?.relayAnswered(device, relay, roundTripMs)
+      this.#give(device, { kind: 'relay-check-answered', roundTripMs: used || roundTripMs })
       return
     }
     if (mapped !== undefined) this.#local?.observed(path, mapped)

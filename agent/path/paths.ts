@@ -8,6 +8,7 @@ import type { Log } from '../../protocol/log.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import type { PathStatus } from './path-state.ts'
 import { openPathsShell } from './paths-shell.ts'
+import type { RelayRoutes } from './relay-checks.ts'
 
 export type { PathStatus } from './path-state.ts'
 
@@ -28,8 +29,10 @@ export interface PathsOptions {
   /** The port that the agent binds; port sharing makes it WireGuard's on the wire. */
   readonly checkPort: number
   readonly tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer' | 'stats'>
-  /** By the best relay; false where none takes it. */
-  sendDatagram(to: DeviceId, datagram: Uint8Array): boolean
+  /** By that relay, or the best one; false where none takes it. */
+  sendDatagram(to: DeviceId, datagram: Uint8Array, relay?: string): boolean
+  /** Undefined while there is no mesh; missing: relays have no names. */
+  relays?(): RelayRoutes | undefined
   sendPunch(to: DeviceId, candidates: readonly Candidate[]): void
   stunServers(): readonly Endpoint[]
   hostAddresses(): readonly IpAddress[]
@@ -45,12 +48,13 @@ export interface PathsOptions {
 export interface Paths extends AsyncDisposable {
   /** All peers there are. New ones are sought at once; those not in it are forgotten at once. */
   setPeers(peers: readonly PathPeer[]): void
-  /** A datagram of `from` that came by a relay. */
-  receiveDatagram(from: DeviceId, datagram: Uint8Array): void
+  /** A datagram of `from` that came by that relay. */
+  receiveDatagram(from: DeviceId, datagram: Uint8Array, relay?: string): void
   /** `from` asks to be checked now. */
   punched(from: DeviceId, candidates: readonly Candidate[]): void
   networkChanged(): void
-  relaysChanged(): void
+  /** Checks are due through the relays to all, or to that device alone. */
+  relaysChanged(device?: DeviceId): void
   status(device: DeviceId): PathStatus
   /** What WireGuard's endpoint for the device should be now; its loopback socket is made on demand. */
   endpointFor(device: DeviceId): Endpoint
