@@ -105,6 +105,16 @@ export function parseControl(datagram: Uint8Array): RelayControl | undefined {
   }
 }
 
+/** As `parseControl`, of what came by UDP, where nothing can be ended: what is malformed is ignored too. */
+export function parseUdpControl(datagram: Uint8Array): RelayControl | undefined {
+  try {
+    return parseControl(datagram)
+  } catch (error) {
+    if (error instanceof MalformedError) return undefined
+    throw error
+  }
+}
+
 function tokens(datagram: Uint8Array): [Uint8Array, Uint8Array] {
   if (datagram.length < PING_BYTES) throw malformed('ping or pong', datagram, PING_BYTES)
   return [datagram.slice(1, 1 + TOKEN_BYTES), datagram.slice(1 + TOKEN_BYTES, PING_BYTES)]

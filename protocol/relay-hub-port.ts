@@ -1,7 +1,13 @@
 /** Hub port: one member's stream at a relay, and the UDP session that was offered on it. */
 import type { Cancellable, Clock } from './clock.ts'
 import { encodeRelayFrame, type RelayFrame } from './relay.ts'
-import { controlFrame, isControl, parseControl, type UdpOffer } from './relay-control.ts'
+import {
+  controlFrame,
+  isControl,
+  parseControl,
+  parseUdpControl,
+  type UdpOffer,
+} from './relay-control.ts'
 import { type RelayPipe, RelayQueue, relayReader } from './relay-queue.ts'
 import type { RelayPort } from './relay-switchboard.ts'
 import { RelayUdpSession, type UdpRoute } from './relay-udp-session.ts'
@@ -113,7 +119,7 @@ export class HubPort<M> implements RelayPort {
       this.#options.onFrame(frame, 'udp')
       return
     }
-    const control = parseControl(frame.datagram)
+    const control = parseUdpControl(frame.datagram)
     if (control?.kind === 'ping') route.send(session.pinged(control, route, this.#nowMs()))
   }
 

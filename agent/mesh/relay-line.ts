@@ -7,6 +7,7 @@ import {
   isControl,
   PING_BYTES,
   parseControl,
+  parseUdpControl,
   type RelayControl,
   TOKEN_BYTES,
   type UdpOffer,
@@ -114,7 +115,8 @@ export class RelayLine {
       this.#options.onFrame(frame)
       return
     }
-    const control = parseControl(frame.datagram)
+    const parse = way === 'udp' ? parseUdpControl : parseControl
+    const control = parse(frame.datagram)
     if (control !== undefined) this.#told(control, way)
   }
 

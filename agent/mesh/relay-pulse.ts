@@ -161,13 +161,13 @@ function ticked(pulse: RelayPulse, nowMs: number): PulseStep {
   return { pulse: second.pulse, actions: [...first.actions, ...second.actions] }
 }
 
+/** A ping by the stream stays asked: a relay that was silent is so until something comes. */
 function rested(pulse: RelayPulse): PulseStep {
   const { phase } = pulse.udp
-  const resting = { ...pulse, stream: { ...pulse.stream, askedMs: Infinity } }
-  if (phase === 'none' || phase === 'idle') return { pulse: resting, actions: [] }
+  if (phase === 'none' || phase === 'idle') return { pulse, actions: [] }
   const isUsed = phase === 'up' || phase === 'doubted'
   return {
-    pulse: withUdp(resting, { phase: 'idle', askedMs: Infinity, tries: 0 }),
+    pulse: withUdp(pulse, { phase: 'idle', askedMs: Infinity, tries: 0 }),
     actions: isUsed ? [{ kind: 'use', use: 'off' }] : [],
   }
 }

@@ -13,11 +13,24 @@ const CREDENTIALS = { email: 'ada@example.org', password: 'correct horse battery
 /** One-way delay of an access link: 40 ms of round trip between two sites. */
 export const ACCESS_DELAY_MS = 10
 
+export interface AgentPlace {
+  readonly site: number
+  readonly index?: number
+  /** Further options of nexd's command line. */
+  readonly extra?: readonly string[]
+}
+
 export interface SceneOptions extends LabOptions {
   /** Which site the registry is at; a public one. */
   readonly registrySite: number
   /** Name of each agent and its site (and host there). */
-  readonly agents: Readonly<Record<string, { readonly site: number; readonly index?: number }>>
+  readonly agents: Readonly<Record<string, AgentPlace>>
+  /** Of the registry's web pages and API; 3000 unless given. */
+  readonly registryPort?: number
+  /** Further options of the registry's command line. */
+  readonly registryExtra?: readonly string[]
+  /** What the laboratory needs before anything runs in it. */
+  prepare?(lab: Lab): Promise<void>
   /** How they are let in: a person approves each code, or a registration key; or not yet. */
   readonly enrol: 'person' | 'key' | 'later'
   readonly narrate?: (line: string) => void
@@ -40,13 +53,15 @@ export class Scene implements Disposable {
   readonly person: Visitor
   readonly agents = new Map<string, LabAgent>()
   readonly #options: SceneOptions
+  readonly #registryPort: number
   #registry: Running | undefined
   organization = ''
 
   constructor(lab: Lab, options: SceneOptions) {
     this.lab = lab
     this.#options = options
-    this.registryUrl = `http://${lab.host(options.registrySite).address}:3000`
+    this.#registryPort = options.registryPort ?? 3000
+    this.registryUrl = `http://${lab.host(options.registrySite).address}:${this.#registryPort}`
     this.person = startVisitor(lab.core)
   }
 
@@ -69,10 +84,11 @@ export class Scene implements Disposable {
       '--state-dir',
       join(this.lab.folder, 'registry.state'),
       '--listen',
-      `${host.address}:3000`,
+      `${host.address}:${this.#registryPort}`,
       '--public-url',
       this.registryUrl,
       '--insecure-http',
+      ...(this.#options.registryExtra ?? []),
     ])
     await this.#registry.waitFor(/Nexodus registry .* at /)
   }
@@ -104,6 +120,7 @@ export class Scene implements Disposable {
       registry: this.registryUrl,
       interfaceName: `${this.lab.prefix}${this.agents.size}`,
       ...(registrationKey === undefined ? {} : { registrationKey }),
+      extra: this.#options.agents[name]?.extra ?? [],
     })
     this.agents.set(name, agent)
     return agent
@@ -175,6 +192,7 @@ export async function startScene(options: SceneOptions = TWO_NATS): Promise<Scen
   const scene = new Scene(await createLab(options), options)
   try {
     narrate(`${options.sites.length} sites: ${options.sites.map(({ kind }) => kind).join(', ')}`)
+    await options.prepare?.(scene.lab)
     await scene.startRegistry()
     narrate(`registry at ${scene.registryUrl}; its first user sets a password and signs in`)
     await scene.signIn()
