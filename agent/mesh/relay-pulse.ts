@@ -83,10 +83,11 @@ export function isInUse({ usedMs }: RelayPulse, nowMs: number): boolean {
 }
 
 /** Nothing has come since a ping whose answer is late: datagrams should go by another relay. */
-export function isDoubted({ stream, udp, heardMs }: RelayPulse, nowMs: number): boolean {
-  return [stream, udp].some(
-    (way) => heardMs < way.askedMs && nowMs - way.askedMs >= patienceMs(way),
-  )
+export function isDoubted(pulse: RelayPulse, nowMs: number): boolean {
+  return (['stream', 'udp'] as const).some((way) => {
+    const { askedMs } = pulse[way]
+    return pulse.heardMs <= askedMs && nowMs - askedMs >= patienceMs(pulse, way)
+  })
 }
 
 /** By which ways a datagram goes now. */
@@ -115,7 +116,11 @@ export function beat(pulse: RelayPulse, input: PulseInput, nowMs: number): Pulse
   }
 }
 
-function patienceMs({ roundTripMs }: Asking): number {
+/** A way that was never measured is as long as the other. */
+function patienceMs(pulse: RelayPulse, way: Way): number {
+  const own = pulse[way].roundTripMs
+  const roundTripMs =
+    own === Infinity ? Math.min(pulse.stream.roundTripMs, pulse.udp.roundTripMs) : own
   if (roundTripMs === Infinity) return FIRST_PATIENCE_MS
   return Math.min(MOST_PATIENCE_MS, Math.max(LEAST_PATIENCE_MS, PATIENCE_TRIPS * roundTripMs))
 }
@@ -183,17 +188,17 @@ function tickedUdp(pulse: RelayPulse, nowMs: number): PulseStep {
     case 'probing':
       return probed(pulse, nowMs)
     case 'up':
-      if (lateMs >= patienceMs(udp)) {
+      if (lateMs >= patienceMs(pulse, 'udp')) {
         const asked = ping(withUdp(pulse, { phase: 'doubted' }), 'udp', nowMs)
         return { ...asked, actions: [{ kind: 'use', use: 'both' }, ...asked.actions] }
       }
       return nowMs - udp.pingedMs >= PING_MS ? ping(pulse, 'udp', nowMs) : { pulse, actions: [] }
     case 'doubted':
-      if (lateMs >= 2 * patienceMs(udp)) {
+      if (lateMs >= 2 * patienceMs(pulse, 'udp')) {
         const down = { phase: 'probing', askedMs: Infinity, tries: 0, nextMs: nowMs } as const
         return { pulse: withUdp(pulse, down), actions: [{ kind: 'use', use: 'off' }] }
       }
-      return nowMs - udp.pingedMs >= patienceMs(udp) / 2
+      return nowMs - udp.pingedMs >= patienceMs(pulse, 'udp') / 2
         ? ping(pulse, 'udp', nowMs)
         : { pulse, actions: [] }
     default:
@@ -211,7 +216,7 @@ function probed(pulse: RelayPulse, nowMs: number): PulseStep {
       actions: [],
     }
   }
-  const againMs = nowMs + Math.max(LEAST_PATIENCE_MS, patienceMs(pulse.stream))
+  const againMs = nowMs + Math.max(LEAST_PATIENCE_MS, patienceMs(pulse, 'stream'))
   return ping(withUdp(pulse, { tries: tries + 1, nextMs: againMs }), 'udp', nowMs)
 }
 
