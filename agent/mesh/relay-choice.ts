@@ -55,7 +55,10 @@ export function chooseRelays<R extends RelayEvidence>(
   const pool = sound.length > 0 ? sound : open
   const itself = pool.find(({ to }) => to === 'itself')
   if (itself !== undefined) return [itself]
-  const proved = pool.filter((relay) => isProved(relay, now))
+  const all = pool.filter((relay) => isProved(relay, now))
+  // A circuit goes by a relay as well, with an encryption more and never by UDP.
+  const straight = all.filter(({ to }) => to === 'others')
+  const proved = straight.length > 0 ? straight : all
   const [best] = proved.toSorted((a, b) => roundTripOf(a) - roundTripOf(b) || rank(a) - rank(b))
   const used = proved.find(({ id }) => id === current)
   if (best === undefined) return pool.toSorted((a, b) => rank(a) - rank(b)).slice(0, AT_ONCE)

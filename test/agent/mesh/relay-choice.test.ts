@@ -101,6 +101,12 @@ rule('goes by a silent relay rather than by none', () => {
   assert.equal(chosen(measured('only', 10, { isDoubted: true })), ['only'])
 })
 
+rule('takes a circuit to the peer only where no relay is proved, however fast it is', () => {
+  const circuit = measured('circuit', 5, { to: 'itself-by-circuit' })
+  assert.equal(staying('circuit', circuit, measured('relay', 50)), ['relay'])
+  assert.equal(chosen(circuit, relay('unproved')), ['circuit'])
+})
+
 rule('forgets a measured round trip after a while', () => {
   const old = { heardAt: undefined, answeredAt: NOW - ANSWERED_MS }
   assert.equal(chosen(measured('old', 1, old), measured('new', 900)), ['new'])
