@@ -233,7 +233,7 @@ function surfaceOf(
     setPeers: (peers) => {
       const devices = peers.map(({ device }) => device)
       addresses.setPeers(devices)
-      client.setPeers(devices)
+      client.setPeers(peers)
       roster.set(devices)
       dialer.setPeers(peers)
     },

@@ -78,7 +78,16 @@ export function announced(
     return ip !== undefined && !overlay.has(ip) && !isLinkLocal(ip) && !isCircuit(address)
   })
   const hosts = outside.filter((address) => !isLoopback(ipOf(address) ?? ''))
-  return [...new Set((hosts.length > 0 ? hosts : outside).map(withoutPeer))]
+  return [...new Set(interleaved(hosts.length > 0 ? hosts : outside).map(withoutPeer))]
+}
+
+/** One of each port in turn: where the list is cut off, no port is missing. */
+function interleaved(addresses: readonly Multiaddr[]): readonly Multiaddr[] {
+  const groups = [...Map.groupBy(addresses, tcpPortOf).values()]
+  const longest = Math.max(0, ...groups.map(({ length }) => length))
+  return Array.from({ length: longest }, (_, index) =>
+    groups.flatMap((group) => group[index] ?? []),
+  ).flat()
 }
 
 function withoutPeer(address: Multiaddr): string {

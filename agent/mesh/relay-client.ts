@@ -60,6 +60,7 @@ export class RelayClient {
   readonly #lines: RelayLines
   readonly #used = new Map<DeviceId, Used>()
   readonly #undelivered: Undelivered
+  #peerNames: ReadonlyMap<DeviceId, string> = new Map()
   readonly #options: RelayClientOptions
 
   constructor(options: RelayClientOptions) {
@@ -98,10 +99,10 @@ export class RelayClient {
   }
 
   /** Forgets whoever is no peer any more. */
-  setPeers(devices: readonly DeviceId[]): void {
-    const peers = new Set(devices)
+  setPeers(peers: readonly { readonly device: DeviceId; readonly name: string }[]): void {
+    this.#peerNames = new Map(peers.map(({ device, name }) => [device, name]))
     for (const device of this.#used.keys()) {
-      if (peers.has(device)) continue
+      if (this.#peerNames.has(device)) continue
       this.#used.delete(device)
       this.#undelivered.forget(device)
     }
@@ -207,8 +208,10 @@ export class RelayClient {
       const from =
         used.id === undefined ? {} : { from: choices.find(({ id }) => id === used.id)?.name }
       used.id = best.id
-      this.#options.log('info', 'peer.relay-changed', {
-        ...{ device: to, relay: best.name, by: best.end.by(), ...from },
+      // Of peers that nobody talks to the operator need not hear.
+      const level = now - used.usedAt < IN_USE_MS ? 'info' : 'debug'
+      this.#options.log(level, 'peer.relay-changed', {
+        ...{ peer: this.#peerNames.get(to), relay: best.name, by: best.end.by(), ...from },
         ...(best.roundTripMs === undefined ? {} : { roundTripMs: Math.round(best.roundTripMs) }),
       })
     }

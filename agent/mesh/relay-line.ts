@@ -57,6 +57,8 @@ export class RelayLine {
   #pulse: RelayPulse = NEW_PULSE
   #socket: RelayUdpSocket | undefined
   #challenge: Uint8Array = NO_CHALLENGE
+  /** What the stream had no room for. */
+  #unsaid: RelayControl | undefined
 
   constructor(stream: RelayStream, options: RelayLineOptions) {
     this.#stream = stream
@@ -94,6 +96,7 @@ export class RelayLine {
   /** To be called every tenth of a second while it is in use, and once after. */
   tick(): void {
     this.#give({ kind: 'tick' })
+    if (this.#unsaid !== undefined) this.#say(this.#unsaid)
   }
 
   close(): void {
@@ -189,7 +192,8 @@ export class RelayLine {
   }
 
   #say(control: RelayControl): void {
-    this.#stream.send(encodeRelayFrame(controlFrame(control)))
+    const isTaken = this.#stream.send(encodeRelayFrame(controlFrame(control)))
+    if (control.kind === 'udp-use') this.#unsaid = isTaken ? undefined : control
   }
 
   #nowMs(): number {
