@@ -31,7 +31,7 @@ import type { Join, StateDirectory } from './state-directory.ts'
 import type { Tunnel } from './tunnel/backend.ts'
 import { Watch } from './watch.ts'
 
-export interface DaemonOptions {
+export interface DaemonOptions extends Pick<MeshOptions, 'mdns' | 'relayRate'> {
   readonly directory: StateDirectory
   readonly join: Join
   readonly knowledge: Knowledge
@@ -42,7 +42,6 @@ export interface DaemonOptions {
   readonly listenPort: number
   readonly checkPort: number
   readonly meshListen: readonly string[]
-  readonly mdns: boolean
   readonly clock: Clock
   readonly random: RandomBytes
   readonly log: Log
@@ -100,7 +99,8 @@ export class Daemon {
       listenPort: options.listenPort,
       checkPort: options.checkPort,
       tunnel: options.tunnel,
-      sendDatagram: (to, datagram) => this.#mesh?.sendDatagram(to, datagram) ?? false,
+      sendDatagram: (...sent) => this.#mesh?.sendDatagram(...sent) ?? false,
+      relays: () => this.#mesh,
       sendPunch: (to, candidates) => this.#punch(to, candidates),
       stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
       hostAddresses: () => hostAddresses(options.tunnel.interfaceName),
@@ -139,8 +139,10 @@ export class Daemon {
       rendezvous: () =>
         rendezvousMultiaddrs(options.knowledge.state(), this.#join, options.clock.now()),
       relayServer: true,
+      relayRate: options.relayRate,
       mdns: options.mdns,
-      onDatagram: (from, datagram) => this.#paths?.receiveDatagram(from, datagram),
+      onDatagram: (...came) => this.#paths?.receiveDatagram(...came),
+      onRelayDoubt: (device) => this.#paths?.relaysChanged(device),
       onPunch: (from, punch) => this.#paths?.punched(from, punch.candidates),
       onChange: () => {
         this.sayReachability()

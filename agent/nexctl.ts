@@ -5,7 +5,15 @@ import { z } from 'zod'
 import { columns } from './columns.ts'
 import { ask } from './control/client.ts'
 import { LIFETIME_STARTED, NETCHECK } from './control/netcheck-report.ts'
-import { CHANGED, PEERS, PING, ROUTES, STATUS, type StatusReport } from './control/reports.ts'
+import {
+  CHANGED,
+  PEERS,
+  type PeerReport,
+  PING,
+  ROUTES,
+  STATUS,
+  type StatusReport,
+} from './control/reports.ts'
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
@@ -84,7 +92,7 @@ peers
           peer.name,
           peer.addresses[0] ?? '',
           peer.path,
-          peer.endpoint ?? '-',
+          peer.endpoint ?? relayText(peer),
           peer.roundTripMs === undefined ? '-' : `${peer.roundTripMs.toFixed(1)} ms`,
           String(peer.mtu),
           peer.latestHandshake ?? 'never',
@@ -155,6 +163,11 @@ for (const action of ['advertise', 'withdraw'] as const) {
         { prefix, action },
       ),
     )
+}
+
+/** Of a relayed peer: `by hub (udp)`. */
+function relayText({ relay }: PeerReport): string {
+  return relay === undefined ? '-' : `by ${relay.name} (${relay.by})`
 }
 
 function statusText(status: StatusReport): string {

@@ -1,6 +1,7 @@
 /** What `nexd up` does once its options are read; loaded apart, so that help and errors come at once. */
 import { hostname } from 'node:os'
 import type { LogLevel } from '../protocol/log.ts'
+import { parseRelayRate } from '../protocol/relay-rate.ts'
 import {
   booleanField,
   fieldsOf,
@@ -37,6 +38,7 @@ function parseOptions(
       typeof meshListen === 'string' ? meshListen.split(',') : textsOf(meshListen, 'meshListen'),
     mdns: booleanField(fields, 'mdns'),
     portMapping: booleanField(fields, 'portMapping'),
+    relayRate: parseRelayRate(textField(fields, 'relayRate')),
     logLevel: wordField(fields, 'logLevel', LEVELS),
   }
 }

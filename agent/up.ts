@@ -2,6 +2,7 @@
 import { randomBytes } from '../crypto/random.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
+import type { RelayRate } from '../protocol/relay-meter.ts'
 import { writeCompiledCode } from './compile-cache.js'
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
@@ -33,6 +34,7 @@ export interface UpOptions {
   readonly mdns: boolean
   /** Ask the gateway to let WireGuard's port in. */
   readonly portMapping: boolean
+  readonly relayRate: RelayRate
   readonly log: Log
   /** What is logged is kept until this is called. */
   openLog(): Promise<void>

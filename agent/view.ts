@@ -226,9 +226,10 @@ export class DaemonView implements Controls {
     meshConnected: boolean,
   ): PeerReport {
     const { plan } = this.#daemon
-    const { paths } = this.#daemon.parts
+    const { paths, mesh } = this.#daemon.parts
     const status = paths?.status(certificate.device) ?? { kind: 'offline' as const }
     const handshake = stats?.latestHandshake ?? 0
+    const relay = status.kind === 'relay' ? mesh?.relayInUse(certificate.device) : undefined
     return {
       name: certificate.name,
       deviceId: certificate.device,
@@ -236,6 +237,7 @@ export class DaemonView implements Controls {
       allowedIps: [...(plan.tunnel.peers.get(toHex(certificate.wireguardKey))?.allowedIps ?? [])],
       path: status.kind,
       ...(status.kind === 'direct' ? { endpoint: formatEndpoint(status.endpoint) } : {}),
+      ...(relay === undefined ? {} : { relay }),
       ...('roundTripMs' in status && status.roundTripMs !== undefined
         ? { roundTripMs: status.roundTripMs }
         : {}),

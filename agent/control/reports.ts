@@ -36,6 +36,8 @@ export const PEER = z.object({
   allowedIps: z.array(z.string()),
   path: z.enum(['direct', 'relay', 'connecting', 'idle', 'offline']),
   endpoint: z.string().optional(),
+  /** Of a relayed peer: the relay's name, and what its datagrams go by. */
+  relay: z.object({ name: z.string(), by: z.enum(['udp', 'tcp']) }).optional(),
   roundTripMs: z.number().optional(),
   /** Bytes of the largest packet that its path carries in one piece. */
   mtu: z.number(),

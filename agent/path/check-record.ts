@@ -76,15 +76,15 @@ export class CheckRecord {
   /** A check to `device`. */
   sent(device: DeviceId, path: CheckPath, nowMs: number): void {
     this.#count(device, path, (known) => ({ ...known, sent: known.sent + 1, sentMs: nowMs }))
-    if (path !== 'relay') this.#requested('checks', nowMs)
+    if (typeof path !== 'string') this.#requested('checks', nowMs)
   }
 
   received(received: Received, from: CheckPath, nowMs: number): void {
     if (received.kind === 'dropped') {
-      if (from !== 'relay') this.#dropped(from, received.reason)
+      if (typeof from !== 'string') this.#dropped(from, received.reason)
       return
     }
-    if (from !== 'relay') {
+    if (typeof from !== 'string') {
       this.#answeredMs = nowMs
       this.#unanswered = undefined
     }
@@ -156,8 +156,9 @@ export class CheckRecord {
   }
 }
 
+/** All relays count as one. */
 function nameOf(path: CheckPath): string {
-  return path === 'relay' ? path : formatEndpoint(path)
+  return typeof path === 'string' ? 'relay' : formatEndpoint(path)
 }
 
 function putNewest<T>(map: Map<string, T>, name: string, value: T, most: number): void {

@@ -25,8 +25,8 @@ const VERIFICATIONS_PER_SECOND = 2000
 /** Bytes of an attribute's type and length. */
 const ATTRIBUTE_BYTES = 4
 
-/** Where a message came from or goes to: an endpoint of the network, or the relay. */
-export type CheckPath = Endpoint | 'relay'
+/** Where a message came from or goes to: an endpoint of the network, or a relay, by its id where known. */
+export type CheckPath = Endpoint | 'relay' | `relay ${string}`
 
 export type DropReason =
   | 'malformed'
@@ -225,7 +225,8 @@ class MemberChecks implements Checks {
     if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
     const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
-    const seen = from === 'relay' ? {} : { mappedAddress: from, ...this.#received(member) }
+    const seen =
+      typeof from === 'string' ? {} : { mappedAddress: from, ...this.#received(member) }
     const answer = encodeStun({ kind: 'success', transactionId, ...seen }, member.key)
     return { kind: 'request', device: member.device, answer }
   }
@@ -239,7 +240,9 @@ class MemberChecks implements Checks {
   #returned({ username, hasIntegrity, transactionId }: ReceivedStun): Received | undefined {
     const id = toHex(transactionId)
     const transaction = this.#transactions.get(id)
-    if (transaction?.purpose !== 'hairpin' || transaction.path === 'relay') return undefined
+    if (transaction?.purpose !== 'hairpin' || typeof transaction.path === 'string') {
+      return undefined
+    }
     if (username !== undefined || hasIntegrity) return undefined
     this.#transactions.delete(id)
     return { kind: 'hairpinned', mapped: transaction.path }
@@ -258,7 +261,7 @@ class MemberChecks implements Checks {
     const roundTripMs = nowMs - sentMs
     if (member === undefined) {
       this.#transactions.delete(id)
-      if (mapped === undefined || path === 'relay' || purpose !== 'ask') {
+      if (mapped === undefined || typeof path === 'string' || purpose !== 'ask') {
         return { kind: 'dropped', reason: 'malformed' }
       }
       return { kind: 'mapped', server: path, device: undefined, mapped, roundTripMs }
@@ -268,7 +271,7 @@ class MemberChecks implements Checks {
     this.#transactions.delete(id)
     if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
     const { device } = member
-    if (purpose === 'check' || path === 'relay' || mapped === undefined) {
+    if (purpose === 'check' || typeof path === 'string' || mapped === undefined) {
       const answer = { device, path, roundTripMs, mapped, receivedBytes }
       return { kind: 'answer', ...answer, ...(probed === undefined ? {} : { probed }) }
     }
@@ -289,5 +292,5 @@ class MemberChecks implements Checks {
 }
 
 function isSamePath(a: CheckPath, b: CheckPath): boolean {
-  return a === 'relay' || b === 'relay' ? a === b : sameEndpoint(a, b)
+  return typeof a === 'string' || typeof b === 'string' ? a === b : sameEndpoint(a, b)
 }

@@ -22,6 +22,7 @@ import type { PathStatus } from './path-status.ts'
 import type { PathPeer, PathSockets, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { RelayCarriers } from './relay-carriers.ts'
+import { relayOfPath, relayPath, sendRelayChecks } from './relay-checks.ts'
 import { EAGER_PEERS } from './timing.ts'
 import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
@@ -169,8 +170,8 @@ class PathsShell implements Paths {
     void path.close()
   }
 
-  receiveDatagram(from: DeviceId, datagram: Uint8Array): void {
-    if (isStun(datagram)) this.#received(datagram, 'relay', from)
+  receiveDatagram(from: DeviceId, datagram: Uint8Array, relay?: string): void {
+    if (isStun(datagram)) this.#received(datagram, relayPath(relay), from)
     else this.#paths.get(from)?.fromRelay(datagram)
   }
 
@@ -187,11 +188,14 @@ class PathsShell implements Paths {
     })
   }
 
-  relaysChanged(): void {
-    this.#bunches.add('relays', () => {
-      this.#local?.askNew()
-      this.#giveAll({ kind: 'relays-changed' })
-    })
+  relaysChanged(device?: DeviceId): void {
+    const input = { kind: 'relays-changed' } as const
+    if (device !== undefined) this.#give(device, input)
+    else
+      this.#bunches.add('relays', () => {
+        this.#local?.askNew()
+        this.#giveAll(input)
+      })
   }
 
   status(device: DeviceId): PathStatus {
@@ -246,10 +250,13 @@ class PathsShell implements Paths {
 
   #sendCheck(device: DeviceId, path: CheckPath, probed?: number): boolean {
     const nowMs = this.#options.clock.monotonicMs()
-    if (path !== 'relay' && !this.#pace.take(nowMs)) return false
+    if (typeof path === 'string') {
+      const { sendDatagram: send, relays } = this.#options
+      return sendRelayChecks(this.#checks, device, { routes: relays?.(), send, nowMs })
+    }
+    if (!this.#pace.take(nowMs)) return false
     const request = this.#checks.request(device, path, nowMs, probed)
     if (request === undefined) return false
-    if (path === 'relay') return this.#options.sendDatagram(device, request)
     return this.#socket?.send(request, path) ?? false
   }
 
@@ -285,8 +292,8 @@ class PathsShell implements Paths {
     from: CheckPath,
     via: DeviceId | undefined,
   ): void {
-    if (from === 'relay') {
-      this.#options.sendDatagram(via ?? device, answer)
+    if (typeof from === 'string') {
+      this.#options.sendDatagram(via ?? device, answer, relayOfPath(from))
       this.#give(device, { kind: 'relay-check-received' })
       return
     }
@@ -300,8 +307,10 @@ class PathsShell implements Paths {
 
   #answered(answer: Received & { readonly kind: 'answer' }): void {
     const { device, path, roundTripMs, mapped, receivedBytes, probed } = answer
-    if (path === 'relay') {
-      this.#give(device, { kind: 'relay-check-answered', roundTripMs })
+    if (typeof path === 'string') {
+      const relay = relayOfPath(path)
+      const used = relay && this.#options.relays?.()?.relayAnswered(device, relay, roundTripMs)
+      this.#give(device, { kind: 'relay-check-answered', roundTripMs: used || roundTripMs })
       return
     }
     if (mapped !== undefined) this.#local?.observed(path, mapped, { device })

@@ -15,6 +15,7 @@ import type { PathStatus } from './path-status.ts'
 import { openPathsShell } from './paths-shell.ts'
 import type { PortMappings } from './port-mapping/port-mapping.ts'
 import { openRelayCarrier } from './relay-carrier.ts'
+import type { RelayRoutes } from './relay-checks.ts'
 
 export type { PathMtuHost } from './mtu-probes.ts'
 export type { PathStatus } from './path-status.ts'
@@ -36,8 +37,10 @@ export interface PathsOptions {
   /** The port that the agent binds; port sharing makes it WireGuard's on the wire. */
   readonly checkPort: number
   readonly tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer' | 'stats'>
-  /** By the best relay; false where none takes it. */
-  sendDatagram(to: DeviceId, datagram: Uint8Array): boolean
+  /** By that relay, or the best one; false where none takes it. */
+  sendDatagram(to: DeviceId, datagram: Uint8Array, relay?: string): boolean
+  /** Undefined while there is no mesh; missing: relays have no names. */
+  relays?(): RelayRoutes | undefined
   sendPunch(to: DeviceId, candidates: readonly Candidate[]): void
   stunServers(): readonly Endpoint[]
   hostAddresses(): readonly IpAddress[]
@@ -64,12 +67,13 @@ export interface PathsOptions {
 export interface Paths extends AsyncDisposable {
   /** All peers there are. New ones are sought at once; those not in it are forgotten at once. */
   setPeers(peers: readonly PathPeer[]): void
-  /** A datagram of `from` that came by a relay. */
-  receiveDatagram(from: DeviceId, datagram: Uint8Array): void
+  /** A datagram of `from` that came by that relay. */
+  receiveDatagram(from: DeviceId, datagram: Uint8Array, relay?: string): void
   /** `from` asks to be checked now. */
   punched(from: DeviceId, candidates: readonly Candidate[]): void
   networkChanged(): void
-  relaysChanged(): void
+  /** Checks are due through the relays to all, or to that device alone. */
+  relaysChanged(device?: DeviceId): void
   status(device: DeviceId): PathStatus
   /** What is known of the ways to the device, for people; also of one that is no peer. */
   evidence(device: DeviceId): PathFacts

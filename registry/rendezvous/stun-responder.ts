@@ -1,4 +1,5 @@
-/** STUN responder: tells whoever asks from which address and port the question came (RFC 8489). */
+/** STUN responder: tells whoever asks from which address and port the question came (RFC 8489). What is
+ *  for the relay comes to the same UDP port, and is told apart by its first byte (SPEC §12.4). */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
@@ -7,6 +8,8 @@ import { addressBytes, parseIpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import type { Log } from '../../protocol/log.ts'
+import { isRelayDatagram } from '../../protocol/relay-udp.ts'
+import type { UdpRoute } from '../../protocol/relay-udp-session.ts'
 import {
   encodeStun,
   isStun,
@@ -30,9 +33,17 @@ const WINDOW_MS = 1000
  *  the ports of the system's services. */
 const ELSEWHERE = 5
 const FIRST_PORT_ELSEWHERE = 1024
+/** Bytes waiting for the kernel; beyond them datagrams are dropped, as a full link does. */
+const QUEUE_BYTES = 1 << 22
+/** Bytes of the kernel's buffers, where it allows so many: a burst of all members at once. */
+const BUFFER_BYTES = 1 << 22
+
+const BUFFERS = { recvBufferSize: BUFFER_BYTES, sendBufferSize: BUFFER_BYTES }
 
 export interface StunResponderOptions {
   readonly listen: readonly HostPort[]
+  /** A relay datagram, by its looks; nothing is known of who sent it. */
+  onRelayDatagram?(datagram: Uint8Array, route: UdpRoute): void
   readonly clock: Pick<Clock, 'every'>
   readonly log: Log
 }
@@ -59,8 +70,11 @@ export async function startStunResponder(options: StunResponderOptions): Promise
     started.defer(() => close(socket))
     socket.on('error', (error) => options.log('warn', 'stun.socket-failed', { host, error }))
     socket.on('message', (request, from) => {
-      if (!isWithinBudget(budget.all, from.address, REQUESTS)) return
-      answer(socket, request, from, () => isWithinBudget(budget.elsewhere, from.address, ELSEWHERE))
+      if (isRelayDatagram(request, 'to-relay')) {
+        options.onRelayDatagram?.(request, routeTo(socket, from))
+      } else if (isWithinBudget(budget.all, from.address, REQUESTS)) {
+        answer(socket, request, from, () => isWithinBudget(budget.elsewhere, from.address, ELSEWHERE))
+      }
     })
     bound.push({ host, port: socket.address().port })
   }
@@ -68,12 +82,22 @@ export async function startStunResponder(options: StunResponderOptions): Promise
   return { bound, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
+function routeTo(socket: Socket, { address, port, family }: RemoteInfo): UdpRoute {
+  return {
+    name: `${family} ${address} ${port}`,
+    send: (bytes) => {
+      if (socket.getSendQueueSize() > QUEUE_BYTES || port === 0) return
+      socket.send(bytes, port, address, () => undefined)
+    },
+  }
+}
+
 /** Undefined where the address is all of IPv6 and this machine has none. */
 async function listen(where: HostPort): Promise<Socket | undefined> {
   const { host, port } = where
   const socket = isIPv6(host)
-    ? createSocket({ type: 'udp6', ipv6Only: true })
-    : createSocket({ type: 'udp4' })
+    ? createSocket({ type: 'udp6', ipv6Only: true, ...BUFFERS })
+    : createSocket({ type: 'udp4', ...BUFFERS })
   try {
     socket.bind(port, host)
     await once(socket, 'listening')

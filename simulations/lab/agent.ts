@@ -99,7 +99,7 @@ export class LabAgent {
     return (await this.process.waitFor(/open: (\S+)/))[1] ?? ''
   }
 
-  async started(timeoutMs = 30_000): Promise<void> {
+  async started(timeoutMs = 90_000): Promise<void> {
     await this.process.waitFor(/daemon\.started/, timeoutMs)
   }
 

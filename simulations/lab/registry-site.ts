@@ -3,8 +3,7 @@
 import type { Host } from './ground.ts'
 import { featuresOf, type SiteKind } from './nat.ts'
 
-/** Web pages and API; and their port where a firewall lets only it pass. */
-const WEB_PORT = 3000
+/** The port that a firewall lets pass. */
 const PASSING_PORT = 443
 
 export interface RegistrySite {
@@ -16,12 +15,17 @@ export interface RegistrySite {
   prepare(): Promise<void>
 }
 
-/** @param reachable only what needs no more than IPv4, or everybody */
-export function registrySite(host: Host, reachable: 'ipv4' | 'everybody'): RegistrySite {
-  const url = `http://${host.address}:${WEB_PORT}`
+/** @param reachable only what needs no more than IPv4, or everybody
+ *  @param webPort of the web pages and the API */
+export function registrySite(
+  host: Host,
+  reachable: 'ipv4' | 'everybody',
+  webPort: number,
+): RegistrySite {
+  const url = `http://${host.address}:${webPort}`
   if (reachable === 'ipv4') {
     return {
-      args: ['--listen', `${host.address}:${WEB_PORT}`, '--public-url', url, '--insecure-http'],
+      args: ['--listen', `${host.address}:${webPort}`, '--public-url', url, '--insecure-http'],
       urlFor: () => url,
       prepare: async () => undefined,
     }
@@ -31,7 +35,7 @@ export function registrySite(host: Host, reachable: 'ipv4' | 'everybody'): Regis
   const second = `198.18.${host.site}.4`
   return {
     args: [
-      ...['--listen', `[::]:${WEB_PORT}`, '--public-url', url, '--insecure-http'],
+      ...['--listen', `[::]:${webPort}`, '--public-url', url, '--insecure-http'],
       '--rendezvous-listen',
       [host.address, ipv6].map((each) => multiaddr(each, PASSING_PORT)).join(','),
       ...['--stun-listen', '0.0.0.0:3478'],
@@ -39,14 +43,14 @@ export function registrySite(host: Host, reachable: 'ipv4' | 'everybody'): Regis
     ],
     urlFor: (kind) => {
       const { base, hasIpv4 } = featuresOf(kind)
-      if (!hasIpv4) return `http://[${ipv6}]:${WEB_PORT}`
+      if (!hasIpv4) return `http://[${ipv6}]:${webPort}`
       return base === 'udpblock' ? `http://${second}:${PASSING_PORT}` : url
     },
     prepare: async () => {
       await host.namespace.batch('ip', [`addr replace ${second}/32 dev wan`])
       await host.namespace.batch('nft', [
         'table ip web {',
-        `chain pre { type nat hook prerouting priority dstnat; ip daddr ${second} tcp dport ${PASSING_PORT} redirect to :${WEB_PORT}; }`,
+        `chain pre { type nat hook prerouting priority dstnat; ip daddr ${second} tcp dport ${PASSING_PORT} redirect to :${webPort}; }`,
         '}',
       ])
     },

@@ -14,13 +14,26 @@ const CREDENTIALS = { email: 'ada@example.org', password: 'correct horse battery
 /** One-way delay of an access link: 40 ms of round trip between two sites. */
 export const ACCESS_DELAY_MS = 10
 
+export interface AgentPlace {
+  readonly site: number
+  readonly index?: number
+  /** Further options of nexd's command line. */
+  readonly extra?: readonly string[]
+}
+
 export interface SceneOptions extends LabOptions {
   /** Which site the registry is at; a public one. */
   readonly registrySite: number
   /** Who reaches it: hosts with IPv4 unless given, or those too that have only IPv6 or TCP 443. */
   readonly registryFor?: 'ipv4' | 'everybody'
   /** Name of each agent and its site (and host there). */
-  readonly agents: Readonly<Record<string, { readonly site: number; readonly index?: number }>>
+  readonly agents: Readonly<Record<string, AgentPlace>>
+  /** Of the registry's web pages and API; 3000 unless given. */
+  readonly registryPort?: number
+  /** Further options of the registry's command line. */
+  readonly registryExtra?: readonly string[]
+  /** What the laboratory needs before anything runs in it. */
+  prepare?(lab: Lab): Promise<void>
   /** How they are let in: a person approves each code, or a registration key; or not yet. */
   readonly enrol: 'person' | 'key' | 'later'
   readonly narrate?: (line: string) => void
@@ -50,7 +63,8 @@ export class Scene implements Disposable {
   constructor(lab: Lab, options: SceneOptions) {
     this.lab = lab
     this.#options = options
-    this.#site = registrySite(lab.host(options.registrySite), options.registryFor ?? 'ipv4')
+    const { registryFor = 'ipv4', registryPort = 3000 } = options
+    this.#site = registrySite(lab.host(options.registrySite), registryFor, registryPort)
     this.registryUrl = this.#site.urlFor('public')
     this.person = startVisitor(lab.core)
   }
@@ -79,6 +93,7 @@ export class Scene implements Disposable {
       '--state-dir',
       join(this.lab.folder, 'registry.state'),
       ...this.#site.args,
+      ...(this.#options.registryExtra ?? []),
     ])
     await this.#registry.waitFor(/Nexodus registry .* at /)
   }
@@ -111,6 +126,7 @@ export class Scene implements Disposable {
       registry: this.#site.urlFor(host.kind),
       interfaceName: `${this.lab.prefix}${this.agents.size}`,
       ...(registrationKey === undefined ? {} : { registrationKey }),
+      extra: this.#options.agents[name]?.extra ?? [],
     })
     this.agents.set(name, agent)
     return agent
@@ -194,6 +210,7 @@ export async function openScene(lab: Lab, options: SceneOptions): Promise<Scene>
   const scene = new Scene(lab, options)
   try {
     narrate(`${options.sites.length} sites: ${options.sites.map(({ kind }) => kind).join(', ')}`)
+    await options.prepare?.(scene.lab)
     await scene.prepareRegistry()
     await scene.startRegistry()
     narrate(`registry at ${scene.registryUrl}; its first user sets a password and signs in`)
