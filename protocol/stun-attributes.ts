@@ -3,7 +3,16 @@
 import { concat, EncodingError, fromUtf8, utf8 } from '../crypto/bytes.ts'
 import { addressBytes, addressFromBytes, type Endpoint } from './address.ts'
 import { MalformedError } from './errors.ts'
-import { DATAGRAM_BYTES } from './relay.ts'
+import {
+  encodeCount,
+  encodePadding,
+  encodePort,
+  encodePriority,
+  parseCount,
+  parsePort,
+  sized,
+  view,
+} from './stun-values.ts'
 
 export interface StunError {
   /** 300 to 699, the hundreds being the class. */
@@ -41,8 +50,6 @@ export interface RawAttribute {
 const USERNAME_BYTES = 509
 /** RFC 8489 §14.8 and §14.14: 127 characters in UTF-8. */
 const TEXT_BYTES = 508
-/** No packet of a tunnel is longer (SPEC §7.4). */
-const PADDING_BYTES = DATAGRAM_BYTES
 const FAMILY = { ipv4: 1, ipv6: 2 } as const
 
 interface AttributeCodec {
@@ -187,59 +194,6 @@ function encodeText(text: string | undefined, most: number): Uint8Array | undefi
   return bytes
 }
 
-/** RFC 5780 §7.5 has two bytes of padding follow; there are senders that count them in, and such that do not. */
-function parsePort(value: Uint8Array): number {
-  if (value.length !== 2 && value.length !== 4) {
-    throw new MalformedError(`${value.length} bytes, want 2 or 4`)
-  }
-  const port = view(value).getUint16(0)
-  if (port === 0) throw new MalformedError('port 0')
-  return port
-}
-
-function encodePort(port: number | undefined): Uint8Array | undefined {
-  if (port === undefined) return undefined
-  if (!(Number.isInteger(port) && port >= 1 && port <= 65535)) {
-    throw new RangeError(`response port ${port}, want 1 to 65535`)
-  }
-  const bytes = new Uint8Array(2)
-  view(bytes).setUint16(0, port)
-  return bytes
-}
-
-function encodePadding(padding: number | undefined): Uint8Array | undefined {
-  if (padding === undefined) return undefined
-  if (padding >= 0 && padding <= PADDING_BYTES && padding % 4 === 0) return new Uint8Array(padding)
-  throw new RangeError(`padding of ${padding} bytes, want a multiple of 4 up to ${PADDING_BYTES}`)
-}
-
-function encodePriority(priority: number | undefined): Uint8Array | undefined {
-  if (priority === undefined) return undefined
-  if (!(Number.isInteger(priority) && priority >= 0 && priority <= 0xffffffff)) {
-    throw new RangeError(`priority ${priority}, want an unsigned 32-bit number`)
-  }
-  const bytes = new Uint8Array(4)
-  view(bytes).setUint32(0, priority)
-  return bytes
-}
-
-/** A 64-bit number that fits one of ours. */
-function parseCount(value: Uint8Array): number {
-  const count = Number(view(sized(value, 8)).getBigUint64(0))
-  if (!Number.isSafeInteger(count)) throw new MalformedError(`count ${count}, limit 2^53 - 1`)
-  return count
-}
-
-function encodeCount(count: number | undefined): Uint8Array | undefined {
-  if (count === undefined) return undefined
-  if (!Number.isSafeInteger(count) || count < 0) {
-    throw new RangeError(`count ${count}, want 0 to 2^53 - 1`)
-  }
-  const bytes = new Uint8Array(8)
-  view(bytes).setBigUint64(0, BigInt(count))
-  return bytes
-}
-
 /** RFC 8489 §14.1 and, with a mask that is not zero, §14.2. */
 function parseAddress(value: Uint8Array, mask: Uint8Array): Endpoint {
   const family = value[1]
@@ -295,13 +249,4 @@ function encodeTypes(types: readonly number[] | undefined): Uint8Array | undefin
   const bytes = new Uint8Array(types.length * 2)
   for (const [index, type] of types.entries()) view(bytes).setUint16(index * 2, type)
   return bytes
-}
-
-function sized(value: Uint8Array, length: number): Uint8Array {
-  if (value.length === length) return value
-  throw new MalformedError(`${value.length} bytes, want ${length}`)
-}
-
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -225,8 +225,7 @@ class MemberChecks implements Checks {
     if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
     const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
-    const seen =
-      typeof from === 'string' ? {} : { mappedAddress: from, ...this.#received(member) }
+    const seen = typeof from === 'string' ? {} : { mappedAddress: from, ...this.#received(member) }
     const answer = encodeStun({ kind: 'success', transactionId, ...seen }, member.key)
     return { kind: 'request', device: member.device, answer }
   }

@@ -10,10 +10,10 @@ import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { newBucket } from './bucket.ts'
 import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
+import { CheckIntake } from './check-intake.ts'
 import { CheckRecord } from './check-record.ts'
 import type { CheckSocket } from './check-socket.ts'
-import { type CheckPath, newChecks, type Received } from './checks.ts'
-import { newDropCounter } from './drops.ts'
+import { type CheckPath, newChecks } from './checks.ts'
 import type { PathInput } from './machine.ts'
 import { type MtuProbes, newMtuProbes } from './mtu-probes.ts'
 import { NatWatch, type PathNetcheck } from './nat/watch.ts'
@@ -22,7 +22,7 @@ import type { PathStatus } from './path-status.ts'
 import type { PathPeer, PathSockets, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { RelayCarriers } from './relay-carriers.ts'
-import { relayOfPath, relayPath, sendRelayChecks } from './relay-checks.ts'
+import { relayPath, sendRelayChecks } from './relay-checks.ts'
 import { EAGER_PEERS } from './timing.ts'
 import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
@@ -42,7 +42,7 @@ class PathsShell implements Paths {
   readonly #checks: ReturnType<typeof newChecks>
   readonly #record = new CheckRecord()
   readonly #pace = newBucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_PER_SECOND)
-  readonly #drops: ReturnType<typeof newDropCounter>
+  readonly #intake: CheckIntake
   readonly #paths = new Map<DeviceId, PeerPath>()
   readonly #carriers: RelayCarriers
   readonly #bunches: Bunches
@@ -66,8 +66,12 @@ class PathsShell implements Paths {
     this.#carriers = new RelayCarriers(sockets.openRelayCarrier, options, (device, datagram) =>
       this.#paths.get(device)?.fromWireGuard(datagram),
     )
-    this.#drops = newDropCounter('path.checks-dropped', options.log)
-    this.#bunches = newBunches(options.clock)
+    this.#intake = new CheckIntake({
+      ...options,
+      checks: this.#checks,
+      paths: this.#paths,
+      send: (datagram, to) => void this.#socket?.send(datagram, to),
+    })
     const send = (device: DeviceId, to: Endpoint, bytes: number): void =>
       void this.#sendCheck(device, to, bytes)
     this.#mtus = options.mtu && newMtuProbes({ ...options, ...options.mtu, send })
@@ -264,61 +268,9 @@ class PathsShell implements Paths {
     this.#socket?.send(this.#checks.ask(server, this.#options.clock.monotonicMs()), server)
   }
 
-  /** @param via the device that a relay says it is from: the answer goes there, nothing else is believed */
   #received(datagram: Uint8Array, from: CheckPath, via?: DeviceId): void {
-    const nowMs = this.#options.clock.monotonicMs()
-    const received = this.#checks.receive(datagram, from, nowMs)
-    switch (received.kind) {
-      case 'request':
-        this.#requested(received, from, via)
-        break
-      case 'answer':
-        this.#answered(received)
-        break
-      case 'mapped':
-        this.#local?.observed(received.server, received.mapped, received)
-        break
-      case 'hairpinned':
-        this.#nat?.hairpinned(received.mapped)
-        break
-      case 'dropped':
-        this.#drops.count(received.reason, nowMs)
-        break
-    }
-  }
-
-  #requested(
-    { device, answer }: Received & { readonly kind: 'request' },
-    from: CheckPath,
-    via: DeviceId | undefined,
-  ): void {
-    if (typeof from === 'string') {
-      this.#options.sendDatagram(via ?? device, answer, relayOfPath(from))
-      this.#give(device, { kind: 'relay-check-received' })
-      return
-    }
-    // Inside the tunnel a check proves nothing about its outside.
-    if (this.#local?.isOutside(from.address) === false) return
-    this.#local?.nat.arrived(device, from)
-    if (this.#paths.get(device)?.isBlocked(from) === true) return
-    this.#socket?.send(answer, from)
-    this.#give(device, { kind: 'check-received', endpoint: from })
-  }
-
-  #answered(answer: Received & { readonly kind: 'answer' }): void {
-    const { device, path, roundTripMs, mapped, receivedBytes, probed } = answer
-    if (typeof path === 'string') {
-      const relay = relayOfPath(path)
-      const used = relay && this.#options.relays?.()?.relayAnswered(device, relay, roundTripMs)
-      this.#give(device, { kind: 'relay-check-answered', roundTripMs: used || roundTripMs })
-      return
-    }
-    if (mapped !== undefined) this.#local?.observed(path, mapped, { device })
-    if (probed !== undefined) {
-      this.#mtus?.answered(device, path, probed, roundTripMs)
-      return
-    }
-    this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs, receivedBytes })
+    const [local, nat, mtus] = [this.#local, this.#nat, this.#mtus]
+    this.#intake.take({ datagram, from, via }, { local, nat, mtus })
   }
 
   #looked(stats: readonly TunnelPeerStats[]): void {

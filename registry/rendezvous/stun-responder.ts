@@ -73,7 +73,9 @@ export async function startStunResponder(options: StunResponderOptions): Promise
       if (isRelayDatagram(request, 'to-relay')) {
         options.onRelayDatagram?.(request, routeTo(socket, from))
       } else if (isWithinBudget(budget.all, from.address, REQUESTS)) {
-        answer(socket, request, from, () => isWithinBudget(budget.elsewhere, from.address, ELSEWHERE))
+        answer(socket, request, from, () =>
+          isWithinBudget(budget.elsewhere, from.address, ELSEWHERE),
+        )
       }
     })
     bound.push({ host, port: socket.address().port })

@@ -135,7 +135,10 @@ export class Ground {
       const network = NETWORKS[portMapping === undefined ? 'test' : 'internet']
       await this.#uplink(router, number, features, network)
       const addresses = [`${network}.${number}.2`, `${network}.${number}.3`]
-      await router.batch('nft', natRules(features, { addresses, mapsPorts: portMapping !== undefined }))
+      await router.batch(
+        'nft',
+        natRules(features, { addresses, mapsPorts: portMapping !== undefined }),
+      )
     }
     const { hasIpv6 } = features
     const made = { edge, router, hosts: await this.#lan(number, router, hosts, kind), hasIpv6 }

@@ -130,8 +130,7 @@ class Builder implements Lab {
     const { edge } = this.#site(site)
     const shown = await edge.exec('ip', '-4', '-o', 'addr', 'show', 'wan')
     const [, network, last] = /(198\.\d+)\.\d+\.(\d)/.exec(shown) ?? []
-    if (network === undefined)
-      throw new Error(`site ${site} has no public IPv4 address to change`)
+    if (network === undefined) throw new Error(`site ${site} has no public IPv4 address to change`)
     const old = Number(last)
     // Deleting a primary address deletes its secondaries: delete first, then add.
     await edge.batch('ip', [
