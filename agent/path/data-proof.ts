@@ -6,17 +6,17 @@ import type { PathAction, Step } from './machine.ts'
 import { type CandidatePair, pairAt, replacePair } from './pairs.ts'
 import { directPair, isBlocked, isRelayProved, NO_PROOF, type PathState } from './path-state.ts'
 import {
-  BLOCK_MS,
-  LONGEST_BLOCK_MS,
+  BLOCK_MS, KEEPALIVE_BYTES, LONGEST_BLOCK_MS,
   PROOF_ANSWERS_MS,
   PROOF_CHECK_MS,
   PROOF_SENDS,
 } from './timing.ts'
 
-/** WireGuard was seen to have sent `bytes` more since the last look. */
+/** WireGuard was seen to have sent `bytes` more since the last look. Keepalives do not count: wireguard-go does not
+ *  count those that it receives. */
 export function dataSent(state: PathState, bytes: number, nowMs: number): PathState {
   const { proof, told } = state
-  if (told === undefined || bytes === 0) return state
+  if (told === undefined || bytes <= KEEPALIVE_BYTES) return state
   const sinceMs = Math.min(proof.sinceMs, nowMs)
   return { ...state, proof: { ...proof, sends: proof.sends + 1, sinceMs } }
 }

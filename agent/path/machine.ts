@@ -83,8 +83,6 @@ export type PathAction =
   | { readonly kind: 'use-direct'; readonly endpoint: Endpoint }
   /** Tell WireGuard the loopback socket. */
   | { readonly kind: 'use-relay' }
-  /** Make WireGuard send a keepalive now: there is a path to prove. */
-  | { readonly kind: 'send-keepalive' }
   /** The path lets checks through and WireGuard not: it is left alone for so long. */
   | { readonly kind: 'report-blocked'; readonly endpoint: Endpoint; readonly forMs: number }
   /** Make WireGuard initiate now: persistent keepalive off and on. */

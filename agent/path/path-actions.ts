@@ -36,9 +36,6 @@ export function perform(action: PathAction, actor: PathActor): void {
     case 'use-relay':
       tunnel.use(loopback)
       break
-    case 'send-keepalive':
-      tunnel.wake(() => undefined)
-      break
     case 'report-blocked':
       reportBlocked(action.endpoint, action.forMs, actor)
       break

@@ -177,8 +177,7 @@ function roundDelayMs(state: PathState, nowMs: number): number {
 /** The path in use first, then by what is due longest; never more than the budget has. */
 function settleChecks(state: PathState, nowMs: number, actions: PathAction[]): PathState {
   const used = directPair(state)
-  const proofMs = proofDueMs(state)
-  const heartbeatMs = Math.min(pairHeartbeatMs(state, nowMs), proofMs)
+  const heartbeatMs = Math.min(pairHeartbeatMs(state, nowMs), proofDueMs(state))
   const due = state.pairs
     .map((pair) => ({
       pair,
@@ -187,8 +186,6 @@ function settleChecks(state: PathState, nowMs: number, actions: PathAction[]): P
     .filter(({ pair, dueMs }) => Math.max(dueMs, pair.sentMs + TRIGGER_SPACING_MS) <= nowMs)
     .toSorted((a, b) => Number(b.pair === used) - Number(a.pair === used) || a.dueMs - b.dueMs)
   if (due.length === 0) return state
-  // Were there nothing but a lost keepalive to prove, one more would.
-  if (proofMs <= nowMs) actions.push({ kind: 'send-keepalive' })
   const tokens = tokensAt(state, nowMs)
   const sent = due.slice(0, Math.floor(tokens))
   let { pairs } = state
@@ -247,9 +244,7 @@ function settleEndpoint(state: PathState, nowMs: number, actions: PathAction[]):
   }
   actions.push({ kind: 'use-direct', endpoint: wanted })
   if (!isNew) return told
-  actions.push({ kind: 'send-keepalive' })
-  const session = { ...state.session, isAwake: true }
-  return { ...told, session, confirmMs: CONFIRM_AFTER_MS.map((afterMs) => nowMs + afterMs) }
+  return { ...told, confirmMs: CONFIRM_AFTER_MS.map((afterMs) => nowMs + afterMs) }
 }
 
 function isTellingDue(state: PathState, nowMs: number): boolean {

@@ -87,10 +87,13 @@ export const ONLINE_MS = 15_000
 /** A peer without any path for this long is reported as offline. */
 export const OFFLINE_AFTER_MS = 30_000
 
+/** Bytes of two keepalives: no user's packets. */
+export const KEEPALIVE_BYTES = 64
+
 /** Data-plane verification (data-proof.ts): so many looks must have seen WireGuard send, for packets are lost; and
  *  this long lies before the first answer that counts, and somewhat less between that and the second: together
  *  more than the peer takes to look at its WireGuard. */
-export const PROOF_SENDS = 4
+export const PROOF_SENDS = 3
 export const PROOF_CHECK_MS = 800
 export const PROOF_ANSWERS_MS = 700
 /** A path that does not carry WireGuard is left alone this long, doubling up to the second. */

@@ -6,10 +6,9 @@ import { checkNow, checkReceived, doubted, heard, suspected, wanted } from './hi
 import type { PathInput } from './machine.ts'
 import { pairAt } from './pairs.ts'
 import { directPair, isSessionUp, type PathState } from './path-state.ts'
-import { BETTER_ROUND_MS } from './timing.ts'
+import { BETTER_ROUND_MS, KEEPALIVE_BYTES } from './timing.ts'
 
-/** Bytes of two keepalives, and of both handshake messages and a keepalive: no user's packets. */
-const KEEPALIVE_BYTES = 64
+/** Bytes of both handshake messages and a keepalive: no user's packets. */
 const HANDSHAKE_BYTES = 148 + 92 + 32
 
 type TunnelSeen = PathInput & { readonly kind: 'tunnel' }

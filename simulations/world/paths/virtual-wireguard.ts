@@ -198,7 +198,8 @@ export class VirtualWireguard
   }
 
   #heard(peer: Peer, bytes: Uint8Array, from: Endpoint): void {
-    peer.bytes.received += bytes.length
+    // As wireguard-go counts: no keepalives.
+    if (bytes.length > DATA_BYTES) peer.bytes.received += bytes.length
     peer.endpoint = from
     peer.receivedMs = this.#nowMs
     peer.unansweredMs = Infinity
