@@ -6,7 +6,9 @@ import type { PathAction, Step } from './machine.ts'
 import { type CandidatePair, pairAt, replacePair } from './pairs.ts'
 import { directPair, isBlocked, isRelayProved, NO_PROOF, type PathState } from './path-state.ts'
 import {
-  BLOCK_MS, KEEPALIVE_BYTES, LONGEST_BLOCK_MS,
+  BLOCK_MS,
+  KEEPALIVE_BYTES,
+  LONGEST_BLOCK_MS,
   PROOF_ANSWERS_MS,
   PROOF_CHECK_MS,
   PROOF_SENDS,

@@ -34,6 +34,7 @@ import { openPeerTunnel, type PeerTunnel } from './peer-tunnel.ts'
 import type { RelayCarrier } from './relay-carrier.ts'
 import { nextTickMs } from './settle.ts'
 import { newStatsInput } from './stats-input.ts'
+import { PROOF_FRESH_MS } from './timing.ts'
 import type { Activity } from './tunnel-looks.ts'
 import { waysOf } from './ways.ts'
 
@@ -72,6 +73,8 @@ export class PeerPath {
   #timer: Cancellable | undefined
   #told: PathStatus
   #isStepping = false
+  /** Of the last look at WireGuard. */
+  #seenMs = -Infinity
   #isClosed = false
 
   /** @param isEager seek it now, not only when its first packet comes */
@@ -119,9 +122,11 @@ export class PeerPath {
     return this.#state.told ?? this.#carrier.endpoint
   }
 
-  /** Bytes that WireGuard has received of the peer, at the last look; undefined: not looked yet. */
+  /** Bytes that WireGuard has received of the peer; undefined where the last look is too long ago to tell. */
   get receivedBytes(): number | undefined {
-    return this.#state.bytes?.received
+    if (this.#nowMs() - this.#seenMs <= PROOF_FRESH_MS) return this.#state.bytes?.received
+    this.#context.lookSoon(0)
+    return undefined
   }
 
   /** Is this path left alone, for it does not carry WireGuard? Then the peer is to leave it, too. */
@@ -190,6 +195,7 @@ export class PeerPath {
 
   /** What WireGuard shows of the peer. */
   seen(stats: TunnelPeerStats): void {
+    this.#seenMs = this.#nowMs()
     const input = this.#inputOf(stats)
     if (input === undefined) return
     // A peer that was made anew has none, and could not even try.

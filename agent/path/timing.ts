@@ -90,12 +90,14 @@ export const OFFLINE_AFTER_MS = 30_000
 /** Bytes of two keepalives: no user's packets. */
 export const KEEPALIVE_BYTES = 64
 
-/** Data-plane verification (data-proof.ts): so many looks must have seen WireGuard send, for packets are lost; and
- *  this long lies before the first answer that counts, and somewhat less between that and the second: together
- *  more than the peer takes to look at its WireGuard. */
+/** Data-plane verification (data-proof.ts): so many looks must have seen WireGuard send, for packets are lost; this
+ *  long lies before the first answer that counts, and the other between that and the last one: the search for
+ *  the path's MTU comes first, for packets that are too large vanish, too. A count that is older is not told: a
+ *  busy machine looks seldom. */
 export const PROOF_SENDS = 3
-export const PROOF_CHECK_MS = 800
-export const PROOF_ANSWERS_MS = 700
+export const PROOF_FRESH_MS = 600
+export const PROOF_CHECK_MS = 1000
+export const PROOF_ANSWERS_MS = 6000
 /** A path that does not carry WireGuard is left alone this long, doubling up to the second. */
 export const BLOCK_MS = 30_000
 export const LONGEST_BLOCK_MS = 1_800_000

@@ -6,7 +6,7 @@ import { isDirectPossible, type Scenario } from './scenario.ts'
  *  and checked. On links that lose packets each step may have to be done again. */
 export const RECOVERED_MS = { lossless: 2000, lossy: 5000 } as const
 /** The same where WireGuard alone is swallowed: that has to be proved (agent/path/data-proof.ts). */
-export const PROVED_MS = 6000
+export const PROVED_MS = 12_000
 /** Between two answered pings afterwards. */
 export const SILENCE_MS = { lossless: 600, lossy: 3000 } as const
 /** Moves of one side from a path to another, for one event: away from what is lost, and to what is better. One more

@@ -65,7 +65,7 @@ rule('leaves a path whose checks pass and whose data does not, and says so', () 
   const { path, wire } = begin()
   assert.is(kind(path), 'direct')
   wire.arrives = false
-  talk(path, wire, 9000)
+  talk(path, wire, 15_000)
   assert.is(kind(path), 'relay')
   assert.equal(reports(path), [30_000])
   assert.ok(path.done.some(({ action }) => action.kind === 'use-relay'))
@@ -86,22 +86,22 @@ rule('tries it again after a while, and for longer and longer leaves it alone', 
 rule('is direct again, and has forgotten, once data gets through', () => {
   const { path, wire } = begin()
   wire.arrives = false
-  talk(path, wire, 9000)
+  talk(path, wire, 15_000)
   wire.arrives = true
   talk(path, wire, 80_000)
   assert.is(kind(path), 'direct')
   wire.arrives = false
-  talk(path, wire, 86_000)
+  talk(path, wire, 92_000)
   assert.equal(reports(path), [30_000, 30_000])
 })
 
 rule('forgets it where the network changed', () => {
   const { path, wire } = begin()
   wire.arrives = false
-  talk(path, wire, 9000)
+  talk(path, wire, 15_000)
   wire.arrives = true
   path.give({ kind: 'network-changed' })
-  talk(path, wire, 11_000)
+  talk(path, wire, 17_000)
   assert.is(kind(path), 'direct')
 })
 
@@ -165,13 +165,13 @@ rule('keeps the path where there is no other', () => {
 rule('uses a blocked path all the same when the relay is gone', () => {
   const { path, wire } = begin()
   wire.arrives = false
-  talk(path, wire, 9000)
+  talk(path, wire, 15_000)
   const pair = pairAt(path.state.pairs, PUBLIC)
   assert.ok(pair !== undefined && isBlocked(path.state, pair, path.nowMs))
   wire.relay = false
   wire.arrives = true
   path.give({ kind: 'relay', available: false })
-  talk(path, wire, 12_000)
+  talk(path, wire, 18_000)
   assert.is(kind(path), 'direct')
 })
 
