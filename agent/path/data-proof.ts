@@ -2,9 +2,17 @@
  *  a firewall on one port, an MTU that is too small). The peer tells in every answer how much its WireGuard has
  *  received; where this side sends and that does not grow, the path is blocked: it is left for the relay, and tried
  *  again after a while that doubles. */
+import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import type { PathAction, Step } from './machine.ts'
 import { type CandidatePair, pairAt, replacePair } from './pairs.ts'
-import { directPair, isBlocked, isRelayProved, NO_PROOF, type PathState } from './path-state.ts'
+import {
+  type DataProof,
+  directPair,
+  isBlocked,
+  isRelayProved,
+  NO_PROOF,
+  type PathState,
+} from './path-state.ts'
 import {
   BLOCK_MS,
   KEEPALIVE_BYTES,
@@ -34,11 +42,20 @@ export function dataReceived(state: PathState, received: number, nowMs: number):
     return {
       ...state,
       pairs: replacePair(state.pairs, unblocked),
-      proof: { ...NO_PROOF, received },
+      proof: { ...NO_PROOF, received, endpoint: told },
     }
   }
   if (nowMs - proof.sinceMs < PROOF_CHECK_MS) return state
-  return { ...state, proof: { ...proof, staleMs: Math.min(proof.staleMs, nowMs) } }
+  return { ...state, proof: { ...proof, staleMs: Math.min(proof.staleMs, nowMs), isStale: true } }
+}
+
+/** WireGuard is told another endpoint, or the loopback socket (undefined). What goes by the relay meanwhile raises the
+ *  peer's count, and proves nothing of the path that is left for a moment. */
+export function proofAfter({ proof }: PathState, told: Endpoint | undefined): DataProof {
+  const isSame = told === undefined || sameEndpoint(proof.endpoint, told)
+  return isSame
+    ? { ...proof, received: undefined, isStale: false }
+    : { ...NO_PROOF, endpoint: told }
 }
 
 /** When to ask the peer for its count again, before a heartbeat does; Infinity: what comes back proves enough. */
@@ -55,7 +72,8 @@ export function proofDueMs(state: PathState): number {
 export function settleProof(state: PathState, nowMs: number): Step {
   const { proof } = state
   const pair = directPair(state)
-  const isLost = proof.sends >= PROOF_SENDS && nowMs - proof.staleMs >= PROOF_ANSWERS_MS
+  const isOld = nowMs - proof.staleMs >= PROOF_ANSWERS_MS
+  const isLost = proof.sends >= PROOF_SENDS && proof.isStale && isOld
   if (pair === undefined || !isLost) return { state, actions: [] }
   if (!hasOther(state, pair, nowMs)) {
     const relay = { ...state.relay, dueMs: nowMs }

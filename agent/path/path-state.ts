@@ -100,6 +100,10 @@ export interface DataProof {
   readonly sinceMs: number
   /** The first answer after that with the same count, a while later; Infinity: none. */
   readonly staleMs: number
+  /** Had the last answer the count of the one before it? */
+  readonly isStale: boolean
+  /** What WireGuard was told when this began; undefined: nothing yet. */
+  readonly endpoint: Endpoint | undefined
 }
 
 export const NO_PROOF: DataProof = {
@@ -107,6 +111,8 @@ export const NO_PROOF: DataProof = {
   sends: 0,
   sinceMs: Infinity,
   staleMs: Infinity,
+  isStale: false,
+  endpoint: undefined,
 }
 
 /** A peer of a large organization: nothing is due before its first packet. */
@@ -222,6 +228,11 @@ export function failingMs(state: PathState): number {
   if (pair === undefined || !isDoubted(pair) || pair.unansweredMs <= pair.answeredMs)
     return Infinity
   return pair.unansweredMs + doubtMs(pair)
+}
+
+/** Should the last check have been answered by now? */
+export function isOverdue(pair: CandidatePair, nowMs: number): boolean {
+  return pair.unansweredMs > pair.answeredMs && pair.unansweredMs + doubtMs(pair) <= nowMs
 }
 
 /** By when a check of a doubted pair should have been answered. */

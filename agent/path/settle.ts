@@ -1,6 +1,6 @@
 /** What follows from a path's state at a moment: the phase, and everything that is due. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
-import { proofDueMs, settleProof } from './data-proof.ts'
+import { proofAfter, proofDueMs, settleProof } from './data-proof.ts'
 import type { PathAction, Step } from './machine.ts'
 import { bestProved, type CandidatePair, isBetter, planned, rank, replacePair } from './pairs.ts'
 import {
@@ -13,7 +13,6 @@ import {
   isResting,
   isSessionUp,
   isSoughtIdle,
-  NO_PROOF,
   type PathPhase,
   type PathState,
   pairHeartbeatMs,
@@ -235,7 +234,7 @@ function settleEndpoint(state: PathState, nowMs: number, actions: PathAction[]):
   const told = {
     ...state,
     ...{ told: wanted, toldMs: nowMs, hasRoamed: false, isReassertDue: false },
-    proof: isNew ? NO_PROOF : state.proof,
+    proof: isNew ? proofAfter(state, wanted) : state.proof,
   }
   if (wanted === undefined) {
     actions.push({ kind: 'use-relay' })

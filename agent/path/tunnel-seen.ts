@@ -5,7 +5,7 @@ import { dataSent } from './data-proof.ts'
 import { checkNow, checkReceived, doubted, heard, suspected, wanted } from './hints.ts'
 import type { PathInput } from './machine.ts'
 import { pairAt } from './pairs.ts'
-import { directPair, isSessionUp, type PathState } from './path-state.ts'
+import { directPair, isOverdue, isSessionUp, type PathState } from './path-state.ts'
 import { BETTER_ROUND_MS, KEEPALIVE_BYTES } from './timing.ts'
 
 /** Bytes of both handshake messages and a keepalive: no user's packets. */
@@ -41,7 +41,7 @@ function silenceSeen(
   if (!isSilent || told === undefined) return { ...state, isSilent }
   if (!state.isSilent) return checkNow({ ...state, isSilent })
   const pair = directPair(state)
-  return pair !== undefined && pair.unansweredMs > pair.answeredMs ? doubted(state, nowMs) : state
+  return pair !== undefined && isOverdue(pair, nowMs) ? doubted(state, nowMs) : state
 }
 
 /** Initiations that nobody answers count as sent, so sending shows only in larger numbers; what this
@@ -60,8 +60,10 @@ function endpointSeen(state: PathState, endpoint: Endpoint | undefined, nowMs: n
   }
   if (endpoint === undefined) return state
   if (state.told === undefined) {
-    // Its initiations must pass through the agent as long as there is no session.
-    const isReassertDue = state.isReassertDue || !isSessionUp(state, nowMs)
+    // Its initiations must pass through the agent as long as there is no session; and where the relay is in use, an
+    // endpoint that is not proved may lead nowhere.
+    const isAstray = state.phase.kind === 'relayed' && !isProvedAt(state, endpoint, nowMs)
+    const isReassertDue = state.isReassertDue || isAstray || !isSessionUp(state, nowMs)
     return { ...checkReceived(state, endpoint, nowMs), isReassertDue }
   }
   // Both sides chose a path of their own: the choice of the side that initiates stands.
