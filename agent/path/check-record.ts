@@ -50,8 +50,8 @@ export class CheckRecord {
         for (const device of this.#peers.keys()) if (!peers.has(device)) this.#peers.delete(device)
         checks.setPeers(peers)
       },
-      request: (device, path, nowMs) => {
-        const request = checks.request(device, path, nowMs)
+      request: (device, path, nowMs, probed) => {
+        const request = checks.request(device, path, nowMs, probed)
         if (request !== undefined) this.sent(device, path, nowMs)
         return request
       },

@@ -37,6 +37,16 @@ function pair() {
   return { laptop: side(laptop, phone), phone: side(phone, laptop) }
 }
 
+rule('passes on a probe’s size, and what its answer proves', () => {
+  const sides = pair()
+  const probe = sides.laptop.checks.request(phone.id, FAR, 1000, 512)
+  assert.is(probe?.length, 512)
+  const received = sides.phone.checks.receive(probe ?? new Uint8Array(0), NEAR, 1020)
+  assert.ok(received.kind === 'request')
+  const answer = sides.laptop.checks.receive(received.answer, FAR, 1040)
+  assert.is(answer.kind === 'answer' ? answer.probed : undefined, 512)
+})
+
 rule('counts what real checks sent, answered and received, by endpoint', () => {
   const sides = pair()
   const check = sides.laptop.checks.request(phone.id, FAR, 1000)
