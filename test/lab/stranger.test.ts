@@ -1,4 +1,4 @@
-// time limit: 240 s
+// time limit: 600 s
 import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
