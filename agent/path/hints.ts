@@ -27,11 +27,11 @@ export function checkingRelay(state: PathState, nowMs: number): PathState {
 
 export function heard(state: PathState, nowMs: number): PathState {
   const { phase } = state
-  const known = phase.kind === 'idle' && phase.isUnreached
+  const isBack = phase.kind === 'idle' && phase.isUnreached
   return {
     ...state,
     heardMs: nowMs,
-    phase: known ? { kind: 'idle', isUnreached: false } : phase,
+    phase: isBack ? { kind: 'idle', isUnreached: false } : phase,
   }
 }
 

@@ -1,22 +1,13 @@
 /** A virtual internet of sites: hosts with private addresses behind NAT boxes, and access links with delay and loss.
  *  Datagrams alone; what streams do is modelled where they are used (relay.ts). */
 import { type Endpoint, type IpAddress, parseIpAddress } from '../../../protocol/address.ts'
+import { SITE_KINDS, type SiteKind } from '../../lab/nat.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
 import { type NatBehaviour, NatBox } from './nat-box.ts'
 
-/** As in the laboratory (simulations/lab/nat.ts). */
-export const PATH_SITE_KINDS = [
-  'public',
-  'fw',
-  'full',
-  'addr',
-  'port',
-  'port-np',
-  'symm',
-  'cgnat',
-  'udpblock',
-] as const
-export type PathSiteKind = (typeof PATH_SITE_KINDS)[number]
+/** The laboratory's, over IPv4. */
+export type PathSiteKind = Exclude<SiteKind, 'v6dual'>
+export const PATH_SITE_KINDS = SITE_KINDS.filter((kind): kind is PathSiteKind => kind !== 'v6dual')
 
 /** What leaves by WireGuard's port of a host, and reaches it. */
 export interface Datagram {

@@ -16,6 +16,14 @@ interface Wire {
   relay: boolean
 }
 
+/** The machine hears what WireGuard shows. */
+function look(path: Driver, { ours, sent }: Wire, atMs: number): void {
+  const { told: endpoint } = path.state
+  const seen = { handshakeMs: 0, receivedBytes: ours, sentBytes: sent, endpoint }
+  path.give({ kind: 'tunnel', ...seen }, atMs)
+  path.runUntil(atMs)
+}
+
 /** A packet a look, four looks a second, as WireGuard shows them. */
 function talk(path: Driver, wire: Wire, untilMs: number, peerTalks = true): void {
   for (let atMs = path.nowMs + 250; atMs <= untilMs; atMs += 250) {
@@ -23,17 +31,7 @@ function talk(path: Driver, wire: Wire, untilMs: number, peerTalks = true): void
     wire.sent += 96
     if (wire.arrives || isRelayed) wire.received += 96
     if (peerTalks && (wire.arrives || isRelayed)) wire.ours += 96
-    path.give(
-      {
-        kind: 'tunnel',
-        handshakeMs: 0,
-        receivedBytes: wire.ours,
-        sentBytes: wire.sent,
-        endpoint: path.state.told,
-      },
-      atMs,
-    )
-    path.runUntil(atMs)
+    look(path, wire, atMs)
   }
 }
 
@@ -116,17 +114,7 @@ rule('takes keepalives for no data: wireguard-go does not count those it receive
   const { path, wire } = begin()
   for (let atMs = path.nowMs + 250; atMs < 60_000; atMs += 250) {
     wire.sent += 32
-    path.give(
-      {
-        kind: 'tunnel',
-        handshakeMs: 0,
-        receivedBytes: wire.ours,
-        sentBytes: wire.sent,
-        endpoint: path.state.told,
-      },
-      atMs,
-    )
-    path.runUntil(atMs)
+    look(path, wire, atMs)
   }
   assert.is(kind(path), 'direct')
   assert.equal(reports(path), [])
