@@ -2,16 +2,19 @@
  *  device learns about itself becomes signed statements. Parts end in the reverse order of their start. */
 import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
-import type { Candidate, NatMapping } from '../protocol/endpoint-update.ts'
+import type { Candidate } from '../protocol/endpoint-update.ts'
 import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import { StatementPace } from '../protocol/pace.ts'
 import { explain } from './errors.ts'
-import { hostAddresses, localPrefixes } from './host/local-addresses.ts'
+import { firstPaths } from './first-paths.ts'
+import { hostAddresses } from './host/local-addresses.ts'
+import type { Commands } from './host/run.ts'
 import type { Knowledge } from './knowledge.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
-import { OwnStatements } from './own-statements.ts'
+import { mtuHost, ownSide } from './own-side.ts'
+import { OwnStatements, type Reachability } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { type Plan, plan } from './plan.ts'
 import {
@@ -21,32 +24,28 @@ import {
   pathPeers,
   rendezvousMultiaddrs,
   stunServers,
-  withEndpoints,
+  withPaths,
 } from './plan-peers.ts'
 import type { Issued } from './registry-client.ts'
 import type { Join, StateDirectory } from './state-directory.ts'
-import { DEFAULT_MTU, type Tunnel } from './tunnel/backend.ts'
+import type { Tunnel } from './tunnel/backend.ts'
 import { Watch } from './watch.ts'
 
-export interface DaemonOptions {
+export interface DaemonOptions extends Pick<MeshOptions, 'mdns' | 'relayRate'> {
   readonly directory: StateDirectory
   readonly join: Join
   readonly knowledge: Knowledge
   readonly tunnel: Tunnel
+  readonly commands: Commands
   /** What it runs on, for people. */
   readonly system: string
   readonly listenPort: number
   readonly checkPort: number
   readonly meshListen: readonly string[]
-  readonly mdns: boolean
   readonly clock: Clock
   readonly random: RandomBytes
   readonly log: Log
 }
-
-/** Milliseconds that direct paths get before the mesh is loaded: a long round trip, and a peer that was
- *  started a little later. */
-const FIRST_PATHS_MS = 250
 
 export class Daemon {
   readonly options: DaemonOptions
@@ -58,10 +57,7 @@ export class Daemon {
   #plan: Plan
   #paths: Paths | undefined
   #mesh: Mesh | undefined
-  #local: { candidates: readonly Candidate[]; natMapping: NatMapping } = {
-    candidates: [],
-    natMapping: 'unknown',
-  }
+  #local: Omit<Reachability, 'multiaddrs'> = { candidates: [], natMapping: 'unknown', nat: [] }
   #applying: Promise<void> = Promise.resolve()
   #configured: ReadonlySet<string> = new Set()
   #isApplyDue = false
@@ -90,7 +86,7 @@ export class Daemon {
     return this.#join
   }
 
-  get local(): { readonly candidates: readonly Candidate[]; readonly natMapping: NatMapping } {
+  get local(): Omit<Reachability, 'multiaddrs'> {
     return this.#local
   }
 
@@ -103,19 +99,27 @@ export class Daemon {
       listenPort: options.listenPort,
       checkPort: options.checkPort,
       tunnel: options.tunnel,
-      sendDatagram: (to, datagram) => this.#mesh?.sendDatagram(to, datagram) ?? false,
+      sendDatagram: (...sent) => this.#mesh?.sendDatagram(...sent) ?? false,
+      relays: () => this.#mesh,
       sendPunch: (to, candidates) => this.#punch(to, candidates),
       stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
       hostAddresses: () => hostAddresses(options.tunnel.interfaceName),
       overlayPrefixes: () => overlayPrefixes(options.knowledge.state(), options.clock.now()),
-      onLocalCandidates: (candidates, natMapping) => {
-        this.#local = { candidates, natMapping }
+      isRegistryConnected: () =>
+        this.#mesh?.connections().some(({ device }) => device === 'registry') ?? false,
+      onLocalCandidates: (candidates, natMapping, nat) => {
+        this.#local = { candidates, natMapping, nat }
         this.sayReachability()
       },
       onPathChanged: (device, status) => {
         const peer = this.#plan.peers.get(device)?.certificate.name
         options.log('info', 'peer.path-changed', { peer, ...describePath(status) })
       },
+      mtu: mtuHost(
+        options.commands,
+        () => this.#plan.tunnel.mtu,
+        () => this.apply(),
+      ),
       clock: options.clock,
       random: options.random,
       log: options.log,
@@ -123,7 +127,7 @@ export class Daemon {
   }
 
   /** What mesh/ needs of us. */
-  meshOptions(): MeshOptions {
+  meshOptions(): Omit<MeshOptions, 'evidence'> {
     const { options } = this
     return {
       deviceKey: options.directory.deviceKey,
@@ -135,8 +139,10 @@ export class Daemon {
       rendezvous: () =>
         rendezvousMultiaddrs(options.knowledge.state(), this.#join, options.clock.now()),
       relayServer: true,
+      relayRate: options.relayRate,
       mdns: options.mdns,
-      onDatagram: (from, datagram) => this.#paths?.receiveDatagram(from, datagram),
+      onDatagram: (...came) => this.#paths?.receiveDatagram(...came),
+      onRelayDoubt: (device) => this.#paths?.relaysChanged(device),
       onPunch: (from, punch) => this.#paths?.punched(from, punch.candidates),
       onChange: () => {
         this.sayReachability()
@@ -163,16 +169,11 @@ export class Daemon {
     this.apply()
   }
 
-  /** Resolves when every peer whose candidates are known is reached directly, or has had its chance: loading
-   *  the mesh keeps the processor busy for longer than a check takes. */
+  /** Those of the peers that can be checked at once, for their candidates are known. */
   async firstPaths(): Promise<void> {
-    const { clock } = this.options
     const known = [...this.#plan.peers].filter(([, { endpoints }]) => endpoints !== undefined)
-    const begun = clock.monotonicMs()
-    while (clock.monotonicMs() - begun < FIRST_PATHS_MS) {
-      if (known.every(([device]) => this.#paths?.status(device).kind === 'direct')) return
-      await clock.sleep(10)
-    }
+    const devices = known.map(([device]) => device)
+    if (this.#paths !== undefined) await firstPaths(devices, this.#paths, this.options.clock)
   }
 
   useMesh(mesh: Mesh): void {
@@ -263,7 +264,7 @@ export class Daemon {
   /** A new peer comes with its endpoint: a packet to a peer without one would cost WireGuard's 5 s. */
   async #configure(): Promise<void> {
     const { tunnel } = this.#plan
-    await this.options.tunnel.configure(withEndpoints(this.#plan, this.#configured, this.#paths))
+    await this.options.tunnel.configure(withPaths(this.#plan, this.#configured, this.#paths))
     this.#configured = new Set(tunnel.peers.keys())
   }
 
@@ -279,15 +280,8 @@ export class Daemon {
   }
 
   #makePlan(): Plan {
-    const { directory, knowledge, listenPort, tunnel, clock } = this.options
-    const self = {
-      device: this.device,
-      wireguardKey: directory.wireguardKey,
-      listenPort,
-      mtu: DEFAULT_MTU,
-      localPrefixes: localPrefixes(tunnel.interfaceName),
-    }
-    return plan(knowledge.state(), self, clock.now())
+    const { knowledge, clock } = this.options
+    return plan(knowledge.state(), ownSide(this.device, this.options), clock.now())
   }
 
   #punch(to: DeviceId, candidates: readonly Candidate[]): void {

@@ -9,12 +9,11 @@ export const LISTEN_PORT = 51820
 /** The mesh's TCP port. */
 export const MESH_PORT = 51822
 
+/** Mbit/s that a device relays for others, in all and for one of them. */
+export const RELAY_RATE = '500:250'
+
 export function isRoot(): boolean {
   return process.getuid?.() === 0
-}
-
-export function defaultStateDirectory(): string {
-  return isRoot() ? '/var/lib/nexd' : join(homedir(), '.nexodus')
 }
 
 export function defaultSocket(): string {

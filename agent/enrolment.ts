@@ -6,7 +6,7 @@ import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
 import { fingerprintOf } from '../protocol/fingerprint.ts'
 import { deviceIdOf, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { apply, emptyState } from '../protocol/state.ts'
-import { explain, OperatorError } from './errors.ts'
+import { OperatorError } from './errors.ts'
 import {
   type Applicant,
   type Issued,
@@ -28,36 +28,6 @@ export interface EnrolmentOptions {
 export interface Enrolled {
   readonly join: Join
   readonly envelopes: readonly Envelope[]
-}
-
-/** `https://registry.example#<organization id>`. Throws OperatorError (ERR_USAGE). */
-export function parseRegistryReference(text: string): {
-  registry: string
-  organization: OrganizationId | undefined
-} {
-  let url: URL
-  try {
-    url = new URL(text)
-  } catch (cause) {
-    throw new OperatorError(
-      'ERR_USAGE',
-      `registry "${text}" is not a URL (want https://host[:port])`,
-      { cause },
-    )
-  }
-  if (url.protocol !== 'https:' && url.protocol !== 'http:') {
-    throw new OperatorError(
-      'ERR_USAGE',
-      `registry "${text}": want https:// (or http:// in a laboratory)`,
-    )
-  }
-  const id = url.hash.slice(1)
-  url.hash = ''
-  try {
-    return { registry: url.href, organization: id === '' ? undefined : parseOrganizationId(id) }
-  } catch (cause) {
-    throw new OperatorError('ERR_USAGE', `registry "${text}": ${explain(cause)}`, { cause })
-  }
 }
 
 /** Resolves when approved. Throws OperatorError where it is denied, expires, or what the registry

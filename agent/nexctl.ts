@@ -4,9 +4,22 @@ import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { columns } from './columns.ts'
 import { ask } from './control/client.ts'
-import { CHANGED, PEERS, PING, ROUTES, STATUS, type StatusReport } from './control/reports.ts'
+import { LIFETIME_STARTED, NETCHECK } from './control/netcheck-report.ts'
+import {
+  CHANGED,
+  PEERS,
+  type PeerReport,
+  PING,
+  ROUTES,
+  STATUS,
+  type StatusReport,
+} from './control/reports.ts'
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
+import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
+import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
+import { WHY } from './why/report.ts'
+import { whyText } from './why/text.ts'
 
 const GLOBAL = z.object({ socket: z.string(), output: z.enum(['column', 'json']) })
 
@@ -43,6 +56,19 @@ program
   .description('is this device connected, as whom, and how well')
   .action(() => show(STATUS, '/v1/status', statusText))
 
+program
+  .command('netcheck')
+  .description('the network around this device: addresses, NATs, what they allow, and servers')
+  .option(
+    '--lifetime [seconds]',
+    'start to measure in the background how long an unused mapping lasts, waiting so long at most (300)',
+  )
+  .action(({ lifetime }: { lifetime?: string | true }) => {
+    if (lifetime === undefined) return show(NETCHECK, '/v1/netcheck', netcheckText)
+    const longest = lifetime === true ? LIFETIME_LIMITS.usual : Number(lifetime)
+    return show(LIFETIME_STARTED, '/v1/netcheck/lifetime', lifetimeText, { longest })
+  })
+
 const peers = program.command('peers').description('the other devices of the organization')
 peers
   .command('list')
@@ -50,13 +76,25 @@ peers
   .action(() =>
     show(PEERS, '/v1/peers', (found) =>
       columns(
-        ['NAME', 'ADDRESS', 'PATH', 'ENDPOINT', 'RTT', 'HANDSHAKE', 'RECEIVED', 'SENT', 'MESH'],
+        [
+          'NAME',
+          'ADDRESS',
+          'PATH',
+          'ENDPOINT',
+          'RTT',
+          'MTU',
+          'HANDSHAKE',
+          'RECEIVED',
+          'SENT',
+          'MESH',
+        ],
         found.map((peer) => [
           peer.name,
           peer.addresses[0] ?? '',
           peer.path,
-          peer.endpoint ?? '-',
+          peer.endpoint ?? relayText(peer),
           peer.roundTripMs === undefined ? '-' : `${peer.roundTripMs.toFixed(1)} ms`,
+          String(peer.mtu),
           peer.latestHandshake ?? 'never',
           String(peer.receivedBytes),
           String(peer.sentBytes),
@@ -80,6 +118,12 @@ peers
       { peer, count },
     ),
   )
+
+program
+  .command('why')
+  .argument('<peer>', 'name, device id or address')
+  .description('why a device is reached as it is, or is not: a verdict, and what both sides know')
+  .action((peer: string) => show(WHY, '/v1/why', whyText, { peer }))
 
 const route = program.command('route').description('prefixes that devices hold')
 route
@@ -119,6 +163,11 @@ for (const action of ['advertise', 'withdraw'] as const) {
         { prefix, action },
       ),
     )
+}
+
+/** Of a relayed peer: `by hub (udp)`. */
+function relayText({ relay }: PeerReport): string {
+  return relay === undefined ? '-' : `by ${relay.name} (${relay.by})`
 }
 
 function statusText(status: StatusReport): string {

@@ -1,55 +1,59 @@
 /** What `nexd up` does once its options are read; loaded apart, so that help and errors come at once. */
 import { hostname } from 'node:os'
-import { pino } from 'pino'
-import { z } from 'zod'
-import type { Log } from '../protocol/log.ts'
-import { runUp } from './up.ts'
+import type { LogLevel } from '../protocol/log.ts'
+import { parseRelayRate } from '../protocol/relay-rate.ts'
+import {
+  booleanField,
+  fieldsOf,
+  numberField,
+  optionalText,
+  textField,
+  textsOf,
+  wordField,
+} from './json-fields.ts'
+import { keptLogLines } from './log-lines.ts'
+import { systemClock } from './system-clock.ts'
+import { runUp, type UpOptions } from './up.ts'
 
-const UP = z.object({
-  registry: z.string().optional(),
-  registrationKey: z.string().optional(),
-  name: z.string().optional(),
-  stateDir: z.string(),
-  socket: z.string(),
-  interface: z.string(),
-  backend: z.enum(['auto', 'kernel', 'wireguard-go']),
-  listenPort: z.number(),
-  /** From the environment they come as one text, separated by commas. */
-  meshListen: z.union([z.array(z.string()), z.string().transform((text) => text.split(','))]),
-  mdns: z.boolean(),
-  logLevel: z.enum(['debug', 'info', 'warn', 'error']),
-})
+const BACKENDS = ['auto', 'kernel', 'wireguard-go'] as const
+const LEVELS = ['debug', 'info', 'warn', 'error'] as const
+
+/** What the command line gave, its choices and numbers already checked there. */
+function parseOptions(
+  raw: unknown,
+): Omit<UpOptions, 'log' | 'openLog' | 'announce'> & { logLevel: LogLevel } {
+  const fields = fieldsOf(raw, 'options')
+  const meshListen = fields['meshListen']
+  return {
+    registry: optionalText(fields, 'registry'),
+    registrationKey: optionalText(fields, 'registrationKey'),
+    name: optionalText(fields, 'name') ?? hostname(),
+    stateDir: textField(fields, 'stateDir'),
+    socket: textField(fields, 'socket'),
+    interfaceName: textField(fields, 'interface'),
+    backend: wordField(fields, 'backend', BACKENDS),
+    listenPort: numberField(fields, 'listenPort'),
+    // From the environment they come as one text, separated by commas.
+    meshListen:
+      typeof meshListen === 'string' ? meshListen.split(',') : textsOf(meshListen, 'meshListen'),
+    mdns: booleanField(fields, 'mdns'),
+    portMapping: booleanField(fields, 'portMapping'),
+    relayRate: parseRelayRate(textField(fields, 'relayRate')),
+    logLevel: wordField(fields, 'logLevel', LEVELS),
+  }
+}
 
 /** Runs until SIGINT or SIGTERM. Throws what the operator must know. */
 export async function up(raw: unknown): Promise<void> {
-  const options = UP.parse(raw)
+  const options = parseOptions(raw)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-  await runUp(
-    {
-      ...options,
-      name: options.name ?? hostname(),
-      interfaceName: options.interface,
-      log: logTo(options.logLevel),
-      announce,
-    },
-    stop.signal,
-  )
-}
-
-/** JSON lines on standard error, for the journal. */
-function logTo(level: string): Log {
-  const logger = pino(
-    {
-      level,
-      base: null,
-      formatters: { level: (label) => ({ level: label }) },
-      timestamp: pino.stdTimeFunctions.isoTime,
-      redact: ['*.privateKey', '*.registrationKey', '*.token'],
-    },
-    pino.destination(2),
-  )
-  return (at, event, fields = {}) => logger[at]({ event, ...fields })
+  const { log, open } = keptLogLines(options.logLevel, systemClock)
+  try {
+    await runUp({ ...options, log, openLog: open, announce }, stop.signal)
+  } finally {
+    await open()
+  }
 }
 
 function announce(code: string, link: string, fingerprint: string): void {

@@ -1,14 +1,9 @@
-#!/usr/bin/env node
-/** nexd: the agent. `nexd up` enrols this device if need be, then runs until it is told to stop. */
+/** nexd: the agent. `nexd up` enrols this device if need be, then runs until it is told to stop. Started by
+ *  nexd.js. */
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { keepCompiledCode } from './compile-cache.ts'
-import {
-  defaultSocket,
-  defaultStateDirectory,
-  LISTEN_PORT,
-  MESH_PORT,
-  VERSION,
-} from './defaults.ts'
+import { parseRelayRate } from '../protocol/relay-rate.ts'
+import { defaultStateDirectory, keepCompiledCode } from './compile-cache.js'
+import { defaultSocket, LISTEN_PORT, MESH_PORT, RELAY_RATE, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 
 const program = new Command('nexd')
@@ -66,7 +61,19 @@ program
       .default([`/ip4/0.0.0.0/tcp/${MESH_PORT}`, `/ip6/::/tcp/${MESH_PORT}`])
       .env('NEXODUS_MESH_LISTEN'),
   )
+  .addOption(
+    new Option('--relay-rate <Mbit/s>', 'relayed for others: in all, or in all:of one member')
+      .default(RELAY_RATE)
+      .argParser(relayRate)
+      .env('NEXODUS_RELAY_RATE'),
+  )
   .option('--no-mdns', 'do not look for peers on the local network by multicast')
+  .addOption(
+    new Option(
+      '--no-port-mapping',
+      'do not ask the router to let WireGuard in (PCP, NAT-PMP, UPnP)',
+    ).env('NEXODUS_NO_PORT_MAPPING'),
+  )
   .addOption(
     new Option('--log-level <level>', 'least level that is logged')
       .choices(['debug', 'info', 'warn', 'error'])
@@ -81,6 +88,16 @@ program
     // Libraries may keep timers for a second; all of ours have ended.
     process.exit(0)
   })
+
+/** As text, once it has been read: a mistake is the command line's. */
+function relayRate(text: string): string {
+  try {
+    parseRelayRate(text)
+    return text
+  } catch (error) {
+    throw new InvalidArgumentError(explain(error))
+  }
+}
 
 function port(text: string): number {
   const value = Number(text)

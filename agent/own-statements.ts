@@ -2,11 +2,7 @@
 import type { Prefix } from '../protocol/address.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { CborMap } from '../protocol/codec.ts'
-import {
-  type Candidate,
-  encodeEndpointUpdate,
-  type NatMapping,
-} from '../protocol/endpoint-update.ts'
+import { type Candidate, encodeEndpointUpdate } from '../protocol/endpoint-update.ts'
 import { openEnvelope, sealEnvelope } from '../protocol/envelope.ts'
 import { type DeviceId, type DeviceKeyPair, deviceIdOf } from '../protocol/keys.ts'
 import {
@@ -15,6 +11,7 @@ import {
   MULTIADDRS,
   ROUTE_ADVERTISEMENT_LIFETIME,
 } from '../protocol/limits.ts'
+import { encodeNatReport, type NatMapping, type NatReport } from '../protocol/nat-report.ts'
 import {
   encodeRouteAdvertisement,
   type RouteAdvertisement,
@@ -31,6 +28,8 @@ export interface Reachability {
   readonly candidates: readonly Candidate[]
   readonly multiaddrs: readonly string[]
   readonly natMapping: NatMapping
+  /** Of the families that something is known of. */
+  readonly nat: readonly NatReport[]
 }
 
 export class OwnStatements {
@@ -47,7 +46,7 @@ export class OwnStatements {
   }
 
   /** Seals an endpoint update if it says something new, or the last one grows old. */
-  reachable({ candidates, multiaddrs, natMapping }: Reachability): Uint8Array | undefined {
+  reachable({ candidates, multiaddrs, natMapping, nat }: Reachability): Uint8Array | undefined {
     const now = this.#clock.now()
     const said = this.#knowledge.state().endpoints.get(this.#device)?.body
     const update = {
@@ -57,9 +56,10 @@ export class OwnStatements {
       candidates: candidates.slice(0, CANDIDATES),
       multiaddrs: multiaddrs.slice(0, MULTIADDRS),
       natMapping,
+      nat,
       system: this.#system,
     }
-    if (said !== undefined && !isOld(said, now) && isSameReachability(said, update))
+    if (said !== undefined && !isOld(said, now) && isSameReachability({ nat: [], ...said }, update))
       return undefined
     return this.#seal('endpoint-update', encodeEndpointUpdate(update))
   }
@@ -129,11 +129,12 @@ function isOld(
 }
 
 function isSameReachability(a: Reachability, b: Reachability): boolean {
-  const text = ({ candidates, multiaddrs, natMapping }: Reachability): string =>
+  const text = ({ candidates, multiaddrs, natMapping, nat }: Reachability): string =>
     JSON.stringify([
       candidates.map(({ kind, address, port }) => [kind, address, port]),
       multiaddrs,
       natMapping,
+      nat.map(encodeNatReport),
     ])
   return text(a) === text(b)
 }

@@ -78,19 +78,25 @@ export function overlayPrefixes(state: OrganizationState, now: Seconds): readonl
   return currentManifest(state, now)?.body.ranges ?? []
 }
 
-/** The planned tunnel; peers that it does not have yet start at the endpoint that paths give them. */
-export function withEndpoints(
+/** The planned tunnel with what its paths carry; peers that it does not have yet start at the endpoint that
+ *  paths give them. */
+export function withPaths(
   { tunnel, peers }: Plan,
   configured: ReadonlySet<string>,
   paths: Paths | undefined,
 ): TunnelConfig {
-  const added = [...peers].flatMap(([device, { certificate }]): [string, TunnelPeer][] => {
+  if (paths === undefined) return tunnel
+  const known = [...peers].flatMap(([device, { certificate }]): [string, TunnelPeer][] => {
     const key = toHex(certificate.wireguardKey)
     const peer = tunnel.peers.get(key)
-    const isNew = peer !== undefined && paths !== undefined && !configured.has(key)
-    return isNew ? [[key, { ...peer, endpoint: paths.endpointFor(device) }]] : []
+    if (peer === undefined) return []
+    const mtu = paths.mtu(device)
+    const endpoint = configured.has(key) ? undefined : paths.endpointFor(device)
+    return [
+      [key, { ...peer, ...(mtu === undefined ? {} : { mtu }), ...(endpoint && { endpoint }) }],
+    ]
   })
-  return { ...tunnel, peers: new Map([...tunnel.peers, ...added]) }
+  return { ...tunnel, peers: new Map([...tunnel.peers, ...known]) }
 }
 
 function meetings(state: OrganizationState, join: Join, now: Seconds): readonly Rendezvous[] {

@@ -6,7 +6,6 @@
 import { access, constants, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Level } from 'level'
-import { z } from 'zod'
 import {
   type AgreementKeyPair,
   agreementKeyPairFromPrivate,
@@ -15,17 +14,18 @@ import {
 } from '../crypto/agreement.ts'
 import { readKeyFile, writeKeyFile } from '../crypto/key-file.ts'
 import { generateSigningKeyPair, seedOf, signingKeyPairFromSeed } from '../crypto/signing.ts'
-import { type DeviceKeyPair, parseOrganizationId } from '../protocol/keys.ts'
+import { type DeviceKeyPair, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
+import type { Rendezvous } from '../protocol/manifest.ts'
 import { OperatorError } from './errors.ts'
+import { fieldsOf, textField, textsOf } from './json-fields.ts'
 
-const JOIN = z.object({
-  registry: z.url(),
-  organization: z.string().transform((text) => parseOrganizationId(text)),
-  name: z.string(),
-  rendezvous: z.object({ multiaddrs: z.array(z.string()), stun: z.array(z.string()) }),
-})
 /** What enrolment left: where the registry is, and which organization's root is pinned. */
-export type Join = z.output<typeof JOIN>
+export interface Join {
+  readonly registry: string
+  readonly organization: OrganizationId
+  readonly name: string
+  readonly rendezvous: Rendezvous
+}
 
 export interface StateDirectory extends AsyncDisposable {
   readonly path: string
@@ -109,13 +109,27 @@ async function readJoin(path: string): Promise<Join | undefined> {
     throw new OperatorError('ERR_STATE_DIRECTORY', `cannot read ${file}`, { cause })
   }
   try {
-    return JOIN.parse(JSON.parse(content))
+    return parseJoin(JSON.parse(content))
   } catch (cause) {
     throw new OperatorError(
       'ERR_STATE_DIRECTORY',
       `${file} is corrupt (restore it, or move it away and enrol again; the keys are kept)`,
       { cause },
     )
+  }
+}
+
+function parseJoin(value: unknown): Join {
+  const join = fieldsOf(value, 'join')
+  const rendezvous = fieldsOf(join['rendezvous'], 'rendezvous')
+  return {
+    registry: new URL(textField(join, 'registry')).href,
+    organization: parseOrganizationId(textField(join, 'organization')),
+    name: textField(join, 'name'),
+    rendezvous: {
+      multiaddrs: textsOf(rendezvous['multiaddrs'], 'multiaddrs'),
+      stun: textsOf(rendezvous['stun'], 'stun'),
+    },
   }
 }
 

@@ -1,26 +1,24 @@
 /** Up: from an empty state directory, or from a reboot without a registry, to a running daemon. */
 import { randomBytes } from '../crypto/random.ts'
-import { memberOf } from '../protocol/belief.ts'
-import { deviceIdOf, type OrganizationId } from '../protocol/keys.ts'
+import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
-import { writeCompiledCode } from './compile-cache.ts'
-import { Daemon } from './daemon.ts'
+import type { RelayRate } from '../protocol/relay-meter.ts'
+import { writeCompiledCode } from './compile-cache.js'
+import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
-import { enrol, parseRegistryReference } from './enrolment.ts'
 import { OperatorError } from './errors.ts'
-import { startLinkEvents } from './host/link-events.ts'
 import { startPortShare } from './host/port-share.ts'
-import { commandsOf } from './host/run.ts'
+import { type Commands, commandsOf } from './host/run.ts'
 import { deviceName, hasNetAdmin, systemDescription } from './host/system.ts'
-import { isClockPlausible, type Knowledge, openKnowledge } from './knowledge.ts'
-import { startPaths } from './path/paths.ts'
-import { type Applicant, RegistryClient } from './registry-client.ts'
-import { Renewal } from './renewal.ts'
-import { type Join, openStateDirectory, type StateDirectory } from './state-directory.ts'
+import type { Joined } from './joining.ts'
+import type { PortMappings } from './path/port-mapping/port-mapping.ts'
+import type { Applicant } from './registry-client.ts'
+import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
+import { openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
 import type { BackendKind, Tunnel } from './tunnel/backend.ts'
+import { comingTunnel } from './tunnel/coming-tunnel.ts'
 import { startTunnel } from './tunnel/detect.ts'
-import { DaemonView } from './view.ts'
 
 export interface UpOptions {
   /** `https://host#organization`; needed once, then remembered. */
@@ -34,7 +32,12 @@ export interface UpOptions {
   readonly listenPort: number
   readonly meshListen: readonly string[]
   readonly mdns: boolean
+  /** Ask the gateway to let WireGuard's port in. */
+  readonly portMapping: boolean
+  readonly relayRate: RelayRate
   readonly log: Log
+  /** What is logged is kept until this is called. */
+  openLog(): Promise<void>
   /** Shows the code and the link of a device authorization, and what the page must show, too. */
   announce(code: string, link: string, fingerprint: string): void
 }
@@ -53,11 +56,19 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
     name: deviceName(options.name),
     system: systemDescription(),
   }
-  const { join, knowledge } = await joined(options, directory, applicant, stack)
-  const tunnel = await start(options, { directory, join, knowledge, applicant }, stack)
+  const wanted = registryWanted(options, directory)
+  // A device that is enrolled makes its tunnel while the rest is loaded, and what it knows is read.
+  const early = directory.join === undefined ? undefined : startHost(options, stack)
+  const { joined } = await import('./joining.ts')
+  const parts = {
+    directory,
+    applicant,
+    ...(await joined(options, directory, applicant, wanted, stack)),
+  }
+  const { tunnel } = await start(options, parts, early ?? startHost(options, stack), stack)
   options.log('info', 'daemon.started', {
     device: deviceIdOf(directory.deviceKey.publicKey),
-    organization: join.organization,
+    organization: parts.join.organization,
     version: VERSION,
   })
   writeCompiledCode()
@@ -81,122 +92,46 @@ function requirePrivileges(): void {
   )
 }
 
-interface Joined {
-  readonly join: Join
-  readonly knowledge: Knowledge
-}
-
-/** What the directory remembers, or a new enrolment. */
-async function joined(
+/** The registry that the operator names. Throws OperatorError where the directory is another organization's. */
+function registryWanted(
   options: UpOptions,
-  directory: StateDirectory,
-  applicant: Applicant,
-  stack: AsyncDisposableStack,
-): Promise<Joined> {
-  const wanted =
-    options.registry === undefined ? undefined : parseRegistryReference(options.registry)
-  if (directory.join === undefined) return enrolled(options, directory, applicant, wanted, stack)
-  const { join } = directory
-  if (wanted?.organization !== undefined && wanted.organization !== join.organization) {
-    throw new OperatorError(
-      'ERR_ORGANIZATION',
-      `${directory.path} belongs to organization ${join.organization}, not ${wanted.organization} (use another --state-dir for another organization)`,
-    )
+  { path, join }: StateDirectory,
+): RegistryReference | undefined {
+  if (options.registry === undefined) return undefined
+  const wanted = parseRegistryReference(options.registry)
+  if (join === undefined || [undefined, join.organization].includes(wanted.organization)) {
+    return wanted
   }
-  const knowledge = stack.use(await openKnowledge(join.organization, directory, clock, options.log))
-  checkClock(knowledge)
-  const moved =
-    wanted === undefined || wanted.registry === join.registry
-      ? join
-      : { ...join, registry: wanted.registry }
-  if (moved !== join) await directory.saveJoin(moved)
-  if (
-    memberOf(knowledge.state(), deviceIdOf(directory.deviceKey.publicKey), clock.now()) !==
-    undefined
-  ) {
-    return { join: moved, knowledge }
-  }
-  return renewedOrEnrolled(options, directory, applicant, { join: moved, knowledge })
-}
-
-async function enrolled(
-  options: UpOptions,
-  directory: StateDirectory,
-  applicant: Applicant,
-  wanted: { registry: string; organization: OrganizationId | undefined } | undefined,
-  stack: AsyncDisposableStack,
-): Promise<Joined> {
-  if (wanted === undefined) {
-    throw new OperatorError(
-      'ERR_USAGE',
-      'this device is not enrolled: name its registry with --registry https://…',
-    )
-  }
-  warnOfPlainHttp(wanted.registry, options.log)
-  const client = new RegistryClient(wanted.registry, () => clock.now(), randomBytes)
-  const { join, envelopes } = await enrol(client, applicant, {
-    ...options,
-    ...wanted,
-    registrationKey: options.registrationKey,
-    clock,
-  })
-  const knowledge = stack.use(await openKnowledge(join.organization, directory, clock, options.log))
-  for (const envelope of envelopes) knowledge.learn(envelope)
-  await knowledge.flush()
-  await directory.saveJoin(join)
-  options.log('info', 'device.enrolled', { name: join.name, organization: join.organization })
-  return { join, knowledge }
-}
-
-/** Over plain http others on the way may read a registration key, and answer in the registry's place. */
-function warnOfPlainHttp(registry: string, log: Log): void {
-  const { protocol, hostname } = new URL(registry)
-  if (protocol === 'https:' || /^(localhost|127\.|\[::1\])/.test(hostname)) return
-  log('warn', 'registry.plain-http', { registry, hint: 'use https outside a laboratory' })
-}
-
-/** The certificate has ended or was revoked: renew, or where that is refused enrol again. */
-async function renewedOrEnrolled(
-  options: UpOptions,
-  directory: StateDirectory,
-  applicant: Applicant,
-  { join, knowledge }: Joined,
-): Promise<Joined> {
-  const client = new RegistryClient(join.registry, () => clock.now(), randomBytes)
-  const renewal = new Renewal(client, knowledge, applicant, () => {}, { clock, log: options.log })
-  await renewal.now()
-  renewal[Symbol.dispose]()
-  const device = deviceIdOf(directory.deviceKey.publicKey)
-  if (
-    memberOf(knowledge.state(), device, clock.now()) !== undefined ||
-    !renewal.status().reachable
-  ) {
-    return { join, knowledge }
-  }
-  options.log('warn', 'device.not-member', {
-    reason: renewal.status().refusal,
-    next: 'enrolling again',
-  })
-  const again = await enrol(client, applicant, {
-    ...options,
-    registry: join.registry,
-    organization: join.organization,
-    registrationKey: options.registrationKey,
-    clock,
-  })
-  for (const envelope of again.envelopes) knowledge.learn(envelope)
-  await directory.saveJoin(again.join)
-  return { join: again.join, knowledge }
-}
-
-function checkClock(knowledge: Knowledge): void {
-  const newest = knowledge.newestStatement()
-  if (newest === 0 || isClockPlausible(newest, clock.now())) return
-  const iso = (moment: number): string => new Date(moment * 1000).toISOString()
   throw new OperatorError(
-    'ERR_CLOCK',
-    `this device's clock says ${iso(clock.now())}, but the newest signed statement it holds is of ${iso(newest)} (set the clock; nothing was lost)`,
+    'ERR_ORGANIZATION',
+    `${path} belongs to organization ${join.organization}, not ${wanted.organization} (use another --state-dir for another organization)`,
   )
+}
+
+/** What the agent makes on the host. */
+interface HostSide {
+  readonly commands: Commands
+  readonly checkPort: number
+  readonly tunnel: Tunnel
+  /** Resolves when checks leave by WireGuard's port; rejects with a CommandError. */
+  readonly portShare: Promise<unknown>
+}
+
+/** Begins to make it all. */
+function startHost(options: UpOptions, stack: AsyncDisposableStack): HostSide {
+  const { log, interfaceName, backend, listenPort } = options
+  const commands = commandsOf()
+  const checkPort = listenPort + 1
+  const started = startTunnel({ interfaceName, backend, commands, clock, log })
+  const tunnel = stack.use(comingTunnel(interfaceName, started))
+  const portShare = startPortShare({ listenPort, checkPort, commands })
+  stack.defer(async () => {
+    const share = await portShare.catch(() => undefined)
+    await share?.[Symbol.asyncDispose]()
+  })
+  // Whoever awaits it hears of its failure; until then nobody does.
+  portShare.catch(() => undefined)
+  return { commands, checkPort, tunnel, portShare }
 }
 
 interface Parts extends Joined {
@@ -204,38 +139,55 @@ interface Parts extends Joined {
   readonly applicant: Applicant
 }
 
-/** Tunnel and checks first: a hole is punched while the mesh is still being loaded. */
-async function start(
+/** Checks and tunnel first: a hole is punched while the mesh is still being loaded. */
+async function startDaemon(
   options: UpOptions,
   parts: Parts,
+  { commands, checkPort, tunnel, portShare }: HostSide,
   stack: AsyncDisposableStack,
-): Promise<Tunnel> {
-  const { log, interfaceName, listenPort } = options
-  const { join, knowledge, applicant } = parts
-  const commands = commandsOf()
-  const tunnel = stack.use(
-    await startTunnel({ interfaceName, backend: options.backend, commands, clock, log }),
-  )
-  const checkPort = listenPort + 1
-  stack.use(await startPortShare({ listenPort, checkPort, commands }))
+): Promise<Daemon> {
+  const { Daemon } = await import('./daemon.ts')
+  const { startPaths } = await import('./path/paths.ts')
   const daemon = new Daemon({
     ...options,
     ...parts,
     tunnel,
-    system: `nexd ${VERSION}, ${applicant.system}`.slice(0, 128),
+    commands,
+    system: `nexd ${VERSION}, ${parts.applicant.system}`.slice(0, 128),
     checkPort,
     clock,
     random: randomBytes,
   })
   stack.defer(() => daemon.end())
-  await daemon.begin(stack.use(await startPaths(daemon.pathsOptions())))
+  await portShare
+  const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
+  await daemon.begin(stack.use(await startPaths({ ...daemon.pathsOptions(), portMappings })))
   await daemon.firstPaths()
+  return daemon
+}
+
+async function start(
+  options: UpOptions,
+  parts: Parts,
+  host: HostSide,
+  stack: AsyncDisposableStack,
+): Promise<HostSide> {
+  const { log, interfaceName } = options
+  const { join, knowledge, applicant } = parts
+  const { commands } = host
+  const daemon = await startDaemon(options, parts, host, stack)
+  await options.openLog()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
-  daemon.useMesh(stack.use(await startMesh(daemon.meshOptions())))
+  const { ownEvidence } = await import('./why/own-evidence.ts')
+  const evidence = (to: DeviceId) => ownEvidence(daemon, to)
+  daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), evidence })))
+  const { RegistryClient } = await import('./registry-client.ts')
+  const { Renewal } = await import('./renewal.ts')
   const client = new RegistryClient(join.registry, () => clock.now(), randomBytes)
   const renewal = stack.use(
     new Renewal(client, knowledge, applicant, (issued) => daemon.issued(issued), { clock, log }),
   )
+  const { startLinkEvents } = await import('./host/link-events.ts')
   stack.use(
     startLinkEvents({
       tunnelInterface: interfaceName,
@@ -248,7 +200,20 @@ async function start(
   const ticking = clock.every(TICK_MS, () => daemon.tick())
   stack.defer(() => ticking.cancel())
   const { startControlServer } = await import('./control/server.ts')
+  const { DaemonView } = await import('./view.ts')
   stack.use(await startControlServer(options.socket, new DaemonView(daemon, renewal), log))
   void renewal.now()
-  return tunnel
+  return host
+}
+
+/** Undefined where the operator does not want them. */
+async function mapPorts(
+  { portMapping, listenPort, interfaceName: tunnelInterface, log }: UpOptions,
+  { wireguardKey }: StateDirectory,
+  commands: Commands,
+): Promise<PortMappings | undefined> {
+  if (!portMapping) return undefined
+  const { startPortMappings } = await import('./path/port-mapping/port-mapping.ts')
+  const own = { listenPort, tunnelInterface, wireguardKey }
+  return startPortMappings({ ...own, commands, clock, random: randomBytes, log })
 }

@@ -12,6 +12,7 @@ import {
 } from '../protocol/belief.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { Seconds } from '../protocol/time.ts'
+import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
 import {
   type ChangedReport,
   ControlError,
@@ -24,16 +25,25 @@ import {
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
+import { hostAddresses } from './host/local-addresses.ts'
+import { commandsOf } from './host/run.ts'
+import { measureLifetime, netcheck } from './netcheck.ts'
+import type { PathNetcheck } from './path/nat/watch.ts'
+import { rendezvousMultiaddrs } from './plan-peers.ts'
 import type { Renewal } from './renewal.ts'
-import { DEFAULT_MTU, type TunnelPeerStats } from './tunnel/backend.ts'
+import type { TunnelPeerStats } from './tunnel/backend.ts'
+import type { WhyReport } from './why/report.ts'
+import { Why } from './why/why.ts'
 
 export class DaemonView implements Controls {
   readonly #daemon: Daemon
   readonly #renewal: Renewal
+  readonly #why: Why
 
   constructor(daemon: Daemon, renewal: Renewal) {
     this.#daemon = daemon
     this.#renewal = renewal
+    this.#why = new Why(daemon, renewal)
   }
 
   async status(): Promise<StatusReport> {
@@ -56,7 +66,7 @@ export class DaemonView implements Controls {
         name: tunnel.interfaceName,
         backend: tunnel.kind,
         listenPort: options.listenPort,
-        mtu: DEFAULT_MTU,
+        mtu: this.#daemon.plan.tunnel.mtu,
       },
       ...(member === undefined
         ? {}
@@ -117,6 +127,35 @@ export class DaemonView implements Controls {
       received: times.length,
       ...(medianMs === undefined ? {} : { medianMs }),
     }
+  }
+
+  async netcheck(): Promise<NetcheckReport> {
+    const { options, plan, join } = this.#daemon
+    const { knowledge, tunnel, clock } = options
+    return netcheck({
+      paths: this.#pathNetcheck(),
+      addresses: hostAddresses(tunnel.interfaceName),
+      registry: join.registry,
+      rendezvous: rendezvousMultiaddrs(knowledge.state(), join, clock.now()),
+      nameOf: (device) => plan.peers.get(device)?.certificate.name ?? device,
+      statements: [...plan.peers.values()].map(({ endpoints }) => endpoints?.body.issuedAt ?? 0),
+      commands: commandsOf(),
+      clock,
+    })
+  }
+
+  measureLifetime(longest: number): LifetimeStarted {
+    return measureLifetime(this.#pathNetcheck(), longest)
+  }
+
+  #pathNetcheck(): PathNetcheck {
+    const { paths } = this.#daemon.parts
+    if (paths === undefined) throw new ControlError(409, 'nexd is still starting; try again')
+    return paths.netcheck()
+  }
+
+  why(peer: string): Promise<WhyReport> {
+    return this.#why.report(peer)
   }
 
   routes(): readonly RouteReport[] {
@@ -187,9 +226,10 @@ export class DaemonView implements Controls {
     meshConnected: boolean,
   ): PeerReport {
     const { plan } = this.#daemon
-    const { paths } = this.#daemon.parts
+    const { paths, mesh } = this.#daemon.parts
     const status = paths?.status(certificate.device) ?? { kind: 'offline' as const }
     const handshake = stats?.latestHandshake ?? 0
+    const relay = status.kind === 'relay' ? mesh?.relayInUse(certificate.device) : undefined
     return {
       name: certificate.name,
       deviceId: certificate.device,
@@ -197,9 +237,11 @@ export class DaemonView implements Controls {
       allowedIps: [...(plan.tunnel.peers.get(toHex(certificate.wireguardKey))?.allowedIps ?? [])],
       path: status.kind,
       ...(status.kind === 'direct' ? { endpoint: formatEndpoint(status.endpoint) } : {}),
+      ...(relay === undefined ? {} : { relay }),
       ...('roundTripMs' in status && status.roundTripMs !== undefined
         ? { roundTripMs: status.roundTripMs }
         : {}),
+      mtu: paths?.mtu(certificate.device) ?? plan.tunnel.mtu,
       ...(handshake > 0 ? { latestHandshake: iso(handshake) } : {}),
       receivedBytes: stats?.receivedBytes ?? 0,
       sentBytes: stats?.sentBytes ?? 0,

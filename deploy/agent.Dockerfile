@@ -23,8 +23,8 @@ ENV NODE_ENV=production \
     NEXODUS_STATE_DIR=/var/lib/nexd
 VOLUME /var/lib/nexd
 # WireGuard and connectivity checks; the mesh (libp2p).
-EXPOSE 51820/udp 51822/tcp
+EXPOSE 51820/udp 51822/tcp 51822/udp
 # Not healthy until it is enrolled: `docker logs` shows the code and the link.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD ["nexctl", "status"]
-ENTRYPOINT ["node", "/nexodus/agent/nexd.ts"]
+ENTRYPOINT ["node", "/nexodus/agent/nexd.js"]
 CMD ["up"]

@@ -43,6 +43,32 @@ export function text(claims: Claims, field: Field, most: number): string {
   return value
 }
 
+export function flag(claims: Claims, field: Field): boolean {
+  const value = claims.map.get(field.key)
+  return typeof value === 'boolean' ? value : refuse(claims, field, 'must be true or false')
+}
+
+/** The value at that place of an enumeration; a value of a later version reads as the first. */
+export function oneOf<T>(claims: Claims, field: Field, values: readonly [T, ...T[]]): T {
+  return values[integer(claims, field, 0, 255)] ?? values[0]
+}
+
+/** A count or an age that may be absent; at most 2^48. */
+export function optional(claims: Claims, field: Field): number | undefined {
+  return claims.map.has(field.key) ? integer(claims, field, 0, 2 ** 48) : undefined
+}
+
+/** A map inside the map. */
+export function nested(claims: Claims, field: Field): Claims {
+  return mapItem(claims, field, claims.map.get(field.key))
+}
+
+/** An item of a list that is a map. */
+export function mapItem(claims: Claims, field: Field, item: CborValue | undefined): Claims {
+  if (!(item instanceof Map)) return refuse(claims, field, 'must be a map')
+  return { what: `${claims.what}: ${field.name}`, map: item }
+}
+
 /** `length` bytes exactly, or at most `length.most`. */
 export function bytes(claims: Claims, field: Field, length: number | { most: number }): Uint8Array {
   const value = claims.map.get(field.key)

@@ -4,7 +4,16 @@ import { type Claims, integer, list, moment, text, texts } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'
 import { MalformedError } from './errors.ts'
 import { CANDIDATES, ENDPOINT_UPDATE_LIFETIME, MULTIADDRS, TEXT_CHARACTERS } from './limits.ts'
+import {
+  encodeNatReport,
+  NAT_MAPPINGS,
+  type NatMapping,
+  type NatReport,
+  parseNatReports,
+} from './nat-report.ts'
 import type { Seconds } from './time.ts'
+
+export type { NatMapping } from './nat-report.ts'
 
 /** RFC 8445 §5.1.1; `port-mapped` by PCP, NAT-PMP or UPnP. Order is the wire's, never reused. */
 export const CANDIDATE_KINDS = ['host', 'server-reflexive', 'port-mapped'] as const
@@ -13,16 +22,6 @@ export type CandidateKind = (typeof CANDIDATE_KINDS)[number]
 export interface Candidate extends Endpoint {
   readonly kind: CandidateKind
 }
-
-/** RFC 4787 §4.1, as far as the device knows. Order is the wire's, never reused. */
-export const NAT_MAPPINGS = [
-  'unknown',
-  'none',
-  'endpoint-independent',
-  'address-dependent',
-  'address-and-port-dependent',
-] as const
-export type NatMapping = (typeof NAT_MAPPINGS)[number]
 
 export interface EndpointUpdate {
   /** Grows with every update of this device; the newest wins. Milliseconds since the epoch or more. */
@@ -33,9 +32,12 @@ export interface EndpointUpdate {
   readonly candidates: readonly Candidate[]
   /** For the mesh, as multiaddrs. */
   readonly multiaddrs: readonly string[]
+  /** Over IPv4. */
   readonly natMapping: NatMapping
   /** What the device runs, for people: `nexd 0.1.0, linux`. */
   readonly system: string
+  /** Of the families that something is known of; none: nothing is known, or an earlier version speaks. */
+  readonly nat?: readonly NatReport[]
 }
 
 const NOT_AFTER = { key: 4, name: 'notAfter' }
@@ -45,6 +47,7 @@ const CANDIDATE = { key: -65538, name: 'candidates' }
 const MULTIADDR = { key: -65539, name: 'multiaddrs' }
 const MAPPING = { key: -65540, name: 'NAT mapping' }
 const SYSTEM = { key: -65541, name: 'system' }
+const NAT = { key: -65542, name: 'NAT reports' }
 
 export function encodeEndpointUpdate(update: EndpointUpdate): CborMap {
   return new Map<CborValue, CborValue>([
@@ -55,11 +58,17 @@ export function encodeEndpointUpdate(update: EndpointUpdate): CborMap {
     [MULTIADDR.key, [...update.multiaddrs]],
     [MAPPING.key, NAT_MAPPINGS.indexOf(update.natMapping)],
     [SYSTEM.key, update.system],
+    ...natClaim(update.nat ?? []),
   ])
+}
+
+function natClaim(reports: readonly NatReport[]): [CborValue, CborValue][] {
+  return reports.length === 0 ? [] : [[NAT.key, reports.map(encodeNatReport)]]
 }
 
 /** Throws MalformedError. */
 export function parseEndpointUpdate(claims: Claims): EndpointUpdate {
+  const nat = parseNatReports(claims, NAT)
   return {
     sequence: integer(claims, SEQUENCE, 1, 2 ** 48),
     ...validity(claims, ENDPOINT_UPDATE_LIFETIME),
@@ -68,6 +77,7 @@ export function parseEndpointUpdate(claims: Claims): EndpointUpdate {
     // A mapping of a later version is one this one knows nothing about.
     natMapping: NAT_MAPPINGS[integer(claims, MAPPING, 0, 255)] ?? 'unknown',
     system: text(claims, SYSTEM, TEXT_CHARACTERS),
+    ...(nat.length === 0 ? {} : { nat }),
   }
 }
 

@@ -37,6 +37,20 @@ export const MULTIADDRS = 8
 /** Endpoint candidates of a device: RFC 8445 §5.1.2.5 asks for a limit; hosts rarely have over 10. */
 export const CANDIDATES = 16
 
+/** NAT reports in an endpoint update: one of each address family. */
+export const NAT_REPORTS = 2
+/** Items of a NAT report: seven, and room for later versions. */
+export const NAT_REPORT_POSITIONS = 16
+/** Seconds of a mapping's lifetime that can be told: a day. */
+export const LONGEST_NAT_LIFETIME = 86_400
+/** Of one side's evidence about a path: the pairs of CANDIDATES and of what checks taught, relays that a person
+ *  reads, connections of which two are rare, reasons of which there are six, prefixes that say enough. */
+export const EVIDENCE_PAIRS = 32
+export const EVIDENCE_RELAYS = 8
+export const EVIDENCE_LINKS = 8
+export const EVIDENCE_DROPS = 8
+export const EVIDENCE_PREFIXES = 8
+
 /** Seconds an issuer certificate may last: 90 days, so that a stolen one ends. */
 export const ISSUER_CERTIFICATE_LIFETIME = seconds(90 * 86_400)
 /** Seconds a membership certificate may last: 30 days; registries choose less. */

@@ -3,6 +3,16 @@
 import { concat, EncodingError, fromUtf8, utf8 } from '../crypto/bytes.ts'
 import { addressBytes, addressFromBytes, type Endpoint } from './address.ts'
 import { MalformedError } from './errors.ts'
+import {
+  encodeCount,
+  encodePadding,
+  encodePort,
+  encodePriority,
+  parseCount,
+  parsePort,
+  sized,
+  view,
+} from './stun-values.ts'
 
 export interface StunError {
   /** 300 to 699, the hundreds being the class. */
@@ -22,8 +32,12 @@ export interface StunAttributes {
   /** Whence the request came, as its receiver saw it. */
   readonly mappedAddress?: Endpoint
   readonly error?: StunError
+  /** The port of the asker's address to which the answer is to go (RFC 5780 §7.5). */
+  readonly responsePort?: number
   /** Types that made the receiver refuse the request (error 420). */
   readonly unknownAttributes?: readonly number[]
+  /** Bytes of zeros that make a request as long as a packet whose passage is tried: a multiple of 4. */
+  readonly padding?: number
 }
 
 /** An attribute as it lies in a message: `value` without its padding. */
@@ -102,6 +116,19 @@ const CODECS: readonly AttributeCodec[] = [
     parse: (value) => ({ unknownAttributes: parseTypes(value) }),
     encode: ({ unknownAttributes }) => encodeTypes(unknownAttributes),
   },
+  {
+    type: 0x0027,
+    name: 'RESPONSE-PORT',
+    parse: (value) => ({ responsePort: parsePort(value) }),
+    encode: ({ responsePort }) => encodePort(responsePort),
+  },
+  {
+    // RFC 5780 §7.6. Its answers are padded too; ours never are.
+    type: 0x0026,
+    name: 'PADDING',
+    parse: (value) => ({ padding: value.length }),
+    encode: ({ padding }) => encodePadding(padding),
+  },
 ]
 
 /** Of an attribute that comes twice the first counts (RFC 8489 §14). `mask` is the 16 bytes that an
@@ -167,33 +194,6 @@ function encodeText(text: string | undefined, most: number): Uint8Array | undefi
   return bytes
 }
 
-function encodePriority(priority: number | undefined): Uint8Array | undefined {
-  if (priority === undefined) return undefined
-  if (!(Number.isInteger(priority) && priority >= 0 && priority <= 0xffffffff)) {
-    throw new RangeError(`priority ${priority}, want an unsigned 32-bit number`)
-  }
-  const bytes = new Uint8Array(4)
-  view(bytes).setUint32(0, priority)
-  return bytes
-}
-
-/** A 64-bit number that fits one of ours. */
-function parseCount(value: Uint8Array): number {
-  const count = Number(view(sized(value, 8)).getBigUint64(0))
-  if (!Number.isSafeInteger(count)) throw new MalformedError(`count ${count}, limit 2^53 - 1`)
-  return count
-}
-
-function encodeCount(count: number | undefined): Uint8Array | undefined {
-  if (count === undefined) return undefined
-  if (!Number.isSafeInteger(count) || count < 0) {
-    throw new RangeError(`count ${count}, want 0 to 2^53 - 1`)
-  }
-  const bytes = new Uint8Array(8)
-  view(bytes).setBigUint64(0, BigInt(count))
-  return bytes
-}
-
 /** RFC 8489 §14.1 and, with a mask that is not zero, §14.2. */
 function parseAddress(value: Uint8Array, mask: Uint8Array): Endpoint {
   const family = value[1]
@@ -249,13 +249,4 @@ function encodeTypes(types: readonly number[] | undefined): Uint8Array | undefin
   const bytes = new Uint8Array(types.length * 2)
   for (const [index, type] of types.entries()) view(bytes).setUint16(index * 2, type)
   return bytes
-}
-
-function sized(value: Uint8Array, length: number): Uint8Array {
-  if (value.length === length) return value
-  throw new MalformedError(`${value.length} bytes, want ${length}`)
-}
-
-function view(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

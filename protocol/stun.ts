@@ -4,6 +4,7 @@ import { concat, equal, fromHex } from '../crypto/bytes.ts'
 import { hmacSha256 } from '../crypto/hash.ts'
 import { crc32 } from './crc32.ts'
 import { MalformedError } from './errors.ts'
+import { DATAGRAM_BYTES } from './relay.ts'
 import {
   encodeAttribute,
   encodeAttributes,
@@ -35,6 +36,8 @@ export interface ReceivedStun extends StunMessage {
 export const TRANSACTION_ID_BYTES = 12
 /** Bytes of a message: IPv6's least MTU less IPv6 and UDP headers (RFC 8489 §6.1). */
 export const STUN_BYTES = 1232
+/** Bytes of a request with PADDING: the largest datagram of WireGuard's that a tunnel of ours sends. */
+export const PADDED_STUN_BYTES = DATAGRAM_BYTES
 
 const HEADER_BYTES = 20
 const MAGIC_COOKIE = fromHex('2112a442')
@@ -67,10 +70,12 @@ export function parseStun(bytes: Uint8Array): ReceivedStun {
   const { said, integrity, fingerprint } = layOut(placedAttributes(bytes))
   if (fingerprint !== undefined) assertFingerprint(bytes, fingerprint)
   const transactionId = bytes.slice(8, HEADER_BYTES)
+  const attributes = parseAttributes(said, maskOf(transactionId))
+  assertLength(bytes.length, attributes.padding)
   return {
     kind,
     transactionId,
-    ...parseAttributes(said, maskOf(transactionId)),
+    ...attributes,
     unknownRequired: unknownRequiredTypes(said),
     hasIntegrity: integrity !== undefined,
     hasFingerprint: fingerprint !== undefined,
@@ -91,8 +96,21 @@ export function encodeStun(message: StunMessage, integrityKey?: Uint8Array): Uin
   const whole = withFingerprint(
     integrityKey === undefined ? plain : withIntegrity(plain, integrityKey),
   )
-  if (whole.length <= STUN_BYTES) return whole
-  throw new RangeError(`STUN message of ${whole.length} bytes, limit ${STUN_BYTES}`)
+  const most = mostBytes(kind, message.padding)
+  if (whole.length <= most) return whole
+  throw new RangeError(`STUN message of ${whole.length} bytes, limit ${most}`)
+}
+
+/** Only a request may be padded: an answer that were could be made to flood somebody. */
+function mostBytes(kind: StunKind, padding: number | undefined): number {
+  return kind === 'request' && padding !== undefined ? PADDED_STUN_BYTES : STUN_BYTES
+}
+
+function assertLength(length: number, padding = 0): void {
+  if (length - padding <= STUN_BYTES) return
+  throw new MalformedError(
+    `STUN message: ${length - padding} bytes besides PADDING, limit ${STUN_BYTES}`,
+  )
 }
 
 /** True where the message carries the MESSAGE-INTEGRITY-SHA256 of this key (RFC 8489 §14.6). Throws
@@ -105,12 +123,11 @@ export function verifyIntegrity(bytes: Uint8Array, key: Uint8Array): boolean {
 }
 
 function parseHeader(bytes: Uint8Array): StunKind {
-  if (bytes.length < HEADER_BYTES || bytes.length > STUN_BYTES) {
-    throw new MalformedError(
-      `STUN message: ${bytes.length} bytes, want ${HEADER_BYTES} to ${STUN_BYTES}`,
-    )
+  const type = bytes.length < 2 ? undefined : view(bytes).getUint16(0)
+  const most = type === TYPES.request ? PADDED_STUN_BYTES : STUN_BYTES
+  if (type === undefined || bytes.length < HEADER_BYTES || bytes.length > most) {
+    throw new MalformedError(`STUN message: ${bytes.length} bytes, want ${HEADER_BYTES} to ${most}`)
   }
-  const type = view(bytes).getUint16(0)
   const kind = KINDS.get(type)
   if (kind === undefined) throw new MalformedError(`STUN message: type ${type} is not a binding`)
   if (!isStun(bytes)) throw new MalformedError('STUN message: no magic cookie')

@@ -3,7 +3,10 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import ipaddr from 'ipaddr.js'
+import { MalformedError } from '../protocol/errors.ts'
 import type { LogLevel } from '../protocol/log.ts'
+import type { RelayRate } from '../protocol/relay-meter.ts'
+import { parseRelayRate } from '../protocol/relay-rate.ts'
 import {
   type Config,
   ConfigError,
@@ -13,6 +16,9 @@ import {
   isWildcard,
   parseHostPort,
 } from './config.ts'
+
+/** Mbit/s in all, and of one member: more than a small server's link, so that it is felt by floods alone. */
+const RELAY_RATE = '1000:500'
 
 interface Options {
   stateDir: string
@@ -29,6 +35,7 @@ interface Options {
   rendezvousAnnounce: string[]
   stunListen?: HostPort
   stunAnnounce: string[]
+  relayRate: RelayRate
   logLevel: LogLevel
 }
 
@@ -85,14 +92,21 @@ function identityOptions(): Option[] {
 
 function rendezvousOptions(): Option[] {
   const list = (flags: string, text: string, standard: string) =>
-    option(flags, text).argParser(parseList).default([], standard)
+    option(flags, text).argParser(parseMore).default([], standard)
   return [
-    list('--rendezvous-listen <list>', 'its TCP multiaddrs', '/ip4/<listen host>/tcp/4001'),
+    list(
+      '--rendezvous-listen <list>',
+      'its TCP multiaddrs; several ports too',
+      '/ip4/<listen host>/tcp/4001',
+    ),
     list('--rendezvous-announce <list>', 'multiaddrs told to agents', 'those it listens on'),
     option('--stun-listen <host:port>', 'UDP address of the STUN responder').argParser(
       parseHostPort,
     ),
     list('--stun-announce <list>', 'ip:port told to agents', 'that it listens on'),
+    option('--relay-rate <Mbit/s>', 'carried for others: in all, or in all:of one member')
+      .argParser(parseRate)
+      .default(parseRelayRate(RELAY_RATE), RELAY_RATE),
   ]
 }
 
@@ -115,6 +129,7 @@ function configOf(options: Options): Config {
     rendezvousAnnounce: options.rendezvousAnnounce,
     ...(stunListen !== undefined && { stunListen }),
     stunAnnounce: options.stunAnnounce,
+    relayRate: options.relayRate,
     logLevel: options.logLevel,
   }
 }
@@ -176,6 +191,20 @@ function parseOrigin(text: string): URL {
 
 function parseList(text: string): string[] {
   return text.split(/[\s,]+/).filter((part) => part !== '')
+}
+
+/** Repeated, an option adds to its list. */
+function parseMore(text: string, before: readonly string[]): string[] {
+  return [...before, ...parseList(text)]
+}
+
+function parseRate(text: string): RelayRate {
+  try {
+    return parseRelayRate(text)
+  } catch (error) {
+    if (error instanceof MalformedError) throw new InvalidArgumentError(error.message)
+    throw error
+  }
 }
 
 function parseProxies(text: string): string[] {

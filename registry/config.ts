@@ -2,6 +2,7 @@
 import { InvalidArgumentError } from 'commander'
 import ipaddr from 'ipaddr.js'
 import type { LogLevel } from '../protocol/log.ts'
+import type { RelayRate } from '../protocol/relay-meter.ts'
 
 export interface HostPort {
   readonly host: string
@@ -35,6 +36,7 @@ export interface Config {
   readonly stunListen?: HostPort
   /** `ip:port` told to agents instead of `stunListen`. */
   readonly stunAnnounce: readonly string[]
+  readonly relayRate: RelayRate
   readonly logLevel: LogLevel
 }
 

@@ -90,6 +90,7 @@ async function openRendezvous(context: RegistryContext, { issuing }: Services) {
     stateDirectory: config.stateDirectory,
     announce: config.rendezvousAnnounce,
     stunAnnounce: config.stunAnnounce,
+    relayRate: config.relayRate,
   })
   await issuing.setRendezvous([rendezvous.meeting])
   return rendezvous

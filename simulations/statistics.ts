@@ -2,6 +2,7 @@
 export interface Summary {
   readonly count: number
   readonly p50: number
+  readonly p95: number
   readonly p99: number
   readonly max: number
 }
@@ -19,6 +20,7 @@ export function summary(samples: readonly number[]): Summary {
   return {
     count: sorted.length,
     p50: quantile(sorted, 0.5),
+    p95: quantile(sorted, 0.95),
     p99: quantile(sorted, 0.99),
     max: quantile(sorted, 1),
   }

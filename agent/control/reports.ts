@@ -1,5 +1,7 @@
 /** What the local API answers: the words of `nexctl` and of its JSON. */
 import { z } from 'zod'
+import type { WhyReport } from '../why/report.ts'
+import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
 
 export const STATUS = z.object({
   /** `starting` until the tunnel is up; `not-member` when the certificate ended or was revoked. */
@@ -34,7 +36,11 @@ export const PEER = z.object({
   allowedIps: z.array(z.string()),
   path: z.enum(['direct', 'relay', 'connecting', 'idle', 'offline']),
   endpoint: z.string().optional(),
+  /** Of a relayed peer: the relay's name, and what its datagrams go by. */
+  relay: z.object({ name: z.string(), by: z.enum(['udp', 'tcp']) }).optional(),
   roundTripMs: z.number().optional(),
+  /** Bytes of the largest packet that its path carries in one piece. */
+  mtu: z.number(),
   /** ISO 8601; absent: never. */
   latestHandshake: z.string().optional(),
   receivedBytes: z.number(),
@@ -71,9 +77,14 @@ export type ChangedReport = z.output<typeof CHANGED>
 
 /** What the daemon lets the local API do. */
 export interface Controls {
+  netcheck(): Promise<NetcheckReport>
+  /** Throws ControlError when there is no server to measure with. @param longest the longest wait, seconds */
+  measureLifetime(longest: number): LifetimeStarted
   status(): Promise<StatusReport>
   peers(): Promise<readonly PeerReport[]>
   ping(peer: string, count: number): Promise<PingReport>
+  /** Why the peer is reached as it is, or is not. Throws ControlError when there never was such a device. */
+  why(peer: string): Promise<WhyReport>
   routes(): readonly RouteReport[]
   /** Throws ControlError when the prefix is malformed or not allowed to this device. */
   route(prefix: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport>

@@ -12,10 +12,12 @@ const PING_BODY = z.strictObject({
   peer: z.string().min(1).max(128),
   count: z.int().min(1).max(100),
 })
+const WHY_BODY = z.strictObject({ peer: z.string().min(1).max(128) })
 const ROUTE_BODY = z.strictObject({
   prefix: z.string().min(1).max(64),
   action: z.enum(['advertise', 'withdraw']),
 })
+const LIFETIME_BODY = z.strictObject({ longest: z.int().min(1).max(86_400) })
 
 /** Throws OperatorError (ERR_CONTROL) when another daemon answers on the socket. */
 export async function startControlServer(
@@ -52,9 +54,19 @@ function application(controls: Controls, log: Log): express.Express {
   app.get('/v1/status', async (_request, response) => void response.json(await controls.status()))
   app.get('/v1/peers', async (_request, response) => void response.json(await controls.peers()))
   app.get('/v1/routes', (_request, response) => void response.json(controls.routes()))
+  app.get('/v1/netcheck', async (_request, response) => {
+    response.json(await controls.netcheck())
+  })
+  app.post('/v1/netcheck/lifetime', (request, response) => {
+    const { longest } = LIFETIME_BODY.parse(request.body)
+    response.json(controls.measureLifetime(longest))
+  })
   app.post('/v1/peers/ping', async (request, response) => {
     const { peer, count } = PING_BODY.parse(request.body)
     response.json(await controls.ping(peer, count))
+  })
+  app.post('/v1/why', async (request, response) => {
+    response.json(await controls.why(WHY_BODY.parse(request.body).peer))
   })
   app.post('/v1/routes', async (request, response) => {
     const { prefix, action } = ROUTE_BODY.parse(request.body)

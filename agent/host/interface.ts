@@ -1,6 +1,13 @@
 /** Interface: the tunnel's network interface as the host sees it: its owner, MTU, addresses and routes. */
-import { z } from 'zod'
 import { addressFamily, type Prefix, parsePrefix } from '../../protocol/address.ts'
+import {
+  fieldsOf,
+  numberField,
+  optionalText,
+  recordsOf,
+  textField,
+  textsOf,
+} from '../json-fields.ts'
 import { ownerIn, ownerMark } from './owner.ts'
 import { type Route, readRoutes, routeCommands } from './routes.ts'
 import { CommandError, type Commands } from './run.ts'
@@ -26,22 +33,17 @@ export interface ConfiguredInterface {
   readonly hasIpv6: boolean
 }
 
-const LINKS = z.array(
-  z.object({
-    ifname: z.string(),
-    ifalias: z.string().optional(),
-    linkinfo: z.object({ info_kind: z.string().optional() }).optional(),
-  }),
-)
-const ADDRESSES = z.array(
-  z.object({
-    mtu: z.number(),
-    flags: z.array(z.string()),
-    addr_info: z.array(
-      z.object({ local: z.string().optional(), prefixlen: z.number(), scope: z.string() }),
-    ),
-  }),
-)
+/** What the interface has now. */
+export interface InterfaceState {
+  /** Bytes. */
+  readonly mtu: number
+  readonly isUp: boolean
+  readonly addresses: readonly Prefix[]
+  readonly routes: readonly Route[]
+}
+
+/** Just made and brought up: the kernel chose an MTU. */
+export const NEW_INTERFACE: InterfaceState = { mtu: 0, isUp: true, addresses: [], routes: [] }
 
 /** Interface names as Linux takes them (dev_valid_name), and safe in a file name and a batch. */
 export function isInterfaceName(text: string): boolean {
@@ -51,10 +53,10 @@ export function isInterfaceName(text: string): boolean {
 /** Every interface of the namespace. */
 export async function readLinks(commands: Commands): Promise<readonly Link[]> {
   const text = await commands.run('ip', ['-json', '-details', 'link', 'show'])
-  return LINKS.parse(JSON.parse(text || '[]')).map(({ ifname, ifalias = '', linkinfo }) => ({
-    name: ifname,
-    kind: linkinfo?.info_kind ?? '',
-    alias: ifalias,
+  return recordsOf(JSON.parse(text || '[]'), 'links').map((fields) => ({
+    name: textField(fields, 'ifname'),
+    kind: optionalText(fieldsOf(fields['linkinfo'] ?? {}, 'linkinfo'), 'info_kind') ?? '',
+    alias: optionalText(fields, 'ifalias') ?? '',
   }))
 }
 
@@ -68,63 +70,65 @@ export async function deleteInterface(commands: Commands, name: string): Promise
 }
 
 /** Removes interfaces that agents left when they died, with their routes; also `name` where a container
- *  that is no more left it. Returns the names. */
+ *  that is no more left it. Returns their names, and the interface that has `name` now. */
 export async function removeLeftoverInterfaces(
   commands: Commands,
   name: string,
-): Promise<readonly string[]> {
+): Promise<{ readonly removed: readonly string[]; readonly holder: Link | undefined }> {
   const links = await readLinks(commands)
   const leftovers = links.filter((link) => {
     const owner = ownerIn(link.alias)
     return owner === 'gone' || (owner === 'elsewhere' && link.name === name)
   })
   for (const link of leftovers) await deleteInterface(commands, link.name)
-  return leftovers.map((link) => link.name)
+  return { removed: leftovers.map((link) => link.name), holder: heldBy(name, links, leftovers) }
+}
+
+function heldBy(
+  name: string,
+  links: readonly Link[],
+  leftovers: readonly Link[],
+): Link | undefined {
+  return links.find((link) => link.name === name && !leftovers.includes(link))
 }
 
 /** Makes the interface so, changing only what differs; repeated, it changes nothing. What is added comes
  *  before what is removed, so an address that moves between here and a peer is never in neither place.
- *  Throws CommandError. */
+ *  Throws CommandError. @param current what it has, where that is known; else it is read */
 export async function configureInterface(
   commands: Commands,
   name: string,
   wanted: InterfaceConfig,
+  current?: InterfaceState,
 ): Promise<ConfiguredInterface> {
-  const [current, routes] = await Promise.all([
-    readAddresses(commands, name),
-    readRoutes(commands, name),
-  ])
-  const addresses = addressCommands(name, current.addresses, [...new Set(wanted.addresses)])
+  const { mtu, isUp, addresses, routes } = current ?? (await readInterface(commands, name))
+  const addressing = addressCommands(name, addresses, [...new Set(wanted.addresses)])
   const routing = routeCommands(name, routes, wanted.routes)
-  if (current.mtu !== wanted.mtu || !current.isUp) {
-    await commands.run('ip', ['link', 'set', 'dev', name, 'mtu', `${wanted.mtu}`, 'up'])
-  }
-  const lines = [...addresses.add, ...routing.set, ...routing.remove, ...addresses.remove]
-  const isIpv6 = (line: string): boolean => line.includes(':')
-  const [hasIpv6] = await Promise.all([
-    batchIpv6(commands, lines.filter(isIpv6)),
-    batch(
-      commands,
-      lines.filter((line) => !isIpv6(line)),
-    ),
+  const isSet = mtu === wanted.mtu && isUp
+  return batch(commands, [
+    ...(isSet ? [] : [`link set dev ${name} mtu ${wanted.mtu} up`]),
+    ...addressing.add,
+    ...routing.set,
+    ...routing.remove,
+    ...addressing.remove,
   ])
-  return { hasIpv6 }
 }
 
-async function readAddresses(
-  commands: Commands,
-  name: string,
-): Promise<{ mtu: number; isUp: boolean; addresses: readonly Prefix[] }> {
-  const text = await commands.run('ip', ['-json', 'address', 'show', 'dev', name])
-  const [found] = ADDRESSES.parse(JSON.parse(text))
+async function readInterface(commands: Commands, name: string): Promise<InterfaceState> {
+  const [text, routes] = await Promise.all([
+    commands.run('ip', ['-json', 'address', 'show', 'dev', name]),
+    readRoutes(commands, name),
+  ])
+  const [found = {}] = recordsOf(JSON.parse(text), 'addresses')
   return {
-    mtu: found?.mtu ?? 0,
-    isUp: found?.flags.includes('UP') ?? false,
-    addresses: (found?.addr_info ?? [])
-      .filter(({ scope, local }) => scope === 'global' && local !== undefined)
-      .map(
-        ({ local = '', prefixlen }) => `${parsePrefix(local).split('/')[0]}/${prefixlen}` as Prefix,
-      ),
+    mtu: found['mtu'] === undefined ? 0 : numberField(found, 'mtu'),
+    isUp: textsOf(found['flags'] ?? [], 'flags').includes('UP'),
+    addresses: recordsOf(found['addr_info'] ?? [], 'addr_info').flatMap((each) => {
+      const local = optionalText(each, 'local')
+      if (textField(each, 'scope') !== 'global' || local === undefined) return []
+      return [`${parsePrefix(local).split('/')[0]}/${numberField(each, 'prefixlen')}` as Prefix]
+    }),
+    routes,
   }
 }
 
@@ -145,22 +149,28 @@ function addressCommands(
   }
 }
 
-/** One process for all lines; a line that fails does not stop those after it. */
-async function batch(commands: Commands, lines: readonly string[]): Promise<void> {
-  if (lines.length === 0) return
-  await commands.run('ip', ['-force', '-batch', '-'], { input: `${lines.join('\n')}\n` })
-}
-
-/** False where IPv6 is off: disabled by sysctl (EACCES), by a boot option or not built in. */
-async function batchIpv6(commands: Commands, lines: readonly string[]): Promise<boolean> {
+/** One process for all lines; a line that fails does not stop those after it. IPv6 is off where only lines
+ *  of IPv6 failed, and said so: disabled by sysctl (EACCES), by a boot option or not built in. */
+async function batch(commands: Commands, lines: readonly string[]): Promise<ConfiguredInterface> {
+  if (lines.length === 0) return { hasIpv6: true }
   try {
-    await batch(commands, lines)
-    return true
+    await commands.run('ip', ['-force', '-batch', '-'], { input: `${lines.join('\n')}\n` })
+    return { hasIpv6: true }
   } catch (error) {
-    const isOff =
-      error instanceof CommandError &&
-      /IPv6 is disabled|Permission denied|not supported/i.test(error.stderr)
-    if (isOff) return false
+    if (error instanceof CommandError && isIpv6Off(error.stderr, lines)) return { hasIpv6: false }
     throw error
   }
+}
+
+/** @param stderr of `ip -batch`: what is wrong, and in the next line `Command failed -:<line>` */
+function isIpv6Off(stderr: string, lines: readonly string[]): boolean {
+  const faults = [...stderr.matchAll(/^(.*)\nCommand failed -:(\d+)$/gm)]
+  return (
+    faults.length > 0 &&
+    faults.every(
+      ([, reason = '', line]) =>
+        /IPv6 is disabled|Permission denied|not supported/i.test(reason) &&
+        lines[Number(line) - 1]?.includes(':'),
+    )
+  )
 }

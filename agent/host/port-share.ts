@@ -1,6 +1,7 @@
 /** Port share: connectivity checks leave and arrive by WireGuard's own UDP port, though the agent's socket
  *  is bound to another (SPEC §7.5). Two nftables rules rewrite the ports: outgoing before conntrack and
- *  incoming after it, so that checks and WireGuard share one conntrack entry and one NAT mapping. */
+ *  incoming after it, so that checks and WireGuard share one conntrack entry and one NAT mapping. A third
+ *  one lets routers cut WireGuard's packets in two. */
 import { ownerIn, ownerMark } from './owner.ts'
 import type { Commands } from './run.ts'
 
@@ -19,13 +20,19 @@ const TABLE = /^table inet (nexodus-port-(\d+))$/gm
  *  Throws CommandError: nft is missing, or not permitted. */
 export async function startPortShare(options: PortShareOptions): Promise<AsyncDisposable> {
   const { commands, listenPort } = options
-  await removeLeftovers(commands, listenPort)
-  await commands.run('nft', ['-f', '-'], { input: portShareRules(options) })
-  return {
-    async [Symbol.asyncDispose]() {
-      await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
-    },
+  const tables = await commands.run('nft', ['-f', '-'], {
+    input: `${portShareRules(options)}list tables inet\n`,
+  })
+  const remove = async (): Promise<void> => {
+    await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
   }
+  try {
+    await removeLeftovers(commands, tables, listenPort)
+  } catch (error) {
+    await remove()
+    throw error
+  }
+  return { [Symbol.asyncDispose]: remove }
 }
 
 function tableOf(listenPort: number): string {
@@ -39,13 +46,17 @@ function removal(table: string): string {
 
 /** The whole transaction. STUN is told from WireGuard by its first 14 bits, the binding method (RFC 8489
  *  §5: 0x0001, 0x0101, 0x0111), and the magic cookie; WireGuard's first two bytes, 01 to 04 and 00, never
- *  match the first. @th counts from the UDP header, whose 8 bytes come before the payload. */
+ *  match the first. @th counts from the UDP header, whose 8 bytes come before the payload.
+ *  The system sets DF on wireguard-go's packets, as on those of every socket, and the kernel's WireGuard sets
+ *  none: so it goes, for a packet in pieces is better than one that is lost until the path's MTU is known.
+ *  Checks keep it: they find that MTU. */
 function portShareRules({ listenPort, checkPort }: PortShareOptions): string {
   const table = tableOf(listenPort)
   return `${removal(table)}
 table inet ${table} {
   chain out {
     type filter hook output priority raw; policy accept;
+    oifname != "lo" udp sport ${listenPort} ip frag-off set 0
     oifname != "lo" udp sport ${checkPort} udp sport set ${listenPort} comment "${ownerMark()}"
   }
   chain in {
@@ -56,8 +67,12 @@ table inet ${table} {
 `
 }
 
-async function removeLeftovers(commands: Commands, listenPort: number): Promise<void> {
-  const tables = await commands.run('nft', ['list', 'tables', 'inet'])
+/** @param tables what `list tables` says */
+async function removeLeftovers(
+  commands: Commands,
+  tables: string,
+  listenPort: number,
+): Promise<void> {
   for (const [, table = '', port] of tables.matchAll(TABLE)) {
     if (Number(port) === listenPort) continue
     const rules = await commands.run('nft', ['list', 'table', 'inet', table])

@@ -1,7 +1,7 @@
 /** Routes of the tunnel interface, wanted state and difference. They carry a protocol number and a metric
  *  of ours, so that no route of anybody else is ever replaced or removed. */
-import { z } from 'zod'
 import { addressFamily, type IpAddress, type Prefix, parsePrefix } from '../../protocol/address.ts'
+import { type Fields, optionalNumber, optionalText, recordsOf, textField } from '../json-fields.ts'
 import type { Commands } from './run.ts'
 
 /** rtnetlink's rtm_protocol of our routes: free in /etc/iproute2/rt_protos, above the kernel's own. */
@@ -10,13 +10,22 @@ export const ROUTE_PROTOCOL = 78
  *  more) does not matter, for ours are more specific. */
 export const ROUTE_METRIC = 78
 
+/** Bytes (RFC 8200 §5). The kernel refuses IPv6 on an interface that has less. */
+export const LEAST_IPV6_MTU = 1280
+
 export interface Route {
   readonly prefix: Prefix
   /** The source address of what the host itself sends; undefined leaves the choice to the kernel. */
   readonly source?: IpAddress
+  /** Bytes of the largest packet by it; the interface's MTU where it is missing. */
+  readonly mtu?: number
 }
 
-const ROUTES = z.array(z.object({ dst: z.string(), prefsrc: z.string().optional() }))
+/** What the tunnel is to carry to one peer. */
+export interface RoutedPeer {
+  readonly allowedIps: readonly Prefix[]
+  readonly mtu?: number
+}
 
 /** Those of our protocol number on the interface, both families. */
 export async function readRoutes(commands: Commands, name: string): Promise<readonly Route[]> {
@@ -35,28 +44,55 @@ export async function readRoutes(commands: Commands, name: string): Promise<read
     ),
   )
   return families.flatMap((text, index) =>
-    ROUTES.parse(JSON.parse(text.trim() || '[]')).map(({ dst, prefsrc }) => ({
-      prefix: parsePrefix(dst === 'default' ? (['0.0.0.0/0', '::/0'][index] ?? dst) : dst),
-      ...(prefsrc === undefined ? {} : { source: prefsrc as IpAddress }),
-    })),
+    recordsOf(JSON.parse(text.trim() || '[]'), 'routes').map((fields) => {
+      const dst = textField(fields, 'dst')
+      const source = optionalText(fields, 'prefsrc')
+      return {
+        prefix: parsePrefix(dst === 'default' ? (['0.0.0.0/0', '::/0'][index] ?? dst) : dst),
+        ...(source === undefined ? {} : { source: source as IpAddress }),
+        ...mtuOf(metricsMtu(fields)),
+      }
+    }),
   )
 }
 
+/** Of `"metrics": [{ "mtu": 1400 }]`. */
+function metricsMtu({ metrics = [] }: Fields): number | undefined {
+  const all = recordsOf(metrics, 'metrics')
+  return all.map((fields) => optionalNumber(fields, 'mtu')).find((mtu) => mtu !== undefined)
+}
+
+function mtuOf(mtu: number | undefined): { readonly mtu?: number } {
+  return mtu === undefined ? {} : { mtu }
+}
+
 /** What routes the tunnel's allowed IPs need. A default prefix gets none: whatever carries the tunnel would
- *  loop into it; an exit node is policy routing's job. */
-export function wantedRoutes(
-  allowedIps: Iterable<Prefix>,
-  addresses: readonly Prefix[],
-): readonly Route[] {
+ *  loop into it; an exit node is policy routing's job. A route has an MTU of its own where its peer's is less
+ *  than the interface's; of IPv6 at least IPv6's least (RFC 8200 §5), whatever the path. */
+export function wantedRoutes({
+  peers,
+  addresses,
+  mtu,
+}: {
+  readonly peers: Iterable<RoutedPeer>
+  readonly addresses: readonly Prefix[]
+  readonly mtu: number
+}): readonly Route[] {
   const sources = new Map(
     addresses.toReversed().map((each) => [addressFamily(each), each.split('/')[0] as IpAddress]),
   )
-  return [...new Set(allowedIps)]
-    .filter((prefix) => !prefix.endsWith('/0'))
-    .map((prefix) => {
-      const source = sources.get(addressFamily(prefix))
-      return source === undefined ? { prefix } : { prefix, source }
-    })
+  const routes = new Map<Prefix, Route>()
+  for (const peer of peers) {
+    for (const prefix of peer.allowedIps) {
+      if (prefix.endsWith('/0')) continue
+      const family = addressFamily(prefix)
+      const source = sources.get(family)
+      const most = family === 6 ? Math.max(peer.mtu ?? mtu, LEAST_IPV6_MTU) : (peer.mtu ?? mtu)
+      const limit = mtuOf(most < mtu ? most : undefined)
+      routes.set(prefix, { prefix, ...(source === undefined ? {} : { source }), ...limit })
+    }
+  }
+  return [...routes.values()]
 }
 
 /** Lines of `ip -batch`: `set` before `remove`. */
@@ -67,16 +103,22 @@ export function routeCommands(
 ): { readonly set: readonly string[]; readonly remove: readonly string[] } {
   const has = new Map(current.map((route) => [route.prefix, route]))
   const wants = new Set(wanted.map(({ prefix }) => prefix))
-  const line = (verb: string, { prefix, source }: Route): string =>
-    `route ${verb} ${prefix} dev ${name} proto ${ROUTE_PROTOCOL} metric ${ROUTE_METRIC}${
-      source === undefined || verb === 'delete' ? '' : ` src ${source}`
-    }`
+  const line = (verb: string, { prefix }: Route): string =>
+    `route ${verb} ${prefix} dev ${name} proto ${ROUTE_PROTOCOL} metric ${ROUTE_METRIC}`
+  const isSet = ({ prefix, source, mtu }: Route): boolean => {
+    const there = has.get(prefix)
+    return there !== undefined && there.source === source && there.mtu === mtu
+  }
   return {
     set: wanted
-      .filter(({ prefix, source }) => !has.has(prefix) || has.get(prefix)?.source !== source)
-      .map((route) => line('replace', route)),
+      .filter((route) => !isSet(route))
+      .map((route) => `${line('replace', route)}${options(route)}`),
     remove: current
       .filter(({ prefix }) => !wants.has(prefix))
       .map((route) => line('delete', route)),
   }
+}
+
+function options({ source, mtu }: Route): string {
+  return `${source === undefined ? '' : ` src ${source}`}${mtu === undefined ? '' : ` mtu ${mtu}`}`
 }

@@ -1,5 +1,7 @@
 /** Commands of the host: how the agent runs `ip`, `nft`, `wg` and `wireguard-go`. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { access, constants } from 'node:fs/promises'
+import { join } from 'node:path'
 
 export interface RunOptions {
   /** Written to standard input, which is then closed: for secrets and batches, never put in arguments. */
@@ -12,6 +14,8 @@ export interface RunOptions {
 export interface Commands {
   /** Standard output of a command that ended with status 0. Throws CommandError. */
   run(command: string, args: readonly string[], options?: RunOptions): Promise<string>
+  /** Throws CommandError (ERR_COMMAND_MISSING) where the command is not installed. Runs nothing. */
+  require(command: string): Promise<void>
   /** Starts a command that lasts; stdin is closed, stdout and stderr are pipes. The caller ends it. */
   start(
     command: string,
@@ -84,6 +88,14 @@ export function commandsOf({ prefix = [], path }: CommandsOptions = {}): Command
         child.stdin?.on('error', () => undefined)
         child.stdin?.end(input ?? '')
       }),
+    require: async (command) => {
+      const files = env.PATH.split(':').map((folder) => join(folder, command))
+      try {
+        await Promise.any(files.map((file) => access(file, constants.X_OK)))
+      } catch (cause) {
+        throw missingCommand(command, cause)
+      }
+    },
     start: (command, args, extra = {}) =>
       spawn(...whole(command, args), {
         env: { ...env, ...extra },

@@ -106,7 +106,8 @@ function refuse(connection: Connection, error: unknown, { denied, log }: Admissi
     log('debug', 'mesh.hello-failed', { peer, ...fields })
     return
   }
-  denied.deny(peer, cause instanceof HelloTimeoutError ? DENY_SLOW_MS : DENY_MS)
+  if (cause instanceof HelloTimeoutError) denied.deny(peer, DENY_SLOW_MS)
+  else denied.deny(peer, DENY_MS, cause.message)
   denied.tell(peer, 'mesh.peer-refused', fields)
 }
 

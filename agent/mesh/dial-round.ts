@@ -55,12 +55,14 @@ export function linksTo(target: DialTarget, links: Links): readonly Link[] {
     )
 }
 
-/** Dials the peer's own addresses. Resolves to whether there is a link at the end that is no circuit. */
+/** Dials the peer's own addresses. Resolves to whether there is a direct link at the end: one through the
+ *  tunnel relays nothing, for datagrams would run inside datagrams. */
 export function dialDirectly(target: DialTarget, context: DialContext): Promise<boolean> {
   return race(
     target,
     directAddresses(target).map((address) => ({ address, laterMs: 0 })),
     context,
+    (link) => link.kind === 'direct',
   )
 }
 
@@ -72,7 +74,7 @@ export function dialOverlay(target: DialTarget, context: DialContext): Promise<b
     address,
     laterMs: OVERLAY_LATER_MS + turn + index * NEXT_FAMILY_MS,
   }))
-  return race(target, addresses, context)
+  return race(target, addresses, context, ({ kind }) => kind !== 'circuit')
 }
 
 /** Dials all, each at its moment; the first that connects ends the others. */
@@ -80,9 +82,9 @@ async function race(
   target: DialTarget,
   addresses: readonly { readonly address: Multiaddr; readonly laterMs: number }[],
   context: DialContext,
+  isWanted: (link: Link) => boolean,
 ): Promise<boolean> {
-  const isReached = (): boolean =>
-    linksTo(target, context.links).some(({ kind }) => kind !== 'circuit')
+  const isReached = (): boolean => linksTo(target, context.links).some(isWanted)
   if (isReached()) return true
   const won = new AbortController()
   const signal = AbortSignal.any([context.signal, won.signal, AbortSignal.timeout(DIAL_MS)])

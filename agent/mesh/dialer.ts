@@ -21,6 +21,8 @@ const REGISTRIES_MS = 30_000
 /** Rounds that failed before the DHT is asked where a peer is, and then each so many. */
 const ASK_DHT_EVERY = 4
 const DHT_MS = 5000
+/** Rounds of direct dials that may fail while the tunnel carries the mesh: the peer may relay for others. */
+const BESIDE_OVERLAY = 3
 
 /** A member as the dialer needs it. */
 export interface DialPeer {
@@ -174,7 +176,9 @@ export class Dialer {
   async #dial(kept: Kept, failures: number, signal: AbortSignal): Promise<boolean> {
     if (await dialDirectly(kept.target, { ...this.#options, signal })) return true
     const { peer } = kept.target
-    const isLost = linksTo(kept.target, this.#options.links).length === 0
+    const links = linksTo(kept.target, this.#options.links)
+    const isLost = links.length === 0
+    if (links.some(({ kind }) => kind === 'overlay') && failures >= BESIDE_OVERLAY) return true
     if (isLost && peer !== undefined && failures % ASK_DHT_EVERY === ASK_DHT_EVERY - 1) {
       await this.#askDht(peer, signal)
     }

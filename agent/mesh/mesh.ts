@@ -2,6 +2,7 @@
 import type { IpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
+import type { Evidence } from '../../protocol/evidence.ts'
 import {
   type DeviceId,
   type DeviceKeyPair,
@@ -10,6 +11,7 @@ import {
 } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Punch } from '../../protocol/punch.ts'
+import type { RelayRate } from '../../protocol/relay-meter.ts'
 import type { OrganizationState } from '../../protocol/state.ts'
 import { type Admission, startAdmission } from './admission.ts'
 import { DeniedPeers } from './denied.ts'
@@ -24,13 +26,15 @@ import { createNode, type MeshNode } from './node.ts'
 import { ownMultiaddrs, watchOwnMultiaddrs } from './own-multiaddrs.ts'
 import { type Punches, startPunches } from './punch-stream.ts'
 import { RelayAddresses } from './relay-addresses.ts'
-import { RelayClient } from './relay-client.ts'
+import { RelayClient, type RelayInUse } from './relay-client.ts'
 import { RelayOffers } from './relay-offers.ts'
 import { type RelayServer, startRelayServer } from './relay-server.ts'
+import { newRelaying, type Relaying, serveRelayUdp } from './relaying.ts'
 import { startReservations } from './reservations.ts'
 import { Roster } from './roster.ts'
 import { watchSurplus } from './surplus.ts'
 import { type Sync, startSync } from './sync-stream.ts'
+import { startWhys, type WhyReply, type Whys } from './why-stream.ts'
 
 export interface MeshOptions {
   readonly deviceKey: DeviceKeyPair
@@ -45,11 +49,17 @@ export interface MeshOptions {
   readonly listen: readonly string[]
   /** Multiaddrs of registries. */
   rendezvous(): readonly string[]
-  /** Be a circuit relay and pass on datagrams for members? */
+  /** Be a circuit relay for members, and pass on their datagrams where the certificate gives that role? */
   readonly relayServer: boolean
+  readonly relayRate: RelayRate
   readonly mdns: boolean
-  onDatagram(from: DeviceId, datagram: Uint8Array): void
+  /** @param relay id of the one that brought it */
+  onDatagram(from: DeviceId, datagram: Uint8Array, relay: string): void
+  /** The relay in use may not reach the device any more: checks through its relays are due. */
+  onRelayDoubt(device: DeviceId): void
   onPunch(from: DeviceId, punch: Punch): void
+  /** What this device knows of the path to `to`, which asks. */
+  evidence(to: DeviceId): Promise<Evidence>
   /** Connections, relays or own multiaddrs changed. */
   onChange(): void
   readonly clock: Clock
@@ -84,8 +94,18 @@ export interface Mesh extends AsyncDisposable {
   multiaddrs(): readonly string[]
   /** Resolves to whether it was sent by some connection; tries to connect when there is none. */
   sendPunch(to: DeviceId, punch: Punch): Promise<boolean>
-  /** Never waits. False: no relay reaches the device now, or all are full. */
-  sendDatagram(to: DeviceId, datagram: Uint8Array): boolean
+  /** Asks the device for its evidence about the path between it and this one; takes some seconds at most
+   *  and never rejects. */
+  why(to: DeviceId): Promise<WhyReply>
+  /** Never waits. False: no relay reaches the device now, or all are full.
+   *  @param relay id of the one to send by, for checks and their answers */
+  sendDatagram(to: DeviceId, datagram: Uint8Array, relay?: string): boolean
+  /** Ids of the relays through which the device is to be checked: the one in use, and another kept warm. */
+  relayRoutes(to: DeviceId): readonly string[]
+  /** A check through a relay was answered through it. The round trip of the relay used now, milliseconds. */
+  relayAnswered(from: DeviceId, relay: string, roundTripMs: number): number | undefined
+  /** By which relay datagrams to the device go now; undefined where none is proved. */
+  relayInUse(to: DeviceId): RelayInUse | undefined
   /** Names of relays by which the device may be reached now, the best first. */
   relays(to: DeviceId): readonly string[]
   /** This host has moved: connections that do not answer within 2 s are closed, and all are dialled again. */
@@ -116,8 +136,11 @@ interface Parts {
   readonly roster: Roster
   readonly admission: Admission
   readonly addresses: RelayAddresses
+  readonly relaying: Relaying
   readonly server: RelayServer
+  readonly denied: DeniedPeers
   readonly punches: Punches
+  readonly whys: Whys
   readonly gossip: Gossip
   readonly sync: Sync
 }
@@ -131,6 +154,8 @@ async function assemble(options: MeshOptions): Promise<Parts> {
   const mesh = await createNode({ ...options, privateKey: libp2pKeyOf(deviceKey), gater })
   const roster = new Roster({ ...options, mesh, links, denied })
   const addresses = new RelayAddresses()
+  const rate = options.relayRate
+  const relaying = newRelaying({ ...options, self, rate })
   const shared = { ...options, links, denied, addresses, onFault: roster.blame.bind(roster) }
   const gossip = startGossip(mesh, shared)
   const party = { ...options, key: deviceKey, device: self }
@@ -143,15 +168,18 @@ async function assemble(options: MeshOptions): Promise<Parts> {
     addresses,
     gossip,
     admission: await startAdmission(mesh, { ...shared, party, kindOf }),
-    server: await startRelayServer(mesh, { ...shared, self, forOthers: options.relayServer }),
+    relaying,
+    server: await startRelayServer(mesh, { ...shared, ...relaying, self, rate }),
+    denied,
     punches: await startPunches(mesh, shared),
+    whys: await startWhys(mesh, shared),
     sync: await startSync(mesh, { ...shared, publish: gossip.publish }),
   }
 }
 
 /** What runs while libp2p does. */
 function run(parts: Parts, options: MeshOptions): Mesh {
-  const { self, mesh, links } = parts
+  const { self, mesh, links, relaying } = parts
   const { clock } = options
   const ended = new AbortController()
   const changed = oncePerTurn(clock, ended.signal, options.onChange)
@@ -160,7 +188,10 @@ function run(parts: Parts, options: MeshOptions): Mesh {
   const offers = new RelayOffers(mesh, links, () => relayUp())
   const relays = (link: Link): boolean => offers.isRelay(link)
   const shared = { ...options, ...parts, relays, onFault: parts.roster.blame.bind(parts.roster) }
-  const client = new RelayClient(shared)
+  const passesOn = (link: Link): boolean => relaying.hasRole(link) && relays(link)
+  const client = new RelayClient({ ...shared, passesOn })
+  parts.server.useClient(client)
+  const udp = serveRelayUdp(mesh, parts.server, options)
   const reservations = startReservations(mesh, { ...shared, onChange: changed })
   const peerId = mesh.node.peerId.toString()
   const dialer = new Dialer({ ...shared, device: self, self: peerId, signal: ended.signal })
@@ -187,6 +218,7 @@ function run(parts: Parts, options: MeshOptions): Mesh {
       const all = [client, reservations, dialer, liveness, surplus, parts.gossip, parts.sync]
       for (const each of all) each.stop()
       await mesh.node.stop()
+      await (await udp)?.close()
     },
   }
 }
@@ -199,7 +231,7 @@ interface Running {
 }
 
 function surfaceOf(
-  { links, roster, addresses, server, punches, gossip, sync }: Parts,
+  { links, roster, denied, addresses, punches, whys, gossip, sync }: Parts,
   { client, dialer, liveness, multiaddrs }: Running,
 ): Omit<Mesh, keyof AsyncDisposable> {
   return {
@@ -212,6 +244,7 @@ function surfaceOf(
     setPeers: (peers) => {
       const devices = peers.map(({ device }) => device)
       addresses.setPeers(devices)
+      client.setPeers(peers)
       roster.set(devices)
       dialer.setPeers(peers)
     },
@@ -219,10 +252,18 @@ function surfaceOf(
       const known = links.to(peerIdOf(to).toString())
       return punches.send(known.length > 0 ? known : await dialer.reach(to), punch)
     },
-    sendDatagram: (to, datagram) =>
-      addresses.isPeer(to) && (server.sendTo(to, datagram) || client.send(to, datagram)),
-    relays: (to) =>
-      addresses.isPeer(to) ? [...new Set([...server.names(to), ...client.names(to)])] : [],
+    why: async (to) => {
+      const peer = peerIdOf(to).toString()
+      const known = links.to(peer)
+      const reply = await whys.ask(known.length > 0 ? known : await dialer.reach(to))
+      return reply.kind === 'not-connected' ? { ...reply, refusal: denied.reasonOf(peer) } : reply
+    },
+    sendDatagram: (to, datagram, relay) => addresses.isPeer(to) && client.send(to, datagram, relay),
+    relays: (to) => (addresses.isPeer(to) ? client.names(to) : []),
+    relayRoutes: (to) => (addresses.isPeer(to) ? client.routes(to) : []),
+    relayAnswered: (from, relay, roundTripMs) =>
+      addresses.isPeer(from) ? client.answered(from, relay, roundTripMs) : undefined,
+    relayInUse: (to) => (addresses.isPeer(to) ? client.inUse(to) : undefined),
     networkChanged: () => {
       liveness.check()
       dialer.hint()

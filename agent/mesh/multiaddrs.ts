@@ -4,6 +4,13 @@ import { type IpAddress, parseIpAddress } from '../../protocol/address.ts'
 
 const CIRCUIT = '/p2p-circuit'
 
+/** Where a relay's stream goes, and so its UDP. */
+export interface RelayHost {
+  readonly family: 4 | 6
+  /** An address, or a name. */
+  readonly host: string
+}
+
 /** Undefined of text that is no multiaddr: it comes from other devices. */
 export function parseMultiaddr(text: string): Multiaddr | undefined {
   try {
@@ -24,6 +31,18 @@ export function ipOf(address: Multiaddr): IpAddress | undefined {
   const component = first?.name === 'ip6zone' ? second : first
   const isIp = component?.name === 'ip4' || component?.name === 'ip6'
   return isIp && component.value !== undefined ? parseIpAddress(component.value) : undefined
+}
+
+/** Who is at the other end of the connection, for a socket of another kind; undefined of a circuit. */
+export function hostOf(address: Multiaddr): RelayHost | undefined {
+  const [first, second] = address.getComponents()
+  const component = first?.name === 'ip6zone' ? second : first
+  const { name, value } = component ?? {}
+  if (value === undefined || isCircuit(address)) return undefined
+  if (name === 'ip6' || name === 'dns6') return { family: 6, host: value }
+  return name === 'ip4' || name === 'dns4' || name === 'dns'
+    ? { family: 4, host: value }
+    : undefined
 }
 
 export function tcpPortOf(address: Multiaddr): number | undefined {
@@ -59,7 +78,16 @@ export function announced(
     return ip !== undefined && !overlay.has(ip) && !isLinkLocal(ip) && !isCircuit(address)
   })
   const hosts = outside.filter((address) => !isLoopback(ipOf(address) ?? ''))
-  return [...new Set((hosts.length > 0 ? hosts : outside).map(withoutPeer))]
+  return [...new Set(interleaved(hosts.length > 0 ? hosts : outside).map(withoutPeer))]
+}
+
+/** One of each port in turn: where the list is cut off, no port is missing. */
+function interleaved(addresses: readonly Multiaddr[]): readonly Multiaddr[] {
+  const groups = [...Map.groupBy(addresses, tcpPortOf).values()]
+  const longest = Math.max(0, ...groups.map(({ length }) => length))
+  return Array.from({ length: longest }, (_, index) =>
+    groups.flatMap((group) => group[index] ?? []),
+  ).flat()
 }
 
 function withoutPeer(address: Multiaddr): string {

@@ -1,214 +1,275 @@
-/** Relay client: keeps a relay stream warm on every link that may need one, and sends by the best. */
-import type { Cancellable, Clock } from '../../protocol/clock.ts'
+/** Relay client: sends datagrams by the best relay, and knows which that is for each device. */
+import type { Clock } from '../../protocol/clock.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
-import {
-  encodeRelayFrame,
-  RELAY_PROTOCOL,
-  type RelayAddress,
-  type RelayFrame,
-} from '../../protocol/relay.ts'
-import { deviceOfLink, type Link, type Links, nameOfLink } from './links.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { RelayFrame } from '../../protocol/relay.ts'
+import { relayedKind } from '../../protocol/relay-datagram.ts'
+import { isStun } from '../../protocol/stun.ts'
+import { type Link, type Links, nameOfLink } from './links.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
-import { chooseRelays, mayReach, type RelayEvidence } from './relay-choice.ts'
-import { type RelayStream, startRelayStream } from './relay-stream.ts'
+import { chooseRelays, mayReach } from './relay-choice.ts'
+import { type Choice, type RelayEnd, RelayEnds } from './relay-ends.ts'
+import { RelayLines } from './relay-lines.ts'
+import { Undelivered } from './relay-undelivered.ts'
 
-const OPEN_MS = 5000
-/** Milliseconds before a stream that ended on a living link is opened again. */
-const REOPEN_MS = 1000
-/** A datagram that no relay could deliver is sent again so often, so far apart: the other end may be
- *  just starting, and WireGuard would not send its first message again for 5 s. */
-const RETRIES = 20
-const RETRY_MS = 150
+/** Datagrams passed so lately: a sign of a break is worth a check. Milliseconds. */
+const IN_USE_MS = 5000
+/** The relay used has brought nothing for so long, and another one has. Milliseconds. */
+const UNHEARD_MS = 300
+/** The relay used was proved so lately that there is nothing to ask. Milliseconds. */
+const PROVED_MS = 2500
+/** A choice is good for so long: choosing for each datagram of a stream would cost more than sending it. */
+const QUICK_MS = 50
+/** Between two checks that are asked for of one device. Milliseconds. */
+const DOUBT_SPACING_MS = 500
 
 export interface RelayClientOptions {
   readonly links: Links
   /** Does the other end pass on datagrams to others? */
-  relays(link: Link): boolean
+  passesOn(link: Link): boolean
   readonly addresses: RelayAddresses
-  onDatagram(from: DeviceId, datagram: Uint8Array): void
+  /** @param relay id of the one that brought it */
+  onDatagram(from: DeviceId, datagram: Uint8Array, relay: string): void
+  /** The relay in use may not reach the device any more: checks through the relays are due. */
+  onRelayDoubt(device: DeviceId): void
   onFault(link: Link, error: unknown): void
   readonly clock: Clock
+  readonly random: (n: number) => Uint8Array
+  readonly log: Log
 }
 
-/** One warm stream and what it taught. */
-interface Relay {
-  readonly link: Link
-  readonly stream: RelayStream
-  readonly heard: Map<RelayAddress, number>
-  readonly unreachable: Map<RelayAddress, number>
+/** How a device is reached. */
+export interface RelayInUse {
+  readonly name: string
+  readonly by: 'udp' | 'tcp'
 }
 
-interface Choice extends RelayEvidence {
-  readonly relay: Relay
+/** The relay used for a device. */
+interface Used {
+  id: string | undefined
+  usedAt: number
+  doubtedAt: number
+  /** The end chosen a moment ago, for a stream of datagrams. */
+  quick: { readonly end: RelayEnd; readonly at: number } | undefined
+  /** Which of the others is looked at next. */
+  turn: number
 }
-
-interface Undelivered {
-  readonly datagram: Uint8Array
-  tries: number
-  timer: Cancellable | undefined
-}
-
-/** Peers remembered for each relay; the oldest evidence goes first. */
-const REMEMBERED = 4096
 
 export class RelayClient {
-  readonly #relays = new Map<string, Relay>()
-  /** Ids of connections on which a stream is being opened. */
-  readonly #opening = new Set<string>()
-  readonly #undelivered = new Map<DeviceId, Undelivered>()
+  readonly #ends = new RelayEnds()
+  readonly #lines: RelayLines
+  readonly #used = new Map<DeviceId, Used>()
+  readonly #undelivered: Undelivered
+  #peerNames: ReadonlyMap<DeviceId, string> = new Map()
   readonly #options: RelayClientOptions
-  #stopped = false
 
   constructor(options: RelayClientOptions) {
     this.#options = options
-    options.links.onUp((link) => this.open(link))
-    options.links.onDown(({ connection }) => this.#relays.delete(connection.id))
+    this.#undelivered = new Undelivered(options.clock, (to, datagram) => {
+      const choices = this.#choices(to)
+      sendBy(choices, { peer: options.addresses.of(to), datagram })
+      return choices.length > 0
+    })
+    this.#lines = new RelayLines({
+      ...options,
+      onOpen: (end) => this.#ends.add(end),
+      onClose: (end) => this.remove(end),
+      onFrame: (end, frame) => this.received(end, frame),
+      onDoubt: (end) => this.#lineDoubted(end),
+    })
   }
 
   stop(): void {
-    this.#stopped = true
-    for (const { timer } of this.#undelivered.values()) timer?.cancel()
-    this.#undelivered.clear()
+    this.#lines.stop()
+    this.#undelivered.stop()
   }
 
   /** Opens a relay stream where there should be one; harmless when there is. */
   open(link: Link): void {
-    const { id } = link.connection
-    if (!this.#isWanted(link) || this.#relays.has(id) || this.#opening.has(id)) return
-    this.#opening.add(id)
-    this.#start(link)
-      .catch((error: unknown) => {
-        this.#options.onFault(link, error)
-        this.#reopen(link)
-      })
-      .finally(() => this.#opening.delete(id))
+    this.#lines.open(link)
   }
 
-  /** On a direct link the one who dialled opens the stream, and both send by it; a relay's client and
-   *  either end of a circuit open one anyway. */
-  #isWanted(link: Link): boolean {
-    if (this.#stopped || link.kind === 'overlay' || link.connection.status !== 'open') return false
-    if (link.connection.direction === 'outbound' || link.kind === 'circuit') return true
-    return this.#options.relays(link)
+  /** The near end of a stream that the other side has opened. */
+  add(end: RelayEnd): void {
+    this.#ends.add(end)
   }
 
-  async #start(link: Link): Promise<void> {
-    const stream = await link.connection.newStream(RELAY_PROTOCOL, {
-      signal: AbortSignal.timeout(OPEN_MS),
-      runOnLimitedConnection: true,
-    })
-    const id = link.connection.id
-    if (this.#stopped) return stream.abort(new Error('not wanted'))
-    const relay: Relay = {
-      link,
-      heard: new Map(),
-      unreachable: new Map(),
-      stream: startRelayStream(stream, {
-        onFrame: (frame) => this.#receive(relay, frame),
-        onEnd: (error) => {
-          if (this.#relays.get(id) === relay) this.#relays.delete(id)
-          if (error !== undefined) this.#options.onFault(link, error)
-          this.#reopen(link)
-        },
-      }),
+  remove(end: RelayEnd): void {
+    this.#ends.remove(end)
+  }
+
+  /** Forgets whoever is no peer any more. */
+  setPeers(peers: readonly { readonly device: DeviceId; readonly name: string }[]): void {
+    this.#peerNames = new Map(peers.map(({ device, name }) => [device, name]))
+    for (const device of this.#used.keys()) {
+      if (this.#peerNames.has(device)) continue
+      this.#used.delete(device)
+      this.#undelivered.forget(device)
     }
-    this.#relays.set(id, relay)
   }
 
-  #reopen(link: Link): void {
-    if (!this.#stopped) this.#options.clock.after(REOPEN_MS, () => this.open(link))
-  }
-
-  #receive(relay: Relay, { peer, datagram }: RelayFrame): void {
+  received(end: RelayEnd, { peer, datagram }: RelayFrame): void {
     const now = this.#options.clock.monotonicMs()
+    const device = this.#options.addresses.deviceAt(peer)
     if (datagram.length === 0) {
-      remember(relay.unreachable, peer, now)
-      relay.heard.delete(peer)
-      const device = this.#options.addresses.deviceAt(peer)
-      if (device !== undefined) this.#retry(device)
+      this.#ends.unreachable(end, peer, now)
+      if (device !== undefined) this.#undelivered.retry(device)
       return
     }
-    remember(relay.heard, peer, now)
-    relay.unreachable.delete(peer)
-    const device = this.#options.addresses.deviceAt(peer)
+    this.#ends.heard(end, peer, now)
     if (device === undefined) return
-    this.#forget(device)
-    this.#options.onDatagram(device, datagram)
+    this.#undelivered.forget(device)
+    const used = this.#usedFor(device)
+    if (relayedKind(datagram) === 'wireguard') {
+      used.usedAt = now
+      this.#lines.wake()
+    }
+    this.#follow(device, used, end, now)
+    this.#options.onDatagram(device, datagram, end.link.peer)
   }
 
-  /** False when no relay is connected, or all have said that they do not reach the device, or are full. */
-  send(to: DeviceId, datagram: Uint8Array): boolean {
+  /** False when no relay is connected, or all have said that they do not reach the device, or are full.
+   *  @param relay id of the one to send by, whatever is known of it */
+  send(to: DeviceId, datagram: Uint8Array, relay?: string): boolean {
+    const now = this.#options.clock.monotonicMs()
+    const peer = this.#options.addresses.of(to)
+    const isCheck = isStun(datagram)
+    const used = this.#usedFor(to)
+    const { quick } = used
+    if (!isCheck && quick !== undefined && now - quick.at < QUICK_MS && isWell(quick.end)) {
+      used.usedAt = now
+      return quick.end.send({ peer, datagram })
+    }
     const choices = this.#choices(to)
-    const chosen = chooseRelays(choices, this.#options.clock.monotonicMs())
-    const [best] = chosen
-    if (best?.to !== 'itself' && best?.heardAt === undefined) this.#keep(to, datagram)
-    if (chosen.length === 0) this.#retry(to)
-    return sendBy(chosen, this.#options.addresses.of(to), datagram)
+    if (relay !== undefined) {
+      const named = choices.filter(({ id }) => id === relay).slice(-1)
+      if (isRequest(datagram)) for (const { end } of named) this.#ends.asked(end, peer, now)
+      return sendBy(named, { peer, datagram })
+    }
+    const chosen = this.#choose(to, choices, now)
+    const [best, second] = chosen
+    if (!isCheck) used.usedAt = now
+    if (second === undefined && best?.heardAt !== undefined) used.quick = { end: best.end, at: now }
+    if (best?.to !== 'itself' && best?.heardAt === undefined) this.#undelivered.keep(to, datagram)
+    if (chosen.length === 0) this.#undelivered.retry(to)
+    return sendBy(chosen, { peer, datagram })
+  }
+
+  /** Ids of the relays to check: the one in use and one of the others in turn, or a few that may be right. */
+  routes(to: DeviceId): readonly string[] {
+    const now = this.#options.clock.monotonicMs()
+    const choices = this.#choices(to)
+    const chosen = this.#choose(to, choices, now)
+    const ids = new Set(chosen.map(({ id }) => id))
+    const others = [...new Set(choices.filter((each) => mayReach(each, now)).map(({ id }) => id))]
+      .filter((id) => !ids.has(id))
+      .toSorted()
+    const used = this.#usedFor(to)
+    used.turn += 1
+    const other = others[used.turn % Math.max(1, others.length)]
+    if (ids.size === 1 && other !== undefined) ids.add(other)
+    return [...ids]
+  }
+
+  /** A check by that relay was answered by it. The round trip of the relay that is used now, if it is known. */
+  answered(from: DeviceId, relay: string, roundTripMs: number): number | undefined {
+    const now = this.#options.clock.monotonicMs()
+    this.#ends.answered(relay, this.#options.addresses.of(from), roundTripMs, now)
+    return this.#choose(from, this.#choices(from), now)[0]?.roundTripMs
   }
 
   /** Names of the relays by which the device may be reached, the best first. */
   names(to: DeviceId): readonly string[] {
     const now = this.#options.clock.monotonicMs()
     const choices = this.#choices(to)
-    const chosen = chooseRelays(choices, now)
+    const chosen = chooseRelays(choices, now, this.#used.get(to)?.id)
     const others = choices.filter((each) => mayReach(each, now) && !chosen.includes(each))
     return [...new Set([...chosen, ...others].map(({ name }) => name))]
   }
 
+  /** By which relay, and by what, the next datagram goes; undefined where none is proved. */
+  inUse(to: DeviceId): RelayInUse | undefined {
+    const now = this.#options.clock.monotonicMs()
+    const [best, second] = chooseRelays(this.#choices(to), now, this.#used.get(to)?.id)
+    if (best === undefined || second !== undefined) return undefined
+    return { name: best.name, by: best.end.by() }
+  }
+
   #choices(to: DeviceId): readonly Choice[] {
-    const address = this.#options.addresses.of(to)
-    const choices: Choice[] = []
-    for (const relay of this.#relays.values()) {
-      const isItself = deviceOfLink(relay.link) === to
-      if (!relay.stream.isOpen() || (!isItself && !this.#options.relays(relay.link))) continue
-      choices.push({
-        relay,
-        name: nameOfLink(relay.link),
-        to: isItself ? (relay.link.kind === 'circuit' ? 'itself-by-circuit' : 'itself') : 'others',
-        isRegistry: relay.link.who.kind === 'registry',
-        heardAt: relay.heard.get(address),
-        unreachableAt: relay.unreachable.get(address),
+    const { addresses, passesOn } = this.#options
+    return this.#ends.choices(to, addresses.of(to), passesOn)
+  }
+
+  #choose(to: DeviceId, choices: readonly Choice[], now: number): readonly Choice[] {
+    const used = this.#usedFor(to)
+    const chosen = chooseRelays(choices, now, used.id)
+    const [best, second] = chosen
+    if (best !== undefined && second === undefined && best.id !== used.id) {
+      const from =
+        used.id === undefined ? {} : { from: choices.find(({ id }) => id === used.id)?.name }
+      used.id = best.id
+      // Of peers that nobody talks to the operator need not hear.
+      const level = now - used.usedAt < IN_USE_MS ? 'info' : 'debug'
+      this.#options.log(level, 'peer.relay-changed', {
+        ...{ peer: this.#peerNames.get(to), relay: best.name, by: best.end.by(), ...from },
+        ...(best.roundTripMs === undefined ? {} : { roundTripMs: Math.round(best.roundTripMs) }),
       })
     }
-    return choices
+    return chosen
   }
 
-  #keep(to: DeviceId, datagram: Uint8Array): void {
-    this.#undelivered.get(to)?.timer?.cancel()
-    this.#undelivered.set(to, { datagram: Uint8Array.from(datagram), tries: 0, timer: undefined })
+  /** The device sends by another relay than we do: it may have lost ours. Which works, a check tells. */
+  #follow(device: DeviceId, used: Used, end: RelayEnd, now: number): void {
+    if (end.link.peer === used.id || now - used.usedAt >= IN_USE_MS) return
+    const ours = this.#choices(device).find(({ id }) => id === used.id)
+    if (ours === undefined || now - (ours.heardAt ?? -Infinity) < UNHEARD_MS) return
+    if (now - (ours.answeredAt ?? -Infinity) < PROVED_MS) return
+    this.#doubt(device, used, now)
   }
 
-  #forget(to: DeviceId): void {
-    this.#undelivered.get(to)?.timer?.cancel()
-    this.#undelivered.delete(to)
-  }
-
-  /** Sends the newest datagram again in a while, by every relay, whatever they said. */
-  #retry(to: DeviceId): void {
-    const kept = this.#undelivered.get(to)
-    if (kept === undefined || kept.timer !== undefined || this.#stopped) return
-    if (kept.tries >= RETRIES) {
-      this.#forget(to)
-      return
-    }
-    kept.timer = this.#options.clock.after(RETRY_MS, () => {
-      kept.timer = undefined
-      kept.tries += 1
-      const choices = this.#choices(to)
-      if (choices.length === 0) this.#retry(to)
-      else sendBy(choices, this.#options.addresses.of(to), kept.datagram)
+  /** Whoever is reached by this relay now hears of us by another one. */
+  #lineDoubted(end: RelayEnd): void {
+    const now = this.#options.clock.monotonicMs()
+    const isDoubted = end.isDoubted()
+    this.#options.log('info', isDoubted ? 'relay.silent' : 'relay.answers', {
+      relay: nameOfLink(end.link),
     })
+    if (!isDoubted) return
+    for (const [device, used] of this.#used) {
+      if (used.id === end.link.peer && now - used.usedAt < IN_USE_MS) this.#doubt(device, used, now)
+    }
+  }
+
+  #doubt(device: DeviceId, used: Used, now: number): void {
+    if (now - used.doubtedAt < DOUBT_SPACING_MS) return
+    used.doubtedAt = now
+    this.#options.onRelayDoubt(device)
+  }
+
+  #usedFor(device: DeviceId): Used {
+    const known = this.#used.get(device)
+    if (known !== undefined) return known
+    const made = {
+      id: undefined,
+      usedAt: -Infinity,
+      doubtedAt: -Infinity,
+      turn: 0,
+      quick: undefined,
+    }
+    this.#used.set(device, made)
+    return made
   }
 }
 
-function sendBy(choices: readonly Choice[], peer: RelayAddress, datagram: Uint8Array): boolean {
-  const frame = encodeRelayFrame({ peer, datagram })
-  return choices.filter(({ relay }) => relay.stream.send(frame)).length > 0
+function sendBy(choices: readonly Choice[], frame: RelayFrame): boolean {
+  return choices.filter(({ end }) => end.send(frame)).length > 0
 }
 
-function remember(map: Map<RelayAddress, number>, address: RelayAddress, at: number): void {
-  map.delete(address)
-  const oldest = map.keys().next()
-  if (map.size >= REMEMBERED && oldest.done !== true) map.delete(oldest.value)
-  map.set(address, at)
+function isWell(end: RelayEnd): boolean {
+  return end.isOpen() && !end.isDoubted()
+}
+
+/** A STUN request; its two first bytes are 00 01 (RFC 8489 §5). */
+function isRequest(datagram: Uint8Array): boolean {
+  return isStun(datagram) && datagram[0] === 0 && datagram[1] === 1
 }

@@ -2,16 +2,17 @@
 import { setImmediate } from 'node:timers'
 import type { Stream } from '@libp2p/interface'
 import type { RelayFrame } from '../../protocol/relay.ts'
+import type { HubPipe } from '../../protocol/relay-hub-port.ts'
 import { RelayQueue, relayReader } from '../../protocol/relay-queue.ts'
-import type { RelayPort } from '../../protocol/relay-switchboard.ts'
 
-export interface RelayStream extends RelayPort {
-  /** False when the frame was dropped: the stream is full or has ended. */
+export interface RelayStream {
+  /** Takes an encoded frame. False when it was dropped: the stream is full or has ended. */
   send(frame: Uint8Array): boolean
   isOpen(): boolean
 }
 
 export interface RelayStreamOptions {
+  /** May throw MalformedError, which ends the stream. */
   onFrame(frame: RelayFrame): void
   /** Once, however the stream ends. `error` when the other broke the framing. */
   onEnd(error?: Error): void
@@ -19,21 +20,48 @@ export interface RelayStreamOptions {
 
 /** Takes over a stream that has just been got: nothing else may read or write it. */
 export function startRelayStream(stream: Stream, options: RelayStreamOptions): RelayStream {
+  const pipe = pipeOf(stream)
+  const queue = new RelayQueue(pipe)
+  readRelayStream(stream, {
+    read: relayReader(options.onFrame),
+    drained: () => queue.drained(),
+    onEnd: options.onEnd,
+  })
+  return { isOpen: pipe.isOpen, send: (frame) => queue.send(frame) }
+}
+
+/** Hands what the stream brings to `read`, which throws where it is broken: then the stream is aborted. */
+export function readRelayStream(
+  stream: Stream,
+  options: {
+    read(arrived: Uint8Array): void
+    drained(): void
+    onEnd(error?: Error): void
+  },
+): void {
   let fault: Error | undefined
-  const isOpen = (): boolean => stream.status === 'open' && stream.writeStatus === 'writable'
-  const soon = (task: () => void): void => void setImmediate(task)
-  const queue = new RelayQueue({ isOpen, send: (bytes) => stream.send(bytes), soon })
-  const read = relayReader(options.onFrame)
-  stream.addEventListener('drain', () => queue.drained())
+  stream.addEventListener('drain', () => options.drained())
   stream.addEventListener('close', () => options.onEnd(fault))
   stream.addEventListener('remoteCloseWrite', () => stream.abort(new Error('relay stream ended')))
   stream.addEventListener('message', ({ data }) => {
     try {
-      read(data instanceof Uint8Array ? data : data.subarray())
+      options.read(data instanceof Uint8Array ? data : data.subarray())
     } catch (error) {
       fault = error instanceof Error ? error : new Error(String(error))
       stream.abort(fault)
     }
   })
-  return { isOpen, send: (frame) => queue.send(frame) }
+}
+
+export function pipeOf(stream: Stream): HubPipe {
+  return {
+    isOpen: () => stream.status === 'open' && stream.writeStatus === 'writable',
+    send: (bytes) => stream.send(bytes),
+    soon: (task) => void setImmediate(task),
+    pause: () => stream.pause(),
+    // A stream that has ended meanwhile has nothing more to read.
+    resume: () => {
+      if (stream.status === 'open') stream.resume()
+    },
+  }
 }

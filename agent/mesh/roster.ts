@@ -76,7 +76,7 @@ export class Roster {
       return
     }
     const who = link.who.kind === 'device' ? { name: link.who.name } : { name: 'registry' }
-    if (link.who.kind === 'device') denied.deny(link.peer, DENY_MS)
+    if (link.who.kind === 'device') denied.deny(link.peer, DENY_MS, reason)
     denied.tell(link.peer, 'mesh.peer-faulty', { ...who, reason })
     for (const { connection } of links.to(link.peer)) connection.abort(error)
   }

@@ -3,29 +3,29 @@
 import {
   addressFamily,
   type Endpoint,
-  formatEndpoint,
   hostPrefix,
   type IpAddress,
   type Prefix,
   prefixContains,
   sameEndpoint,
 } from '../../protocol/address.ts'
-import type { Cancellable, Clock } from '../../protocol/clock.ts'
-import type { Candidate, NatMapping } from '../../protocol/endpoint-update.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Candidate } from '../../protocol/endpoint-update.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
-import {
-  natMappingOf,
-  type Observation,
-  reflexiveEndpoints,
-  withObservation,
-} from './observations.ts'
+import { type LocalKnowledge, startReports } from './local-reports.ts'
+import { FAMILIES, NatTracker } from './nat/tracker.ts'
+import { reflexiveEndpoints } from './observations.ts'
 import { isPrivate } from './pairs.ts'
-import { startAsking } from './stun-servers.ts'
+import type { PortMappings } from './port-mapping/port-mapping.ts'
+import { usableMappings } from './port-mapping/usable.ts'
+import { type ServerStatus, startAsking } from './stun-servers.ts'
 
 /** Server-reflexive candidates that are told, so that a NAT with a port for each peer fills no list. */
 const REFLEXIVE = 4
-/** Changes are reported together after so long, milliseconds: the servers' answers come in one bunch. */
-const REPORT_DELAY_MS = 30
+/** The host's addresses, once read, hold for so long, milliseconds: all candidates of all peers are compared
+ *  with them, and to read them takes a system call for each interface. */
+const HOST_MS = 100
 /** Servers are asked again after an answer; below the shortest UDP mapping in the field (30 s). */
 const REFRESH_MS = 20_000
 /** The same where no NAT shows: then only a new NAT would be news. */
@@ -35,13 +35,25 @@ export interface LocalCandidatesOptions {
   readonly listenPort: number
   hostAddresses(): readonly IpAddress[]
   stunServers(): readonly Endpoint[]
+  /** Ports that gateways map to `listenPort`; none if it is missing. */
+  readonly portMappings?: PortMappings | undefined
   /** Prefixes inside the tunnel: never candidates for its outside. */
   overlayPrefixes(): readonly Prefix[]
   /** Sends a binding request; its answer comes back by `observed`. */
   ask(server: Endpoint): void
-  /** Called when either changed, and once at the start. */
-  onChange(candidates: readonly Candidate[], natMapping: NatMapping): void
+  /** Does TCP reach a registry? Then servers that do not answer mean that UDP is blocked. */
+  isRegistryConnected?(): boolean
+  /** Called when any changed, and once at the start. */
+  onChange(...known: LocalKnowledge): void
+  /** Called after that, where the candidates are others. */
+  onCandidates?(): void
   readonly clock: Clock
+}
+
+export interface Seen {
+  /** The observer, unless it is a STUN server. */
+  readonly device?: DeviceId | undefined
+  readonly roundTripMs?: number
 }
 
 export interface LocalCandidates {
@@ -50,7 +62,11 @@ export interface LocalCandidates {
   isOwn(endpoint: Endpoint): boolean
   /** May it be used outside the tunnel? */
   isOutside(address: IpAddress): boolean
-  observed(observer: Endpoint, mapped: Endpoint): void
+  observed(observer: Endpoint, mapped: Endpoint, seen?: Seen): void
+  readonly nat: NatTracker
+  /** The NATs are known better. */
+  natChanged(): void
+  servers(): readonly ServerStatus[]
   /** Reads the host's addresses anew and asks the servers at once. */
   networkChanged(): void
   /** Asks servers that are listed for the first time. */
@@ -61,70 +77,92 @@ export interface LocalCandidates {
 }
 
 export function startLocalCandidates(options: LocalCandidatesOptions): LocalCandidates {
-  const { clock } = options
-  let observations: readonly Observation[] = []
-  let networkChangedMs = -Infinity
   const isOutside = (address: IpAddress): boolean =>
     !options.overlayPrefixes().some((prefix) => prefixContains(prefix, hostPrefix(address)))
-  const host = (): readonly Endpoint[] => hostEndpoints(options, isOutside)
+  const { host, readAnew } = cachedHost(options.clock, () => hostEndpoints(options, isOutside))
+  const nat = new NatTracker(options.clock, host)
+  const mapped = (): readonly Endpoint[] =>
+    usableMappings(options.portMappings, nat.observations).filter(({ address }) =>
+      isOutside(address),
+    )
   const current = (): readonly Candidate[] =>
-    candidatesOf(host(), reflexiveEndpoints(observations, host()))
+    candidatesOf(host(), mapped(), reflexiveEndpoints(nat.observations, host()))
 
-  const report = startReports(options, () => [current(), natMappingOf(observations, host())])
-  const servers = startAsking({
-    servers: options.stunServers,
-    refreshMs: () =>
-      natMappingOf(observations, host()) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS,
-    ask: options.ask,
-    // With every request the host's addresses are read, too, should an event of theirs be lost.
-    onAsked: report.soon,
-    clock,
+  const report = startReports({
+    ...options,
+    now: () => [current(), nat.mapping(4), nat.reports()],
   })
+  const mappingChanges = options.portMappings?.onChange(report.soon)
+  const servers = startServers(options, nat, report.soon)
   return {
     current,
     isOwn: (endpoint) => host().some((own) => sameEndpoint(own, endpoint)),
     isOutside,
-    observed: (observer, mapped) => {
-      servers.answered(observer)
+    observed: (observer, mapped, { device, roundTripMs = 0 } = {}) => {
+      if (device === undefined) servers.answered(observer, roundTripMs)
       if (!isUsable(mapped.address) || !isOutside(mapped.address)) return
-      const seenMs = clock.monotonicMs()
-      observations = withObservation(observations, { observer, mapped, seenMs }, networkChangedMs)
+      nat.observed(observer, mapped, device)
       report.soon()
     },
+    nat,
+    natChanged: report.soon,
+    servers: servers.status,
     networkChanged: () => {
-      networkChangedMs = clock.monotonicMs()
+      readAnew()
+      nat.networkChanged()
+      options.portMappings?.networkChanged()
       servers.restart()
     },
     askNew: servers.askDue,
     askAgain: servers.askAgain,
     close: () => {
+      mappingChanges?.cancel()
       report.close()
       servers.close()
     },
   }
 }
 
-/** Reports what differs from the last report, some time after `soon`. */
-function startReports(
-  { clock, onChange }: LocalCandidatesOptions,
-  now: () => [readonly Candidate[], NatMapping],
-): { soon(): void; close(): void } {
-  let reported: string | undefined
-  let timer: Cancellable | undefined
-  const report = (): void => {
-    timer = undefined
-    const [candidates, natMapping] = now()
-    // Which of two is seen more often changes all the time.
-    const text = JSON.stringify([candidates.map(formatCandidate).toSorted(), natMapping])
-    if (text === reported) return
-    reported = text
-    onChange(candidates, natMapping)
-  }
-  return {
-    soon: () => {
-      timer ??= clock.after(REPORT_DELAY_MS, report)
+function startServers(
+  options: LocalCandidatesOptions,
+  nat: NatTracker,
+  soon: () => void,
+): ReturnType<typeof startAsking> {
+  return startAsking({
+    servers: options.stunServers,
+    refreshMs: () => (nat.mapping(4) === 'none' ? REFRESH_WITHOUT_NAT_MS : REFRESH_MS),
+    ask: options.ask,
+    // With every request the host's addresses are read, too, should an event of theirs be lost.
+    onAsked: (asked) => {
+      if (options.isRegistryConnected?.() === true) tellMute(nat, asked)
+      soon()
     },
-    close: () => timer?.cancel(),
+    clock: options.clock,
+  })
+}
+
+/** The host's endpoints, read again after a moment: many answers come at once, and each asks for them. */
+function cachedHost(
+  clock: Clock,
+  read: () => readonly Endpoint[],
+): { host(): readonly Endpoint[]; readAnew(): void } {
+  let known: { readonly endpoints: readonly Endpoint[]; readonly atMs: number } | undefined
+  return {
+    host: () => {
+      const atMs = clock.monotonicMs()
+      if (known === undefined || atMs >= known.atMs + HOST_MS) known = { endpoints: read(), atMs }
+      return known.endpoints
+    },
+    readAnew: () => {
+      known = undefined
+    },
+  }
+}
+
+function tellMute(nat: NatTracker, servers: readonly ServerStatus[]): void {
+  for (const family of FAMILIES) {
+    const ours = servers.filter(({ server }) => addressFamily(server.address) === family)
+    if (ours.length > 0 && ours.every(({ isMute }) => isMute)) nat.mute(family)
   }
 }
 
@@ -138,28 +176,31 @@ function hostEndpoints(
     .map((address) => ({ address, port: options.listenPort }))
 }
 
-/** The host's own, then what others see, once each. */
+/** The host's own, then mapped ports, then what others see; each endpoint once. */
 function candidatesOf(
   host: readonly Endpoint[],
+  portMapped: readonly Endpoint[],
   reflexive: readonly Endpoint[],
 ): readonly Candidate[] {
-  const seen = reflexive.slice(0, REFLEXIVE)
+  const mapped = without(portMapped, host)
+  const seen = without(reflexive, mapped).slice(0, REFLEXIVE)
   return [
     ...host
       .toSorted((a, b) => order(a.address) - order(b.address))
-      .slice(0, CANDIDATES - seen.length)
+      .slice(0, CANDIDATES - mapped.length - seen.length)
       .map((endpoint) => ({ kind: 'host' as const, ...endpoint })),
+    ...mapped.map((endpoint) => ({ kind: 'port-mapped' as const, ...endpoint })),
     ...seen.map((endpoint) => ({ kind: 'server-reflexive' as const, ...endpoint })),
   ]
+}
+
+function without(endpoints: readonly Endpoint[], known: readonly Endpoint[]): readonly Endpoint[] {
+  return endpoints.filter((one) => !known.some((other) => sameEndpoint(one, other)))
 }
 
 /** What a host with too many addresses leaves out first: private ones of IPv6. */
 function order(address: IpAddress): number {
   return (isPrivate(address) ? 1 : 0) + (isPrivate(address) && addressFamily(address) === 6 ? 1 : 0)
-}
-
-function formatCandidate({ kind, address, port }: Candidate): string {
-  return `${kind} ${formatEndpoint({ address, port })}`
 }
 
 /** Loopback and link-local addresses mean something else on every host. */

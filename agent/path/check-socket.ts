@@ -30,6 +30,8 @@ export interface CheckSocket {
 export async function openCheckSocket(options: {
   readonly port: number
   onDatagram(datagram: Uint8Array, from: Endpoint): void
+  /** Something is on its way. */
+  onSent?(to: Endpoint): void
   readonly log: Log
 }): Promise<CheckSocket> {
   const v4 = await bound('udp4', '0.0.0.0', options)
@@ -43,11 +45,13 @@ export async function openCheckSocket(options: {
     }
   }
   return {
-    send: (datagram, { address, port }) => {
+    send: (datagram, to) => {
+      const { address, port } = to
       const socket = addressFamily(address) === 4 ? v4 : v6
       if (socket === undefined || socket.getSendQueueSize() > QUEUE_BYTES) return false
       // Unreachable networks and full buffers are what checks are there to find out.
       socket.send(datagram, port, address, () => undefined)
+      options.onSent?.(to)
       return true
     },
     close: async () => {

@@ -22,8 +22,11 @@ const TRANSACTION_MS = 5000
 /** Signatures looked at per second: 1 % of a core, and far more than peers send. */
 const VERIFICATIONS_PER_SECOND = 2000
 
-/** Where a message came from or goes to: an endpoint of the network, or the relay. */
-export type CheckPath = Endpoint | 'relay'
+/** Bytes of an attribute's type and length. */
+const ATTRIBUTE_BYTES = 4
+
+/** Where a message came from or goes to: an endpoint of the network, or a relay, by its id where known. */
+export type CheckPath = Endpoint | 'relay' | `relay ${string}`
 
 export type DropReason =
   | 'malformed'
@@ -45,18 +48,33 @@ export type Received =
       readonly mapped: Endpoint | undefined
       /** Bytes that its WireGuard has received of ours; undefined where it does not say. */
       readonly receivedBytes: number | undefined
+      /** Of a probe: bytes of the check that passed, 0 of one that was not padded. */
+      readonly probed?: number
     }
-  /** A STUN server answered. */
-  | { readonly kind: 'mapped'; readonly server: Endpoint; readonly mapped: Endpoint }
+  /** A STUN server answered, or a member that was asked as one. */
+  | {
+      readonly kind: 'mapped'
+      readonly server: Endpoint
+      readonly device: DeviceId | undefined
+      readonly mapped: Endpoint
+      readonly roundTripMs: number
+    }
+  /** A request of ours to our own mapped endpoint came back. */
+  | { readonly kind: 'hairpinned'; readonly mapped: Endpoint }
   | { readonly kind: 'dropped'; readonly reason: DropReason }
 
 export interface Checks {
   /** The members whose checks are answered. One whose WireGuard key is unusable is left out. */
   setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void
-  /** A request to a member, to be sent by `path`; undefined if there is no such member. */
-  request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined
+  /** A request to a member, to be sent by `path`; undefined if there is no such member.
+   *  @param probed for a probe of the path's MTU: bytes of the datagram, a multiple of 4; 0: not padded */
+  request(device: DeviceId, path: CheckPath, nowMs: number, probed?: number): Uint8Array | undefined
   /** A request without credentials, to a STUN server. */
   ask(server: Endpoint, nowMs: number): Uint8Array
+  /** A request to a member that is to be no more than a STUN server; undefined if there is no such member. */
+  askMember(device: DeviceId, server: Endpoint, nowMs: number): Uint8Array | undefined
+  /** A request to our own mapped endpoint, to be sent from another port. */
+  hairpin(mapped: Endpoint, nowMs: number): Uint8Array
   /** Total: whatever is no message for us is dropped, with the reason. */
   receive(datagram: Uint8Array, from: CheckPath, nowMs: number): Received
 }
@@ -69,10 +87,12 @@ interface Member {
 }
 
 interface Transaction {
+  readonly purpose: 'check' | 'ask' | 'hairpin'
   /** Undefined: a STUN server. */
   readonly member: Member | undefined
   readonly path: CheckPath
   readonly sentMs: number
+  readonly probed?: number | undefined
 }
 
 export function newChecks(options: {
@@ -126,16 +146,46 @@ class MemberChecks implements Checks {
     }
   }
 
-  request(device: DeviceId, path: CheckPath, nowMs: number): Uint8Array | undefined {
+  request(
+    device: DeviceId,
+    path: CheckPath,
+    nowMs: number,
+    probed?: number,
+  ): Uint8Array | undefined {
+    return this.#request('check', device, path, nowMs, probed)
+  }
+
+  askMember(device: DeviceId, server: Endpoint, nowMs: number): Uint8Array | undefined {
+    return this.#request('ask', device, server, nowMs)
+  }
+
+  #request(
+    purpose: Transaction['purpose'],
+    device: DeviceId,
+    path: CheckPath,
+    nowMs: number,
+    probed?: number,
+  ): Uint8Array | undefined {
     const member = this.#members.get(device)
     if (member === undefined) return undefined
     const username = checkUsername(device, this.#device)
-    const transactionId = this.#begin({ member, path, sentMs: nowMs })
-    return encodeStun({ kind: 'request', transactionId, username }, member.key)
+    const transactionId = this.#begin({ purpose, member, path, sentMs: nowMs, probed })
+    const check: StunMessage = { kind: 'request', transactionId, username }
+    const plain = encodeStun(check, member.key)
+    if (probed === undefined || probed === 0) return plain
+    return encodeStun({ ...check, padding: probed - plain.length - ATTRIBUTE_BYTES }, member.key)
   }
 
   ask(server: Endpoint, nowMs: number): Uint8Array {
-    const transactionId = this.#begin({ member: undefined, path: server, sentMs: nowMs })
+    return this.#plain('ask', server, nowMs)
+  }
+
+  hairpin(mapped: Endpoint, nowMs: number): Uint8Array {
+    return this.#plain('hairpin', mapped, nowMs)
+  }
+
+  #plain(purpose: Transaction['purpose'], path: Endpoint, nowMs: number): Uint8Array {
+    const transactionId = this.#begin({ purpose, member: undefined, path, sentMs: nowMs })
     return encodeStun({ kind: 'request', transactionId })
   }
 
@@ -168,12 +218,14 @@ class MemberChecks implements Checks {
     nowMs: number,
   ): Received {
     const { username = '', transactionId } = message
+    const returned = this.#returned(message)
+    if (returned !== undefined) return returned
     const { receiver, sender } = parseCheckUsername(username)
     const member = receiver === this.#own ? this.#byAddress.get(sender) : undefined
     if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
     const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
-    const seen = from === 'relay' ? {} : { mappedAddress: from, ...this.#received(member) }
+    const seen = typeof from === 'string' ? {} : { mappedAddress: from, ...this.#received(member) }
     const answer = encodeStun({ kind: 'success', transactionId, ...seen }, member.key)
     return { kind: 'request', device: member.device, answer }
   }
@@ -181,6 +233,18 @@ class MemberChecks implements Checks {
   #received({ device }: Member): Pick<StunMessage, 'receivedBytes'> {
     const receivedBytes = this.#receivedFrom(device)
     return receivedBytes === undefined ? {} : { receivedBytes }
+  }
+
+  /** Nobody else knows the id: it is random, and went to our own endpoint alone. */
+  #returned({ username, hasIntegrity, transactionId }: ReceivedStun): Received | undefined {
+    const id = toHex(transactionId)
+    const transaction = this.#transactions.get(id)
+    if (transaction?.purpose !== 'hairpin' || typeof transaction.path === 'string') {
+      return undefined
+    }
+    if (username !== undefined || hasIntegrity) return undefined
+    this.#transactions.delete(id)
+    return { kind: 'hairpinned', mapped: transaction.path }
   }
 
   /** Of an answer that comes from elsewhere than the request went the path is not proved
@@ -192,35 +256,40 @@ class MemberChecks implements Checks {
     if (transaction === undefined || !isSamePath(transaction.path, from)) {
       return { kind: 'dropped', reason: 'not-asked' }
     }
-    const { member, path, sentMs } = transaction
+    const { purpose, member, path, sentMs, probed } = transaction
+    const roundTripMs = nowMs - sentMs
     if (member === undefined) {
       this.#transactions.delete(id)
-      if (mapped === undefined || path === 'relay') {
+      if (mapped === undefined || typeof path === 'string' || purpose !== 'ask') {
         return { kind: 'dropped', reason: 'malformed' }
       }
-      return { kind: 'mapped', server: path, mapped }
+      return { kind: 'mapped', server: path, device: undefined, mapped, roundTripMs }
     }
     const fault = this.#faultIn(datagram, member, message, nowMs)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
     this.#transactions.delete(id)
     if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
-    const roundTripMs = nowMs - sentMs
-    return { kind: 'answer', device: member.device, path, roundTripMs, mapped, receivedBytes }
+    const { device } = member
+    if (purpose === 'check' || typeof path === 'string' || mapped === undefined) {
+      const answer = { device, path, roundTripMs, mapped, receivedBytes }
+      return { kind: 'answer', ...answer, ...(probed === undefined ? {} : { probed }) }
+    }
+    return { kind: 'mapped', server: path, device, mapped, roundTripMs }
   }
 
   #faultIn(
     datagram: Uint8Array,
     member: Member,
-    { unknownRequired, hasFingerprint }: ReceivedStun,
+    { unknownRequired, hasFingerprint, responsePort }: ReceivedStun,
     nowMs: number,
   ): DropReason | undefined {
     if (!hasFingerprint) return 'malformed'
     if (!this.#verifications.take(nowMs)) return 'too-many'
     if (!verifyIntegrity(datagram, member.key)) return 'not-authentic'
-    return unknownRequired.length > 0 ? 'refused' : undefined
+    return unknownRequired.length > 0 || responsePort !== undefined ? 'refused' : undefined
   }
 }
 
 function isSamePath(a: CheckPath, b: CheckPath): boolean {
-  return a === 'relay' || b === 'relay' ? a === b : sameEndpoint(a, b)
+  return typeof a === 'string' || typeof b === 'string' ? a === b : sameEndpoint(a, b)
 }

@@ -10,8 +10,9 @@
 import { equal } from '../../crypto/bytes.ts'
 import { CROSSING_MS, REKEY_TIMEOUT_MS } from './timing.ts'
 
-/** The first repetition of an initiation, milliseconds, doubling: more than most round trips. */
-const FIRST_REPEAT_MS = 150
+/** The first repetition of an initiation, milliseconds, doubling: more than most round trips. When both
+ *  agents start, the peer's answers checks before its WireGuard is there to answer initiations. */
+const FIRST_REPEAT_MS = 80
 
 /** Whitepaper §5.4: the type is the first byte, three zero bytes follow; `keepalive` is data of length 0. */
 export type WireguardMessage =
@@ -131,19 +132,20 @@ export function repeat(
   }
 }
 
-/** The peer or a path to it has just appeared: what was sent before was probably lost. */
-export function repeatNow(state: HandshakeState, nowMs: number): HandshakeState {
-  const { own } = state
-  if (own === undefined || own.sends === 0) return state
-  return { ...state, own: { ...own, dueMs: Math.min(own.dueMs, nowMs) } }
+/** The first path to the peer has just appeared: what was sent before went nowhere. The peer has it at the
+ *  same moment, so the side that does not initiate waits anew for the peer's. */
+export function pathAppeared(state: HandshakeState, nowMs: number, holdMs: number): HandshakeState {
+  const { own, initiates } = state
+  if (own === undefined) return state
+  return { ...state, own: { ...own, dueMs: initiates ? nowMs : nowMs + holdMs } }
 }
 
-/** A first way to the peer has just appeared: the side that does not initiate gives the other its time from now on,
- *  who could not have sent before. */
-export function heldAnew(state: HandshakeState, nowMs: number, holdMs: number): HandshakeState {
+/** The peer or another path to it has just appeared: what was sent before was probably lost. */
+export function repeatNow(state: HandshakeState, nowMs: number, holdMs: number): HandshakeState {
   const { own, initiates } = state
-  if (initiates || own === undefined || own.sends > 0) return state
-  return { ...state, own: { ...own, dueMs: nowMs + holdMs } }
+  if (own === undefined || own.sends === 0) return state
+  const soonMs = initiates ? nowMs : nowMs + holdMs
+  return { ...state, own: { ...own, dueMs: Math.min(own.dueMs, soonMs) } }
 }
 
 /** A handshake is done, as WireGuard shows: nothing is to be repeated. */

@@ -1,73 +1,81 @@
-/** What others see as our address, and what that says of the NATs on the way (RFC 4787 §4.1). */
+/** What others see as our address: remembered by who saw it, with its age. */
 import {
   addressFamily,
   type Endpoint,
   formatEndpoint,
   sameEndpoint,
 } from '../../protocol/address.ts'
-import type { NatMapping } from '../../protocol/endpoint-update.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
 
 /** How long an observation counts beside newer ones, milliseconds: three refreshes and some. */
 const OBSERVATION_MS = 65_000
-/** Observers remembered: the registries and the peers that answered last. */
-const OBSERVERS = 32
+/** How long it says something about the NAT, milliseconds: as long as RFC 4787 REQ-5 wants a mapping to last. */
+const EVIDENCE_MS = 300_000
+/** Observations remembered: of the registries and the peers that answered last. */
+const OBSERVATIONS = 32
+/** Of one voice and family, for a peer with many addresses must not push out the others. */
+const OBSERVATIONS_OF_ONE = 4
+
+/** Who may lie by itself: a STUN server by its address, or a member, wherever it is asked. */
+export type Voice = `server ${string}` | `device ${DeviceId}`
 
 export interface Observation {
-  /** Who saw it: a STUN server or a peer, by the endpoint we asked. */
+  /** The endpoint we asked. */
   readonly observer: Endpoint
+  /** Whose it is; undefined: a STUN server's. */
+  readonly device?: DeviceId | undefined
   /** As what we were seen. */
   readonly mapped: Endpoint
   readonly seenMs: number
 }
 
-/** With one more, the newest first. What was seen before `networkChangedMs` goes as soon as something
- *  newer of its family is known, and so does what is old; until then it is the best guess there is. */
+export function voiceOf({ observer, device }: Pick<Observation, 'observer' | 'device'>): Voice {
+  return device === undefined ? `server ${observer.address}` : `device ${device}`
+}
+
+/** With one more, the newest first. Of its family goes what was seen before `networkChangedMs` or is old. */
 export function withObservation(
   observations: readonly Observation[],
   added: Observation,
   networkChangedMs: number,
 ): readonly Observation[] {
   const family = addressFamily(added.mapped.address)
-  const oldestMs = Math.max(networkChangedMs, added.seenMs - OBSERVATION_MS)
+  const oldestMs = Math.max(networkChangedMs, added.seenMs - EVIDENCE_MS)
   const kept = observations.filter(
     ({ observer, mapped, seenMs }) =>
       !sameEndpoint(observer, added.observer) &&
       (addressFamily(mapped.address) !== family || seenMs >= oldestMs),
   )
-  return [added, ...kept].slice(0, OBSERVERS)
+  const isOfVoice = (one: Observation): boolean =>
+    voiceOf(one) === voiceOf(added) && addressFamily(one.mapped.address) === family
+  const beyond = new Set(kept.filter(isOfVoice).slice(OBSERVATIONS_OF_ONE - 1))
+  return [added, ...kept.filter((one) => !beyond.has(one))].slice(0, OBSERVATIONS)
 }
 
-/** Mapped endpoints that are not the host's own: the most often seen first, then the newest. */
+/** Those that say something about the NAT now. */
+export function evidence(
+  observations: readonly Observation[],
+  nowMs: number,
+): readonly Observation[] {
+  return observations.filter(({ seenMs }) => seenMs >= nowMs - EVIDENCE_MS)
+}
+
+/** Mapped endpoints that are not the host's own: the most often seen first, then the newest. What is much
+ *  older than the newest of its family is left out: the NAT may have forgotten it. */
 export function reflexiveEndpoints(
   observations: readonly Observation[],
   host: readonly Endpoint[],
 ): readonly Endpoint[] {
+  const newestMs = new Map<number, number>()
   const seen = new Map<string, { endpoint: Endpoint; count: number }>()
-  for (const { mapped } of observations) {
+  for (const { mapped, seenMs } of observations.toSorted((a, b) => b.seenMs - a.seenMs)) {
+    const family = addressFamily(mapped.address)
+    const newest = newestMs.get(family) ?? seenMs
+    newestMs.set(family, newest)
+    if (seenMs < newest - OBSERVATION_MS) continue
     if (host.some((endpoint) => sameEndpoint(endpoint, mapped))) continue
     const text = formatEndpoint(mapped)
     seen.set(text, { endpoint: mapped, count: (seen.get(text)?.count ?? 0) + 1 })
   }
   return [...seen.values()].toSorted((a, b) => b.count - a.count).map(({ endpoint }) => endpoint)
-}
-
-/** Of the IPv4 path: that is where NATs are. `address-dependent` is the least that is known when only
- *  observers at different addresses differ. */
-export function natMappingOf(
-  observations: readonly Observation[],
-  host: readonly Endpoint[],
-): NatMapping {
-  const seen = observations.filter(({ mapped }) => addressFamily(mapped.address) === 4)
-  if (seen.length === 0) return 'unknown'
-  const mapped = seen.filter((one) => !host.some((own) => sameEndpoint(own, one.mapped)))
-  if (mapped.length === 0) return 'none'
-  const differing = mapped.flatMap((a) =>
-    mapped.filter((b) => !sameEndpoint(a.mapped, b.mapped)).map((b) => [a, b] as const),
-  )
-  if (differing.some(([a, b]) => a.observer.address === b.observer.address)) {
-    return 'address-and-port-dependent'
-  }
-  if (differing.length > 0) return 'address-dependent'
-  const observers = new Set(mapped.map(({ observer }) => observer.address))
-  return observers.size > 1 ? 'endpoint-independent' : 'unknown'
 }

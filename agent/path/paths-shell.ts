@@ -2,29 +2,32 @@
  *  WireGuard for all. */
 import { equal, toHex } from '../../crypto/bytes.ts'
 import type { Endpoint } from '../../protocol/address.ts'
-import type { Cancellable } from '../../protocol/clock.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import { type DeviceId, deviceKeyOf } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
 import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { newBucket } from './bucket.ts'
+import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
+import { CheckIntake } from './check-intake.ts'
+import { CheckRecord } from './check-record.ts'
 import type { CheckSocket } from './check-socket.ts'
-import { type CheckPath, newChecks, type Received } from './checks.ts'
-import { newDropCounter } from './drops.ts'
+import { type CheckPath, newChecks } from './checks.ts'
 import type { PathInput } from './machine.ts'
+import { type MtuProbes, newMtuProbes } from './mtu-probes.ts'
+import { NatWatch, type PathNetcheck } from './nat/watch.ts'
+import { noPathFacts, type PathFacts, pathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-status.ts'
 import type { PathPeer, PathSockets, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { RelayCarriers } from './relay-carriers.ts'
+import { relayPath, sendRelayChecks } from './relay-checks.ts'
 import { EAGER_PEERS } from './timing.ts'
-import { type Activity, startLooks, type TunnelLooks } from './tunnel-looks.ts'
+import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
 /** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
 const ALL_CHECKS_PER_SECOND = 800
-/** Events of the network and of the mesh come in bunches; they are taken together, milliseconds. */
-const BUNCH_MS = 20
 
 /** Throws CheckPortError. */
 export async function openPathsShell(options: PathsOptions, sockets: PathSockets): Promise<Paths> {
@@ -37,43 +40,56 @@ class PathsShell implements Paths {
   readonly #options: PathsOptions
   readonly #sockets: PathSockets
   readonly #checks: ReturnType<typeof newChecks>
+  readonly #record = new CheckRecord()
   readonly #pace = newBucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_PER_SECOND)
-  readonly #drops: ReturnType<typeof newDropCounter>
+  readonly #intake: CheckIntake
   readonly #paths = new Map<DeviceId, PeerPath>()
   readonly #carriers: RelayCarriers
-  readonly #bunches = new Map<string, Cancellable>()
+  readonly #bunches: Bunches
+  readonly #mtus: MtuProbes | undefined
   readonly #context: PathContext
   #socket: CheckSocket | undefined
   #local: LocalCandidates | undefined
   #looks: TunnelLooks | undefined
+  #nat: NatWatch | undefined
 
   constructor(options: PathsOptions, sockets: PathSockets) {
     this.#options = options
     this.#sockets = sockets
-    this.#checks = newChecks({
-      ...options,
-      receivedFrom: (device) => this.#paths.get(device)?.receivedBytes,
-    })
-    this.#carriers = new RelayCarriers((device) =>
-      sockets.openRelayCarrier({
-        listenPort: options.listenPort,
-        log: options.log,
-        onDatagram: (datagram) => this.#paths.get(device)?.fromWireGuard(datagram),
+    this.#bunches = newBunches(options.clock)
+    this.#checks = this.#record.watching(
+      newChecks({
+        ...options,
+        receivedFrom: (device) => this.#paths.get(device)?.receivedBytes,
       }),
     )
-    this.#drops = newDropCounter('path.checks-dropped', options.log)
+    this.#carriers = new RelayCarriers(sockets.openRelayCarrier, options, (device, datagram) =>
+      this.#paths.get(device)?.fromWireGuard(datagram),
+    )
+    this.#intake = new CheckIntake({
+      ...options,
+      checks: this.#checks,
+      paths: this.#paths,
+      send: (datagram, to) => void this.#socket?.send(datagram, to),
+    })
+    const send = (device: DeviceId, to: Endpoint, bytes: number): void =>
+      void this.#sendCheck(device, to, bytes)
+    this.#mtus = options.mtu && newMtuProbes({ ...options, ...options.mtu, send })
     this.#context = {
       tunnel: options.tunnel,
       listenPort: options.listenPort,
       clock: options.clock,
       log: options.log,
-      sendCheck: (peer, path) => this.#sendCheck(peer, path),
+      sendCheck: ({ device }, path) => this.#sendCheck(device, path),
       sendDirect: (datagram, to) => void this.#socket?.send(datagram, to),
       sendRelayed: (peer, datagram) => options.sendDatagram(peer.device, datagram),
       sendPunch: (peer) => options.sendPunch(peer.device, this.#local?.current() ?? []),
       refreshMapping: () => this.#local?.askAgain(),
       lookSoon: (afterMs) => this.#looks?.soon(afterMs),
-      onStatus: (peer, status) => options.onPathChanged(peer.device, status),
+      onStatus: ({ device, name }, status) => {
+        options.onPathChanged(device, status)
+        this.#mtus?.path(device, status, name)
+      },
     }
   }
 
@@ -82,25 +98,28 @@ class PathsShell implements Paths {
     this.#socket = await this.#sockets.openCheckSocket({
       port: options.checkPort,
       onDatagram: (datagram, from) => this.#received(datagram, from),
+      onSent: (to) => this.#local?.nat.sent(to),
       log: options.log,
     })
     this.#local = startLocalCandidates({
-      listenPort: options.listenPort,
-      hostAddresses: options.hostAddresses,
-      stunServers: options.stunServers,
+      ...options,
       overlayPrefixes: () => options.overlayPrefixes?.() ?? [],
       ask: (server) => this.#ask(server),
-      onChange: (candidates, natMapping) => {
-        options.onLocalCandidates(candidates, natMapping)
-        this.#giveAll({ kind: 'local-candidates' })
-      },
-      clock: options.clock,
+      onChange: (...known) => options.onLocalCandidates(...known),
+      onCandidates: () => this.#giveAll({ kind: 'local-candidates' }),
+    })
+    this.#nat = new NatWatch({
+      ...options,
+      local: this.#local,
+      checks: this.#checks,
+      peers: () => [...this.#paths.values()].map(({ peer }) => peer),
+      send: (datagram, to) => void this.#socket?.send(datagram, to),
     })
     this.#looks = startLooks({
       tunnel: options.tunnel,
       clock: options.clock,
       log: options.log,
-      activity: () => this.#activity(),
+      activity: () => mostActive(this.#paths.values()),
       onStats: (stats) => this.#looked(stats),
     })
   }
@@ -115,8 +134,10 @@ class PathsShell implements Paths {
     }
     this.#carriers.keep((device) => wanted.has(device))
     this.#checks.setPeers(new Map(peers.map((peer) => [peer.device, peer.wireguardKey])))
+    this.#nat?.peersKnown([...wanted.values()])
     const isEager = wanted.size <= EAGER_PEERS
     for (const peer of wanted.values()) this.#update(peer, isEager)
+    this.#mtus?.interfaceChanged()
   }
 
   #update(peer: PathPeer, isEager: boolean): void {
@@ -149,11 +170,12 @@ class PathsShell implements Paths {
   #forget(device: DeviceId, path: PeerPath): void {
     this.#paths.delete(device)
     this.#carriers.forget(device)
+    this.#mtus?.forget(device)
     void path.close()
   }
 
-  receiveDatagram(from: DeviceId, datagram: Uint8Array): void {
-    if (isStun(datagram)) this.#received(datagram, 'relay', from)
+  receiveDatagram(from: DeviceId, datagram: Uint8Array, relay?: string): void {
+    if (isStun(datagram)) this.#received(datagram, relayPath(relay), from)
     else this.#paths.get(from)?.fromRelay(datagram)
   }
 
@@ -162,30 +184,57 @@ class PathsShell implements Paths {
   }
 
   networkChanged(): void {
-    this.#bunched('network', () => {
+    this.#bunches.add('network', () => {
       this.#local?.networkChanged()
+      this.#nat?.networkChanged()
+      this.#mtus?.networkChanged()
       this.#giveAll({ kind: 'network-changed' })
     })
   }
 
-  relaysChanged(): void {
-    this.#bunched('relays', () => {
-      this.#local?.askNew()
-      this.#giveAll({ kind: 'relays-changed' })
-    })
+  relaysChanged(device?: DeviceId): void {
+    const input = { kind: 'relays-changed' } as const
+    if (device !== undefined) this.#give(device, input)
+    else
+      this.#bunches.add('relays', () => {
+        this.#local?.askNew()
+        this.#giveAll(input)
+      })
   }
 
   status(device: DeviceId): PathStatus {
     return this.#paths.get(device)?.status ?? { kind: 'offline' }
   }
 
+  evidence(device: DeviceId): PathFacts {
+    const state = this.#paths.get(device)?.state
+    const nowMs = this.#options.clock.monotonicMs()
+    if (state === undefined) return noPathFacts(this.#record.udp(nowMs))
+    return pathFacts(device, state, this.#record, nowMs)
+  }
+
+  mtu(device: DeviceId): number | undefined {
+    return this.#mtus?.mtu(device)
+  }
+
+  hasSession(device: DeviceId): boolean {
+    return this.#paths.get(device)?.hasSession ?? false
+  }
+
   endpointFor(device: DeviceId): Endpoint {
     return this.#paths.get(device)?.endpoint ?? this.#carriers.of(device).endpoint
   }
 
+  netcheck(): PathNetcheck {
+    if (this.#nat === undefined) throw new Error('the paths are not open')
+    return this.#nat
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const bunch of this.#bunches.values()) bunch.cancel()
+    this.#bunches.close()
+    this.#mtus?.close()
     this.#local?.close()
+    this.#nat?.close()
     const paths = [...this.#paths.values()]
     this.#paths.clear()
     await Promise.all([this.#looks?.close(), ...paths.map((path) => path.close())])
@@ -193,15 +242,6 @@ class PathsShell implements Paths {
     this.#carriers.keep(() => false)
     await this.#socket?.close()
     this.#socket = undefined
-  }
-
-  #bunched(name: string, task: () => void): void {
-    if (this.#bunches.has(name)) return
-    const timer = this.#options.clock.after(BUNCH_MS, () => {
-      this.#bunches.delete(name)
-      task()
-    })
-    this.#bunches.set(name, timer)
   }
 
   #give(device: DeviceId, input: PathInput): void {
@@ -212,12 +252,15 @@ class PathsShell implements Paths {
     for (const path of this.#paths.values()) path.give(input)
   }
 
-  #sendCheck({ device }: PathPeer, path: CheckPath): boolean {
+  #sendCheck(device: DeviceId, path: CheckPath, probed?: number): boolean {
     const nowMs = this.#options.clock.monotonicMs()
-    if (path !== 'relay' && !this.#pace.take(nowMs)) return false
-    const request = this.#checks.request(device, path, nowMs)
+    if (typeof path === 'string') {
+      const { sendDatagram: send, relays } = this.#options
+      return sendRelayChecks(this.#checks, device, { routes: relays?.(), send, nowMs })
+    }
+    if (!this.#pace.take(nowMs)) return false
+    const request = this.#checks.request(device, path, nowMs, probed)
     if (request === undefined) return false
-    if (path === 'relay') return this.#options.sendDatagram(device, request)
     return this.#socket?.send(request, path) ?? false
   }
 
@@ -225,67 +268,19 @@ class PathsShell implements Paths {
     this.#socket?.send(this.#checks.ask(server, this.#options.clock.monotonicMs()), server)
   }
 
-  /** @param via the device that a relay says it is from: the answer goes there, nothing else is believed */
   #received(datagram: Uint8Array, from: CheckPath, via?: DeviceId): void {
-    const nowMs = this.#options.clock.monotonicMs()
-    const received = this.#checks.receive(datagram, from, nowMs)
-    switch (received.kind) {
-      case 'request':
-        this.#requested(received, from, via)
-        break
-      case 'answer':
-        this.#answered(received)
-        break
-      case 'mapped':
-        this.#local?.observed(received.server, received.mapped)
-        break
-      case 'dropped':
-        this.#drops.count(received.reason, nowMs)
-        break
-    }
-  }
-
-  #requested(
-    { device, answer }: Received & { readonly kind: 'request' },
-    from: CheckPath,
-    via: DeviceId | undefined,
-  ): void {
-    if (from === 'relay') {
-      this.#options.sendDatagram(via ?? device, answer)
-      this.#give(device, { kind: 'relay-check-received' })
-      return
-    }
-    // Inside the tunnel a check proves nothing about its outside.
-    if (this.#local?.isOutside(from.address) === false) return
-    if (this.#paths.get(device)?.isBlocked(from) === true) return
-    this.#socket?.send(answer, from)
-    this.#give(device, { kind: 'check-received', endpoint: from })
-  }
-
-  #answered(answer: Received & { readonly kind: 'answer' }): void {
-    const { device, path, roundTripMs, mapped, receivedBytes } = answer
-    if (path === 'relay') {
-      this.#give(device, { kind: 'relay-check-answered', roundTripMs })
-      return
-    }
-    if (mapped !== undefined) this.#local?.observed(path, mapped)
-    this.#give(device, { kind: 'check-answered', endpoint: path, roundTripMs, receivedBytes })
-  }
-
-  #activity(): Activity {
-    let most: Activity = 'idle'
-    for (const { activity } of this.#paths.values()) {
-      if (activity === 'busy') return activity
-      if (activity === 'resting') most = activity
-    }
-    return most
+    const [local, nat, mtus] = [this.#local, this.#nat, this.#mtus]
+    this.#intake.take({ datagram, from, via }, { local, nat, mtus })
   }
 
   #looked(stats: readonly TunnelPeerStats[]): void {
     const byKey = new Map(stats.map((one) => [toHex(one.publicKey), one]))
     for (const path of this.#paths.values()) {
       const found = byKey.get(toHex(path.peer.wireguardKey))
-      if (found !== undefined) path.seen(found)
+      if (found === undefined) continue
+      if (found.endpoint !== undefined) this.#local?.nat.sent(found.endpoint)
+      path.seen(found)
+      this.#mtus?.seen(path.peer.device, found)
     }
   }
 }

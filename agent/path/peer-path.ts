@@ -2,16 +2,15 @@
  *  of the machine do. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
-import { unreachable } from '../../protocol/errors.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
 import {
   completed,
   type HandshakeState,
-  heldAnew,
   incoming,
   initialHandshake,
   outgoing,
+  pathAppeared,
   repeat,
   repeatDueMs,
   repeatNow,
@@ -37,6 +36,7 @@ import { nextTickMs } from './settle.ts'
 import { newStatsInput } from './stats-input.ts'
 import { PROOF_FRESH_MS } from './timing.ts'
 import type { Activity } from './tunnel-looks.ts'
+import { waysOf } from './ways.ts'
 
 /** The machine hears of a stream of datagrams so often, milliseconds: it need not see each. */
 const FEED_SPACING_MS = 50
@@ -99,8 +99,16 @@ export class PeerPath {
     return this.#peer
   }
 
+  get state(): PathState {
+    return this.#state
+  }
+
   get status(): PathStatus {
     return statusOf(this.#state, this.#nowMs())
+  }
+
+  get hasSession(): boolean {
+    return isSessionUp(this.#state, this.#nowMs())
   }
 
   /** How closely WireGuard is to be looked at. */
@@ -148,9 +156,9 @@ export class PeerPath {
       const { state, actions } = step(before, next, nowMs)
       this.#state = state
       if (routeOf(before).kind === 'none' && routeOf(state).kind !== 'none')
-        this.#handshake = heldAnew(this.#handshake, nowMs, holdMs(state))
-      if (isGoodNews(next) || (state.relay.available && !before.relay.available))
-        this.#handshake = repeatNow(this.#handshake, nowMs)
+        this.#handshake = pathAppeared(this.#handshake, nowMs, holdMs(state))
+      else if (isGoodNews(next) || (state.relay.available && !before.relay.available))
+        this.#handshake = repeatNow(this.#handshake, nowMs, holdMs(state))
       for (const action of actions) this.#perform(action)
     }
     this.#isStepping = false
@@ -230,23 +238,9 @@ export class PeerPath {
   }
 
   #forward(datagram: Uint8Array): void {
-    const route = routeOf(this.#state)
-    switch (route.kind) {
-      case 'direct':
-        this.#context.sendDirect(datagram, route.endpoint)
-        break
-      case 'both':
-        this.#context.sendDirect(datagram, route.endpoint)
-        this.#relay(datagram)
-        break
-      case 'relay':
-        this.#relay(datagram)
-        break
-      case 'none':
-        break
-      default:
-        unreachable(route)
-    }
+    const { direct, relay } = waysOf(this.#state, this.#peer.candidates, datagram)
+    for (const endpoint of direct) this.#context.sendDirect(datagram, endpoint)
+    if (relay) this.#relay(datagram)
   }
 
   #relay(datagram: Uint8Array): void {

@@ -1,13 +1,20 @@
 /** The relay carriers of all peers, made when one is first asked for. */
 import type { DeviceId } from '../../protocol/keys.ts'
-import type { RelayCarrier } from './relay-carrier.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { openRelayCarrier, RelayCarrier } from './relay-carrier.ts'
 
 export class RelayCarriers {
   readonly #carriers = new Map<DeviceId, RelayCarrier>()
   readonly #open: (device: DeviceId) => RelayCarrier
 
-  constructor(open: (device: DeviceId) => RelayCarrier) {
-    this.#open = open
+  /** @param onDatagram what WireGuard sends to a peer's carrier */
+  constructor(
+    open: typeof openRelayCarrier,
+    { listenPort, log }: { readonly listenPort: number; readonly log: Log },
+    onDatagram: (device: DeviceId, datagram: Uint8Array) => void,
+  ) {
+    this.#open = (device) =>
+      open({ listenPort, log, onDatagram: (datagram) => onDatagram(device, datagram) })
   }
 
   of(device: DeviceId): RelayCarrier {

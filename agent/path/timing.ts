@@ -91,8 +91,8 @@ export const OFFLINE_AFTER_MS = 30_000
 export const KEEPALIVE_BYTES = 64
 
 /** Data-plane verification (data-proof.ts): so many looks must have seen WireGuard send, for packets are lost; this
- *  long lies before the first answer that counts, and the other between that and the last one, for TCP's pauses are
- *  long where packets are lost. A count that is older is not told: a
+ *  long lies before the first answer that counts, and the other between that and the last one: the search for
+ *  the path's MTU comes first, for packets that are too large vanish, too. A count that is older is not told: a
  *  busy machine looks seldom. */
 export const PROOF_SENDS = 3
 export const PROOF_FRESH_MS = 600

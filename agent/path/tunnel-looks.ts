@@ -15,6 +15,16 @@ const SPACING_MS = 20
 /** Of the most active peer: users' packets pass; none lately; nobody asks for it. */
 export type Activity = keyof typeof LOOK_MS
 
+/** How closely WireGuard is to be looked at for all peers. */
+export function mostActive(peers: Iterable<{ readonly activity: Activity }>): Activity {
+  let most: Activity = 'idle'
+  for (const { activity } of peers) {
+    if (activity === 'busy') return activity
+    if (activity === 'resting') most = activity
+  }
+  return most
+}
+
 export interface TunnelLooks {
   /** A look within so many milliseconds, or little later. */
   soon(afterMs: number): void

@@ -8,9 +8,6 @@ import type { Commands } from '../host/run.ts'
 
 export type BackendKind = 'kernel' | 'wireguard-go'
 
-/** Bytes: fits WireGuard over IPv6 in 1500 (40 + 8 + 32 of headers and tag), and IPv6 in itself. */
-export const DEFAULT_MTU = 1420
-
 export interface BackendOptions {
   /** At most 15 characters; on Linux one name a host for wireguard-go, whatever the network namespace. */
   readonly interfaceName: string
@@ -27,6 +24,8 @@ export interface TunnelPeer {
   readonly allowedIps: readonly Prefix[]
   /** Seconds, 0 is off. */
   readonly persistentKeepalive: number
+  /** Bytes of the largest packet to it; the interface's MTU where it is missing or more. */
+  readonly mtu?: number
 }
 
 /** The whole wanted state. */
@@ -36,7 +35,7 @@ export interface TunnelConfig {
   readonly listenPort: number
   /** The interface's own; the first of each family is the source of what the host sends. */
   readonly addresses: readonly Prefix[]
-  /** Bytes; see DEFAULT_MTU. At least 1280, IPv6's least, where there are IPv6 addresses. */
+  /** Bytes; see mtu.ts. At least 1280, IPv6's least, where there are IPv6 addresses. */
   readonly mtu: number
   /** By hexadecimal public key. */
   readonly peers: ReadonlyMap<string, TunnelPeer>

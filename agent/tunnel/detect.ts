@@ -5,6 +5,7 @@ import { hasNetAdmin } from '../host/system.ts'
 import type { BackendKind, BackendOptions, Tunnel } from './backend.ts'
 import type { WireGuardDevice } from './device.ts'
 import { TunnelError } from './errors.ts'
+import { freeName } from './interface-name.ts'
 import { startKernel } from './kernel.ts'
 import { tunnelOver } from './tunnel.ts'
 import { startWireguardGo } from './wireguard-go.ts'
@@ -14,8 +15,8 @@ export interface TunnelOptions extends BackendOptions {
   readonly backend: BackendKind | 'auto'
 }
 
-/** A tunnel with no key, peer or address yet: `configure` it. Throws TunnelError or CommandError with one
- *  line that says what to do. */
+/** A tunnel with no key, peer or address yet: `configure` it. What agents that died left is removed first.
+ *  Throws TunnelError or CommandError with one line that says what to do. */
 export async function startTunnel(options: TunnelOptions): Promise<Tunnel> {
   const { interfaceName } = options
   if (!isInterfaceName(interfaceName)) {
@@ -30,24 +31,25 @@ export async function startTunnel(options: TunnelOptions): Promise<Tunnel> {
       `cannot create ${interfaceName}: no CAP_NET_ADMIN (run as root, or give that capability)`,
     )
   }
-  return tunnelOver(await startBackend(options), options)
+  return tunnelOver(await startBackend(options, await freeName(options)), options)
 }
 
-function startBackend(options: TunnelOptions): Promise<WireGuardDevice> {
+/** @param wasLeft an interface of the name was removed just now */
+function startBackend(options: TunnelOptions, wasLeft: boolean): Promise<WireGuardDevice> {
   const { backend } = options
   switch (backend) {
     case 'kernel':
       return startKernel(options)
     case 'wireguard-go':
-      return startWireguardGo(options)
+      return startWireguardGo(options, wasLeft)
     case 'auto':
-      return startEither(options)
+      return startEither(options, wasLeft)
     default:
       return unreachable(backend)
   }
 }
 
-async function startEither(options: TunnelOptions): Promise<WireGuardDevice> {
+async function startEither(options: TunnelOptions, wasLeft: boolean): Promise<WireGuardDevice> {
   let kernelLacks: TunnelError
   try {
     return await startKernel(options)
@@ -56,7 +58,7 @@ async function startEither(options: TunnelOptions): Promise<WireGuardDevice> {
     kernelLacks = error
   }
   try {
-    return await startWireguardGo(options)
+    return await startWireguardGo(options, wasLeft)
   } catch (error) {
     if (!isMissing(error)) throw error
     throw new TunnelError(

@@ -61,7 +61,7 @@ export function diffTunnel(current: KnownConfig | undefined, wanted: TunnelConfi
       current === undefined ||
       current.mtu !== wanted.mtu ||
       !isSameList(current.addresses, wanted.addresses) ||
-      !isSameSet(prefixesOf(current), prefixesOf(wanted)),
+      !isSameRouting(current, wanted),
   }
 }
 
@@ -72,9 +72,22 @@ export function isEmpty(change: WireGuardChange): boolean {
   )
 }
 
-/** Every allowed IP of every peer. */
-export function prefixesOf({ peers }: Pick<TunnelConfig, 'peers'>): readonly Prefix[] {
-  return [...peers.values()].flatMap(({ allowedIps }) => allowedIps)
+/** Every allowed IP of every peer, with its MTU. */
+function routingOf({ peers }: Pick<TunnelConfig, 'peers'>): ReadonlyMap<Prefix, number> {
+  return new Map(
+    [...peers.values()].flatMap(({ allowedIps, mtu = Infinity }) =>
+      allowedIps.map((prefix): [Prefix, number] => [prefix, mtu]),
+    ),
+  )
+}
+
+type Routed = Pick<TunnelConfig, 'peers'>
+
+function isSameRouting(a: Routed, b: Routed): boolean {
+  const [before, after] = [routingOf(a), routingOf(b)]
+  return (
+    before.size === after.size && [...after].every(([prefix, mtu]) => before.get(prefix) === mtu)
+  )
 }
 
 type Peers = ReadonlyMap<string, TunnelPeer>
@@ -153,8 +166,4 @@ function isSameKey(a: AgreementKeyPair | undefined, b: AgreementKeyPair): boolea
 
 function isSameList(a: readonly Prefix[], b: readonly Prefix[]): boolean {
   return a.length === b.length && a.every((each, index) => each === b[index])
-}
-
-function isSameSet(a: readonly Prefix[], b: readonly Prefix[]): boolean {
-  return new Set(a).symmetricDifference(new Set(b)).size === 0
 }

@@ -1,5 +1,5 @@
 /** Interface name: made free of what a crash left, or refused because somebody has it. */
-import { readLinks, removeLeftoverInterfaces } from '../host/interface.ts'
+import { removeLeftoverInterfaces } from '../host/interface.ts'
 import { ownerIn, ownerPid } from '../host/owner.ts'
 import type { BackendOptions } from './backend.ts'
 import { TunnelError } from './errors.ts'
@@ -7,13 +7,12 @@ import { TunnelError } from './errors.ts'
 /** Removes interfaces that agents left when they died. Returns whether one had this name. Throws TunnelError
  *  (ERR_TUNNEL_NAME_TAKEN) if another interface has it. */
 export async function freeName({ commands, interfaceName, log }: BackendOptions): Promise<boolean> {
-  const removed = await removeLeftoverInterfaces(commands, interfaceName)
+  const { removed, holder } = await removeLeftoverInterfaces(commands, interfaceName)
   if (removed.length > 0) log('info', 'tunnel.leftover-removed', { interfaces: removed })
-  const link = (await readLinks(commands)).find(({ name }) => name === interfaceName)
-  if (link === undefined) return removed.includes(interfaceName)
-  const isAgent = ownerIn(link.alias) === 'running'
-  const holder = isAgent ? `the agent with process ${ownerPid(link.alias)}` : 'another interface'
-  throw nameTakenError(interfaceName, `by ${holder}`)
+  if (holder === undefined) return removed.includes(interfaceName)
+  const isAgent = ownerIn(holder.alias) === 'running'
+  const by = isAgent ? `the agent with process ${ownerPid(holder.alias)}` : 'another interface'
+  throw nameTakenError(interfaceName, `by ${by}`)
 }
 
 /** @param by who has it */

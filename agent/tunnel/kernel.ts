@@ -8,7 +8,6 @@ import type { BackendOptions } from './backend.ts'
 import type { WireGuardDevice } from './device.ts'
 import type { WireGuardChange } from './diff.ts'
 import { TunnelError } from './errors.ts'
-import { freeName } from './interface-name.ts'
 import { portTakenError } from './listen-port.ts'
 import { parseDump, peerArguments, stepArguments } from './wg-text.ts'
 
@@ -16,11 +15,10 @@ import { parseDump, peerArguments, stepArguments } from './wg-text.ts'
  *  arguments of a process may have. */
 const STEPS_A_CALL = 250
 
-/** Creates the interface and brings it up. Removes what an agent that died left there. Throws TunnelError:
- *  the module or `wg` is missing, it is not permitted, or the name is taken. */
+/** Creates the interface, of a free name, and brings it up. Throws TunnelError: the module or `wg` is missing,
+ *  or it is not permitted. */
 export async function startKernel(options: BackendOptions): Promise<WireGuardDevice> {
   const { commands, interfaceName } = options
-  await freeName(options)
   await requireWg(commands)
   await createInterface(commands, interfaceName)
   try {
@@ -66,7 +64,7 @@ function deviceOver({ commands, interfaceName }: BackendOptions): WireGuardDevic
 
 async function requireWg(commands: Commands): Promise<void> {
   try {
-    await commands.run('wg', ['--version'])
+    await commands.require('wg')
   } catch (cause) {
     if (!(cause instanceof CommandError) || cause.code !== 'ERR_COMMAND_MISSING') throw cause
     throw new TunnelError('ERR_TUNNEL_BACKEND_MISSING', cause.message, { cause })

@@ -1,12 +1,12 @@
 /** Tunnel: a WireGuard device and its interface's addresses and routes, as one wanted state. */
 import type { AgreementPublicKey } from '../../crypto/agreement.ts'
 import { equal } from '../../crypto/bytes.ts'
-import { configureInterface } from '../host/interface.ts'
+import { configureInterface, type InterfaceState, NEW_INTERFACE } from '../host/interface.ts'
 import { wantedRoutes } from '../host/routes.ts'
 import type { BackendOptions, Tunnel, TunnelConfig, TunnelPeer } from './backend.ts'
 import type { WireGuardDevice } from './device.ts'
 import { DeviceBelief } from './device-belief.ts'
-import { diffTunnel, isEmpty, prefixesOf } from './diff.ts'
+import { diffTunnel, isEmpty } from './diff.ts'
 
 type Queue = <T>(task: () => Promise<T>) => Promise<T>
 
@@ -69,13 +69,15 @@ async function withEndpoint(device: WireGuardDevice, peer: TunnelPeer): Promise<
   return endpoint === undefined ? peer : { ...peer, endpoint }
 }
 
-/** Addresses and routes: made again only after `invalidate`, or when making them failed. */
+/** Addresses and routes: made again only after `invalidate`, or when making them failed. What is there is read
+ *  but for the first time, when nothing is. */
 function hostSide({ commands, interfaceName, log }: BackendOptions): {
   invalidate(): void
   configure(wanted: TunnelConfig): Promise<void>
 } {
   let isValid = false
   let hadIpv6 = true
+  let known: InterfaceState | undefined = NEW_INTERFACE
   return {
     invalidate() {
       isValid = false
@@ -83,14 +85,17 @@ function hostSide({ commands, interfaceName, log }: BackendOptions): {
     async configure(wanted) {
       if (isValid) return
       const { addresses, mtu } = wanted
-      const routes = wantedRoutes(prefixesOf(wanted), addresses)
+      const routes = wantedRoutes({ ...wanted, peers: wanted.peers.values() })
+      const current = known
+      known = undefined
       isValid = true
       try {
-        const { hasIpv6 } = await configureInterface(commands, interfaceName, {
-          mtu,
-          addresses,
-          routes,
-        })
+        const { hasIpv6 } = await configureInterface(
+          commands,
+          interfaceName,
+          { mtu, addresses, routes },
+          current,
+        )
         if (hadIpv6 && !hasIpv6) log('warn', 'tunnel.ipv6-off', { interface: interfaceName })
         hadIpv6 = hasIpv6
       } catch (error) {

@@ -9,7 +9,7 @@ import { missingCommand } from '../host/run.ts'
 import type { BackendOptions } from './backend.ts'
 import type { WireGuardDevice } from './device.ts'
 import { TunnelError } from './errors.ts'
-import { freeName, nameTakenError } from './interface-name.ts'
+import { nameTakenError } from './interface-name.ts'
 import { portTakenError } from './listen-port.ts'
 import { openUapi, type Uapi, UapiError } from './uapi.ts'
 import { changeLines, deviceStateOf, replaceLines, updateLines } from './uapi-text.ts'
@@ -21,11 +21,15 @@ const [START_TIMEOUT_MS, STOP_TIMEOUT_MS] = [5000, 2000]
 /** Milliseconds between looks at whether it answers. */
 const LOOK_MS = 5
 
-/** Starts wireguard-go under this interface name and brings the interface up. Removes what an agent that
- *  died left there. Throws TunnelError: missing, not permitted, or the name is taken. */
-export async function startWireguardGo(options: BackendOptions): Promise<WireGuardDevice> {
+/** Starts wireguard-go under a name that no interface has, and brings the interface up. Removes the socket
+ *  that an agent which died left. Throws TunnelError: missing, not permitted, or the name is taken.
+ *  @param wasLeft an interface of that name was removed just now */
+export async function startWireguardGo(
+  options: BackendOptions,
+  wasLeft: boolean,
+): Promise<WireGuardDevice> {
   const { commands, clock, interfaceName } = options
-  await clearName(options)
+  await clearSocket(options, wasLeft)
   const daemon = startDaemon(options)
   const uapi = openUapi(socketOf(interfaceName), clock)
   try {
@@ -73,10 +77,11 @@ function socketOf(interfaceName: string): string {
   return `${SOCKET_DIRECTORY}/${interfaceName}.sock`
 }
 
-/** Removes what an agent that died left under the name; refuses a name that somebody living has. */
-async function clearName(options: BackendOptions): Promise<void> {
-  const { clock, interfaceName } = options
-  const wasLeft = await freeName(options)
+/** Removes a socket that nobody listens on; refuses a name that somebody living has. */
+async function clearSocket(
+  { clock, interfaceName }: BackendOptions,
+  wasLeft: boolean,
+): Promise<void> {
   // A wireguard-go whose interface was removed ends by itself.
   const until = clock.monotonicMs() + (wasLeft ? STOP_TIMEOUT_MS : 0)
   while (await answers(interfaceName)) {

@@ -3,7 +3,8 @@ import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { Libp2p } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
-import { formatEndpoint, parseIpAddress } from '../../protocol/address.ts'
+import { formatEndpoint, parseEndpoint, parseIpAddress } from '../../protocol/address.ts'
+import { MalformedError } from '../../protocol/errors.ts'
 import { MULTIADDRS } from '../../protocol/limits.ts'
 import { type HostPort, isWildcard } from '../config.ts'
 
@@ -42,6 +43,16 @@ export function announcedStun(
       .map((each) => formatEndpoint({ address: parseIpAddress(each), port })),
   )
   return [...new Set(announce.length === 0 ? heard : announce)].slice(0, MULTIADDRS)
+}
+
+/** The port that devices are told, behind which the relay is too; undefined where that is no endpoint. */
+export function announcedPort([first]: readonly string[]): number | undefined {
+  try {
+    return first === undefined ? undefined : parseEndpoint(first).port
+  } catch (error) {
+    if (error instanceof MalformedError) return undefined
+    throw error
+  }
 }
 
 /** `/ip4/0.0.0.0/tcp/4001` → the same of each address that others may reach. */

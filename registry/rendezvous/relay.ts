@@ -1,65 +1,97 @@
 /** The relay: WireGuard datagrams between devices of one organization, which we can't read. */
 import { setImmediate } from 'node:timers'
 import type { Connection, Stream } from '@libp2p/interface'
-import type { OrganizationId } from '../../protocol/keys.ts'
-import { RELAY_PROTOCOL, relayAddressOf } from '../../protocol/relay.ts'
-import { RelayQueue, relayReader } from '../../protocol/relay-queue.ts'
-import { RelaySwitchboard } from '../../protocol/relay-switchboard.ts'
+import type { RandomBytes } from '../../crypto/random.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Log } from '../../protocol/log.ts'
+import { RELAY_PROTOCOL, type RelayAddress, relayAddressOf } from '../../protocol/relay.ts'
+import { RelayFullError, RelayHub } from '../../protocol/relay-hub.ts'
+import type { HubPipe } from '../../protocol/relay-hub-port.ts'
+import type { RelayRate } from '../../protocol/relay-meter.ts'
 import { asError } from './admission.ts'
 import type { Link, Links } from './links.ts'
 import type { RendezvousNode } from './node.ts'
 import type { Strangers } from './strangers.ts'
 
-/** Streams of a device at once: the newest replaces the older, which may not have ended yet. */
+/** Streams of one connection at once: the newest replaces the older, which may not have ended yet. */
 const INBOUND_STREAMS = 4
 
 export interface RelayOptions {
   readonly links: Links
   readonly strangers: Strangers
+  readonly rate: RelayRate
+  readonly clock: Clock
+  readonly randomBytes: RandomBytes
+  readonly log: Log
 }
 
-export async function startRelay({ node }: RendezvousNode, options: RelayOptions): Promise<void> {
-  const switchboards = new Map<OrganizationId, RelaySwitchboard>()
-  const switchboardOf = (organization: OrganizationId): RelaySwitchboard => {
-    const known = switchboards.get(organization) ?? new RelaySwitchboard()
-    switchboards.set(organization, known)
-    return known
-  }
+interface RelayMember extends Link {
+  readonly address: RelayAddress
+}
+
+export type RegistryRelay = RelayHub<RelayMember>
+
+export async function startRelay(
+  { node }: RendezvousNode,
+  options: RelayOptions,
+): Promise<RegistryRelay> {
+  const { rate, clock, randomBytes, log } = options
+  const hub: RegistryRelay = new RelayHub({
+    rate,
+    forOthers: () => true,
+    clock,
+    random: randomBytes,
+    onExcess: ({ organization, device, name }, { reason, datagrams, bytes }) =>
+      log('warn', 'relay.datagrams-dropped', {
+        ...{ organization, device, name, reason, datagrams, bytes },
+      }),
+  })
   const join = (stream: Stream, connection: Connection): void => {
     const link = options.links.of(connection)
     if (link === undefined) stream.abort(new Error('not admitted'))
-    else carry(stream, link, switchboardOf(link.organization), options)
+    else carry(stream, link, hub, options)
   }
   await node.handle(RELAY_PROTOCOL, join, {
     runOnLimitedConnection: true,
     maxInboundStreams: INBOUND_STREAMS,
   })
+  return hub
 }
 
-/** Attaches the stream to the switchboard for as long as it lasts. */
-function carry(
-  stream: Stream,
-  link: Link,
-  switchboard: RelaySwitchboard,
-  { strangers }: RelayOptions,
-): void {
-  const address = relayAddressOf(link.device)
-  const isOpen = (): boolean => stream.status === 'open' && stream.writeStatus === 'writable'
-  const soon = (task: () => void): void => void setImmediate(task)
-  const port = new RelayQueue({ isOpen, send: (bytes) => stream.send(bytes), soon })
-  const read = relayReader((frame) => switchboard.forward(address, frame))
-  switchboard.attach(address, port)
+/** Joins the device to the hub for as long as the stream lasts. */
+function carry(stream: Stream, link: Link, hub: RegistryRelay, { log, strangers }: RelayOptions) {
+  const { device, name, peer } = link
+  let port: ReturnType<RegistryRelay['join']>
+  try {
+    port = hub.join({ ...link, address: relayAddressOf(device) }, pipeOf(stream))
+  } catch (error) {
+    if (!(error instanceof RelayFullError)) throw error
+    log('debug', 'relay.stream-refused', { device, name, reason: error.message })
+    return stream.abort(error)
+  }
   stream.addEventListener('drain', () => port.drained())
-  stream.addEventListener('close', () => switchboard.detach(address, port))
+  stream.addEventListener('close', () => hub.leave(port))
   stream.addEventListener('remoteCloseWrite', () => stream.abort(new Error('relay stream ended')))
   stream.addEventListener('message', ({ data }) => {
     try {
-      read(data instanceof Uint8Array ? data : data.subarray())
+      port.receive(data instanceof Uint8Array ? data : data.subarray())
     } catch (error) {
-      const { device, name } = link
       const fields = { device, name, reason: asError(error).message }
-      strangers.tell(link.peer, 'rendezvous.device-misbehaves', fields)
+      strangers.tell(peer, 'rendezvous.device-misbehaves', fields)
       stream.abort(asError(error))
     }
   })
+}
+
+function pipeOf(stream: Stream): HubPipe {
+  return {
+    isOpen: () => stream.status === 'open' && stream.writeStatus === 'writable',
+    send: (bytes) => stream.send(bytes),
+    soon: (task) => void setImmediate(task),
+    pause: () => stream.pause(),
+    // A stream that has ended meanwhile has nothing more to read.
+    resume: () => {
+      if (stream.status === 'open') stream.resume()
+    },
+  }
 }

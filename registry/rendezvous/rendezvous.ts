@@ -9,18 +9,19 @@ import type { HelloParty } from '../../protocol/hello-exchange.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Rendezvous as Meeting } from '../../protocol/manifest.ts'
+import type { RelayRate } from '../../protocol/relay-meter.ts'
 import type { HostPort } from '../config.ts'
 import type { Issuing } from '../issuing.ts'
 import type { Database } from '../store/database.ts'
 import { DENIED_MS, startAdmission } from './admission.ts'
-import { announcedMultiaddrs, announcedStun } from './announce.ts'
+import { announcedMultiaddrs, announcedPort, announcedStun } from './announce.ts'
 import { loadIdentity } from './identity.ts'
 import { type Link, Links, peerOfDevice } from './links.ts'
 import { cannotListen } from './listening.ts'
 import { startLiveness } from './liveness.ts'
 import { createNode } from './node.ts'
 import { Organizations } from './organizations.ts'
-import { startRelay } from './relay.ts'
+import { type RegistryRelay, startRelay } from './relay.ts'
 import { Strangers } from './strangers.ts'
 import { startStunResponder } from './stun-responder.ts'
 import { startSync } from './sync.ts'
@@ -41,6 +42,7 @@ export interface RendezvousOptions {
   readonly stunListen: readonly HostPort[]
   /** `ip:port` told to devices; empty: those listened on. */
   readonly stunAnnounce: readonly string[]
+  readonly relayRate: RelayRate
   readonly clock: Clock
   readonly randomBytes: RandomBytes
   readonly log: Log
@@ -63,13 +65,20 @@ export async function startRendezvous(options: RendezvousOptions): Promise<Rende
   started.defer(() => organizations.stop())
   await organizations.load()
   const parts = { organizations, links, strangers, clock, log }
-  const node = await startNode(options, parts)
+  const { node, relay } = await startNode(options, parts)
   started.defer(async () => {
     await node.stop()
   })
   const liveness = startLiveness(links, clock, log)
   started.defer(() => liveness.stop())
-  const stun = started.use(await startStunResponder({ listen: options.stunListen, clock, log }))
+  const stun = started.use(
+    await startStunResponder({
+      listen: options.stunListen,
+      onRelayDatagram: (datagram, route) => relay.receiveUdp(datagram, route),
+      clock,
+      log,
+    }),
+  )
   const review = startReview(parts)
   started.defer(() => review.stop())
   const host = new URL(options.publicUrl).hostname
@@ -77,6 +86,8 @@ export async function startRendezvous(options: RendezvousOptions): Promise<Rende
     multiaddrs: announcedMultiaddrs(node, options.announce, host),
     stun: announcedStun(stun.bound, options.stunAnnounce, host),
   }
+  const udpPort = announcedPort(meeting.stun) ?? stun.bound[0]?.port
+  if (udpPort !== undefined) relay.offerUdp(udpPort)
   log('info', 'rendezvous.started', { ...meeting })
   const stack = started.move()
   return {
@@ -95,21 +106,24 @@ interface Parts {
   readonly log: Log
 }
 
-async function startNode(options: RendezvousOptions, parts: Parts): Promise<Libp2p> {
-  const { listen, randomBytes, stateDirectory } = options
+async function startNode(
+  options: RendezvousOptions,
+  parts: Parts,
+): Promise<{ readonly node: Libp2p; readonly relay: RegistryRelay }> {
+  const { listen, randomBytes, stateDirectory, relayRate: rate } = options
   const key = await loadIdentity(stateDirectory)
   const created = await createNode({ key, listen, ...parts })
   const partyOf = (id: OrganizationId) => partyFor(parts.organizations, id)
   await startAdmission(created, { partyOf, randomBytes, ...parts })
   await startSync(created, parts)
-  await startRelay(created, parts)
+  const relay = await startRelay(created, { ...parts, rate, randomBytes })
   try {
     await created.node.start()
   } catch (cause) {
     await created.node.stop()
     throw cannotListen('--rendezvous-listen', listen, cause)
   }
-  return created.node
+  return { node: created.node, relay }
 }
 
 /** Who speaks for an organization in a hello. */

@@ -1,4 +1,5 @@
-/** STUN responder: tells whoever asks from which address and port the question came (RFC 8489). */
+/** STUN responder: tells whoever asks from which address and port the question came (RFC 8489). What is
+ *  for the relay comes to the same UDP port, and is told apart by its first byte (SPEC §12.4). */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
@@ -7,7 +8,15 @@ import { addressBytes, parseIpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import type { Log } from '../../protocol/log.ts'
-import { encodeStun, isStun, parseStun, type StunMessage } from '../../protocol/stun.ts'
+import { isRelayDatagram } from '../../protocol/relay-udp.ts'
+import type { UdpRoute } from '../../protocol/relay-udp-session.ts'
+import {
+  encodeStun,
+  isStun,
+  parseStun,
+  type ReceivedStun,
+  type StunMessage,
+} from '../../protocol/stun.ts'
 import type { HostPort } from '../config.ts'
 import { cannotListen, isMissingIpv6, stunText } from './listening.ts'
 
@@ -19,9 +28,22 @@ const REQUESTS = 200
 /** Sources in a second; beyond them the responder is under attack and new ones are not answered. */
 const SOURCES = 65_536
 const WINDOW_MS = 1000
+/** Answers to another port (RFC 5780 §7.5) that one source has in a second: a measurement needs three. They may
+ *  reach somebody else behind the same NAT, and so are rare, never longer than the request, and never sent to
+ *  the ports of the system's services. */
+const ELSEWHERE = 5
+const FIRST_PORT_ELSEWHERE = 1024
+/** Bytes waiting for the kernel; beyond them datagrams are dropped, as a full link does. */
+const QUEUE_BYTES = 1 << 22
+/** Bytes of the kernel's buffers, where it allows so many: a burst of all members at once. */
+const BUFFER_BYTES = 1 << 22
+
+const BUFFERS = { recvBufferSize: BUFFER_BYTES, sendBufferSize: BUFFER_BYTES }
 
 export interface StunResponderOptions {
   readonly listen: readonly HostPort[]
+  /** A relay datagram, by its looks; nothing is known of who sent it. */
+  onRelayDatagram?(datagram: Uint8Array, route: UdpRoute): void
   readonly clock: Pick<Clock, 'every'>
   readonly log: Log
 }
@@ -34,9 +56,11 @@ export interface StunResponder extends AsyncDisposable {
 /** Throws ConfigError where an address can't be listened on. */
 export async function startStunResponder(options: StunResponderOptions): Promise<StunResponder> {
   await using started = new AsyncDisposableStack()
-  const budget = new Map<string, number>()
+  const budget = { all: new Map<string, number>(), elsewhere: new Map<string, number>() }
   started.adopt(
-    options.clock.every(WINDOW_MS, () => budget.clear()),
+    options.clock.every(WINDOW_MS, () => {
+      for (const spent of Object.values(budget)) spent.clear()
+    }),
     (timer) => timer.cancel(),
   )
   const bound: HostPort[] = []
@@ -46,7 +70,13 @@ export async function startStunResponder(options: StunResponderOptions): Promise
     started.defer(() => close(socket))
     socket.on('error', (error) => options.log('warn', 'stun.socket-failed', { host, error }))
     socket.on('message', (request, from) => {
-      if (isWithinBudget(budget, from.address)) answer(socket, request, from)
+      if (isRelayDatagram(request, 'to-relay')) {
+        options.onRelayDatagram?.(request, routeTo(socket, from))
+      } else if (isWithinBudget(budget.all, from.address, REQUESTS)) {
+        answer(socket, request, from, () =>
+          isWithinBudget(budget.elsewhere, from.address, ELSEWHERE),
+        )
+      }
     })
     bound.push({ host, port: socket.address().port })
   }
@@ -54,12 +84,22 @@ export async function startStunResponder(options: StunResponderOptions): Promise
   return { bound, [Symbol.asyncDispose]: () => stack.disposeAsync() }
 }
 
+function routeTo(socket: Socket, { address, port, family }: RemoteInfo): UdpRoute {
+  return {
+    name: `${family} ${address} ${port}`,
+    send: (bytes) => {
+      if (socket.getSendQueueSize() > QUEUE_BYTES || port === 0) return
+      socket.send(bytes, port, address, () => undefined)
+    },
+  }
+}
+
 /** Undefined where the address is all of IPv6 and this machine has none. */
 async function listen(where: HostPort): Promise<Socket | undefined> {
   const { host, port } = where
   const socket = isIPv6(host)
-    ? createSocket({ type: 'udp6', ipv6Only: true })
-    : createSocket({ type: 'udp4' })
+    ? createSocket({ type: 'udp6', ipv6Only: true, ...BUFFERS })
+    : createSocket({ type: 'udp4', ...BUFFERS })
   try {
     socket.bind(port, host)
     await once(socket, 'listening')
@@ -77,44 +117,75 @@ async function close(socket: Socket): Promise<void> {
   await closed
 }
 
-function isWithinBudget(budget: Map<string, number>, address: string): boolean {
+function isWithinBudget(budget: Map<string, number>, address: string, most: number): boolean {
   const bytes = addressBytes(parseIpAddress(address.replace(/%.*$/, '')))
   const source = toHex(bytes.subarray(0, 8))
   const count = budget.get(source) ?? 0
-  if (count >= REQUESTS || (count === 0 && budget.size >= SOURCES)) return false
+  if (count >= most || (count === 0 && budget.size >= SOURCES)) return false
   budget.set(source, count + 1)
   return true
 }
 
-function answer(socket: Socket, request: Uint8Array, from: RemoteInfo): void {
+/** @param mayElsewhere is there budget left for an answer to another port? */
+function answer(
+  socket: Socket,
+  request: Uint8Array,
+  from: RemoteInfo,
+  mayElsewhere: () => boolean,
+): void {
   const response = answerTo(request, from)
-  // A port of 0 can't be answered; what the network does to an answer is not ours to mend.
-  if (response !== undefined && from.port !== 0) {
-    socket.send(response, from.port, from.address, () => undefined)
-  }
+  if (response === undefined || (response.port !== from.port && !mayElsewhere())) return
+  // What the network does to an answer is not ours to mend.
+  socket.send(response.bytes, response.port, from.address, () => undefined)
+}
+
+interface Answer {
+  readonly bytes: Uint8Array
+  /** Of the address that asked. */
+  readonly port: number
 }
 
 /** Undefined for what is no binding request. */
-function answerTo(bytes: Uint8Array, from: RemoteInfo): Uint8Array | undefined {
+function answerTo(bytes: Uint8Array, from: RemoteInfo): Answer | undefined {
+  // A port of 0 can't be answered.
   if (!isStun(bytes) || from.port === 0) return undefined
   try {
-    const { kind, transactionId, unknownRequired } = parseStun(bytes)
-    if (kind !== 'request') return undefined
-    const address = parseIpAddress(from.address.replace(/%.*$/, ''))
-    const message: StunMessage =
-      unknownRequired.length === 0
-        ? { kind: 'success', transactionId, mappedAddress: { address, port: from.port } }
-        : {
-            kind: 'error',
-            transactionId,
-            error: { code: 420, reason: 'Unknown Attribute' },
-            unknownAttributes: unknownRequired.slice(0, 8),
-          }
-    return withinBounds(message, AMPLIFICATION * bytes.length)
+    const request = parseStun(bytes)
+    if (request.kind !== 'request') return undefined
+    const { port = from.port, message } = responseTo(request, from)
+    const most = port === from.port ? AMPLIFICATION * bytes.length : bytes.length
+    const encoded = withinBounds(message, most)
+    return encoded && { bytes: encoded, port }
   } catch (error) {
     if (error instanceof MalformedError) return undefined
     throw error
   }
+}
+
+/** `port`: where not to the one that asked. */
+function responseTo(
+  { transactionId, unknownRequired, responsePort }: ReceivedStun,
+  from: RemoteInfo,
+): { readonly message: StunMessage; readonly port?: number } {
+  const refusal = (code: number, reason: string): StunMessage => ({
+    kind: 'error',
+    transactionId,
+    error: { code, reason },
+  })
+  if (unknownRequired.length > 0) {
+    const unknownAttributes = unknownRequired.slice(0, 8)
+    return { message: { ...refusal(420, 'Unknown Attribute'), unknownAttributes } }
+  }
+  if (responsePort !== undefined && responsePort < FIRST_PORT_ELSEWHERE) {
+    return { message: refusal(400, 'Port') }
+  }
+  const address = parseIpAddress(from.address.replace(/%.*$/, ''))
+  const message = {
+    kind: 'success' as const,
+    transactionId,
+    mappedAddress: { address, port: from.port },
+  }
+  return responsePort === undefined ? { message } : { message, port: responsePort }
 }
 
 function withinBounds(message: StunMessage, most: number): Uint8Array | undefined {

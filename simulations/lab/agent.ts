@@ -1,6 +1,7 @@
 /** A real agent in the laboratory: nexd in a host's namespace, nexctl beside it. */
 import { join } from 'node:path'
 import type { z } from 'zod'
+import { NETCHECK, type NetcheckReport } from '../../agent/control/netcheck-report.ts'
 import {
   PEERS,
   type PeerReport,
@@ -9,10 +10,12 @@ import {
   STATUS,
   type StatusReport,
 } from '../../agent/control/reports.ts'
+import { WHY, type WhyReport } from '../../agent/why/report.ts'
 import type { Host } from './ground.ts'
 import type { Output, Running } from './namespace.ts'
+import { processTree } from './processes.ts'
 
-const NEXD = new URL('../../agent/nexd.ts', import.meta.url).pathname
+const NEXD = new URL('../../agent/nexd.js', import.meta.url).pathname
 const NEXCTL = new URL('../../agent/nexctl.ts', import.meta.url).pathname
 
 export interface AgentOptions {
@@ -62,8 +65,8 @@ export class LabAgent {
     return this.#running
   }
 
-  /** Starts nexd; resolves at once. */
-  start(): Running {
+  /** Starts nexd, by another command such as env where one is given; resolves at once. */
+  start(by: readonly string[] = []): Running {
     const { registry, registrationKey, interfaceName, host, extra = [] } = this.options
     const key = registrationKey === undefined ? [] : ['--registration-key', registrationKey]
     const args = [
@@ -82,7 +85,8 @@ export class LabAgent {
       ...key,
       ...extra,
     ]
-    this.#running = host.namespace.spawn(this.logFile, process.execPath, [NEXD, ...args])
+    const [command = '', ...rest] = [...by, process.execPath, NEXD, ...args]
+    this.#running = host.namespace.spawn(this.logFile, command, rest)
     return this.#running
   }
 
@@ -95,13 +99,19 @@ export class LabAgent {
     return (await this.process.waitFor(/open: (\S+)/))[1] ?? ''
   }
 
-  async started(timeoutMs = 30_000): Promise<void> {
+  async started(timeoutMs = 90_000): Promise<void> {
     await this.process.waitFor(/daemon\.started/, timeoutMs)
   }
 
   async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
     await this.#running?.stop(signal)
     this.#running = undefined
+  }
+
+  /** nexd and what it has started; none where it does not run. */
+  async pids(): Promise<readonly number[]> {
+    const pid = this.#running?.child.pid
+    return pid === undefined ? [] : processTree(pid)
   }
 
   /** nexctl as an operator types it. */
@@ -117,8 +127,16 @@ export class LabAgent {
     return this.#json(PEERS, 'peers', 'list')
   }
 
+  async why(peer: string): Promise<WhyReport> {
+    return this.#json(WHY, 'why', peer)
+  }
+
   async routes(): Promise<readonly RouteReport[]> {
     return this.#json(ROUTES, 'route', 'list')
+  }
+
+  async netcheck(): Promise<NetcheckReport> {
+    return this.#json(NETCHECK, 'netcheck')
   }
 
   async peer(name: string): Promise<PeerReport | undefined> {

@@ -22,6 +22,8 @@ export const CLASSIFICATION = z.object({
   mapping: BEHAVIOUR,
   filtering: BEHAVIOUR,
   isPortKept: z.boolean(),
+  /** Does a host of the site reach another by the site's public address (RFC 4787 §6)? */
+  isHairpinning: z.boolean(),
   /** As the server saw it, `address port`; empty where nothing came through. */
   mapped: z.string(),
 })
@@ -42,6 +44,10 @@ const ATTEMPTS = 3
 const PATIENCE_MS = 1000
 /** How much later than one sent after it an answer may come. */
 const GRACE_MS = 50
+/** For a packet that has no answer after it and comes from next door. */
+const HAIRPIN_MS = 300
+/** No answer of the server has this id. */
+const HAIRPIN_ID = -1
 
 async function bound(port: number, address: string): Promise<Socket> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4')
@@ -84,6 +90,9 @@ interface Asker {
   getsIn(address: string, port: number, from: From): Promise<boolean>
   /** Has the server send to another port of ours, which has asked it nothing. */
   knock(address: string, port: number, to: number): Promise<boolean>
+  /** Sends what `hasCome` waits for at the other end. */
+  turn(address: string, port: number): void
+  hasCome(): Promise<boolean>
 }
 
 async function startAsker(family: string): Promise<Asker> {
@@ -134,6 +143,12 @@ async function startAsker(family: string): Promise<Asker> {
       send(address, port, 'same', to)
       return (await ask(address, port)) !== undefined
     },
+    turn: (address, port) =>
+      socket.send(JSON.stringify({ id: HAIRPIN_ID, address: '', port: 0 }), port, address),
+    hasCome: async () => {
+      await sleep(HAIRPIN_MS)
+      return answers.has(HAIRPIN_ID)
+    },
   }
 }
 
@@ -142,6 +157,7 @@ const UNREACHABLE: Classification = {
   mapping: 'none',
   filtering: 'none',
   isPortKept: false,
+  isHairpinning: false,
   mapped: '',
 }
 
@@ -167,7 +183,10 @@ async function classify(first: string, second: string): Promise<Classification> 
         ? 'address-dependent'
         : 'address-and-port-dependent'
   const isPortKept = here.endsWith(` ${asker.port}`)
-  return { isReachable: true, mapping, filtering, isPortKept, mapped: here }
+  const [mappedAddress = '', mappedPort = ''] = here.split(' ')
+  helper.turn(mappedAddress, Number(mappedPort))
+  const isHairpinning = await asker.hasCome()
+  return { isReachable: true, mapping, filtering, isPortKept, isHairpinning, mapped: here }
 }
 
 const [mode, ...addresses] = process.argv.slice(2)

@@ -2,6 +2,8 @@
 
 usage: delay.py SITE:MILLISECONDS:LOSS_PERCENT ...
 
+A line of standard input of the same form changes a site that was named; it is printed once that is done.
+
 Packets from site N wait in queue N, packets to it in queue 100+N, each for the site's delay and in order.
 Only metadata is copied from the kernel; a verdict lets a packet go, or drops it. Node has no netlink
 sockets, hence Python.
@@ -57,15 +59,25 @@ def packet_ids(data):
 
 
 settings, waiting = {}, {}
-for argument in sys.argv[1:]:
-    site, delay_ms, loss_percent = argument.split(":")
-    for number in (int(site), 100 + int(site)):
+
+
+def change(text):
+    """Settings of both queues of a site, which it returns."""
+    site, delay_ms, loss_percent = text.split(":")
+    queues = (int(site), 100 + int(site))
+    for number in queues:
         settings[number] = (float(delay_ms) / 1000, float(loss_percent) / 100)
+    return queues
+
+
+for argument in sys.argv[1:]:
+    for number in change(argument):
         waiting[number] = deque()
         tell(CONFIG, number, attribute(1, struct.pack("!BBH", 1, 0, 0)))  # bind
         params = attribute(2, struct.pack("!IB", 0, COPY_META))
         tell(CONFIG, number, params + attribute(3, struct.pack("!I", QUEUE_LENGTH)))
 print("ready", flush=True)
+listened = [sock, sys.stdin]
 
 while True:
     now = time.monotonic()
@@ -78,7 +90,15 @@ while True:
             verdict(VERDICT_BATCH, queue, ACCEPT, last)  # it and all before it
         if packets:
             wake = min(wake, packets[0][0])
-    if not select.select([sock], [], [], max(0, wake - time.monotonic()))[0]:
+    ready = select.select(listened, [], [], max(0, wake - time.monotonic()))[0]
+    if sys.stdin in ready:
+        line = sys.stdin.readline().strip()
+        if line == "":
+            listened.remove(sys.stdin)
+        else:
+            change(line)
+            print(line, flush=True)
+    if sock not in ready:
         continue
     arrived = time.monotonic()
     for queue, packet_id in packet_ids(sock.recv(1 << 16)):

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { CLASSIFICATION, type Classification } from './classify.ts'
 import type { Host } from './ground.ts'
 import { createLab, type Lab } from './lab.ts'
-import { SITE_KINDS, type SiteKind } from './nat.ts'
+import { featuresOf, SITE_KINDS, type SiteKind } from './nat.ts'
 
 const SCRIPT = new URL('classify.ts', import.meta.url).pathname
 const SERVERS = {
@@ -29,15 +29,22 @@ export async function startClassifier(lab: Lab): Promise<Classifier> {
   }
 }
 
+/** Sites to try out; `v6dual IPv6` is the other family of the same site. */
+export type KindTried = SiteKind | 'v6dual IPv6'
+
 /** A site of each kind. */
-export async function classifyKinds(): Promise<
-  ReadonlyMap<SiteKind | 'v6dual IPv6', Classification>
-> {
-  using lab = await createLab({ sites: SITE_KINDS.map((kind) => ({ kind })) })
+export async function classifyKinds(
+  kinds: readonly SiteKind[] = SITE_KINDS,
+): Promise<ReadonlyMap<KindTried, Classification>> {
+  // The classifier's server has two addresses, of the first two sites.
+  using lab = await createLab({
+    sites: [...kinds, ...(kinds.length < 2 ? ['public' as const] : [])].map((kind) => ({ kind })),
+  })
   const classifier = await startClassifier(lab)
-  const found = new Map<SiteKind | 'v6dual IPv6', Classification>()
-  for (const [index, kind] of SITE_KINDS.entries()) {
-    found.set(kind, await classifier.classify(lab.host(index + 1)))
+  const found = new Map<KindTried, Classification>()
+  for (const [index, kind] of kinds.entries()) {
+    const family = featuresOf(kind).hasIpv4 ? 4 : 6
+    found.set(kind, await classifier.classify(lab.host(index + 1), family))
     if (kind === 'v6dual')
       found.set('v6dual IPv6', await classifier.classify(lab.host(index + 1), 6))
   }

@@ -2,11 +2,13 @@
  *  namespaces of this machine. Needs root, iproute2 and nftables; delay and loss also python3 and iptables.
  *
  *    core ── wan of each site: 198.18.N.1 ── 198.18.N.2 (router, or public host), 2001:db8:N::/48
+ *    (198.20.N where the router maps ports)
  *    LAN of site N: 192.168.N.0/24, router .1, hosts .10 and up; 2001:db8:N:1::/64 */
-import { startDelay } from './delay.ts'
+import { changeDelay, type Delay, startDelay } from './delay.ts'
 import { coreIpv6, Ground, type Host, type Site, type SiteOptions } from './ground.ts'
-import { Namespace, type Running } from './namespace.ts'
+import { Namespace } from './namespace.ts'
 import { claim, type Ownership, remove, removeStale } from './ownership.ts'
+import type { MappingDaemon } from './port-mapping.ts'
 
 export interface LabOptions {
   readonly sites: readonly SiteOptions[]
@@ -24,6 +26,8 @@ export interface Lab extends Disposable {
   host(site: number, index?: number): Host
   /** The site's NAT box. */
   router(site: number): Namespace
+  /** What maps ports at the site's NAT box. */
+  mappingDaemon(site: number): MappingDaemon
   /** The site's public address becomes .3 (or .2 again) and all mappings are lost, as after a reconnect. */
   renumber(site: number): Promise<void>
   /** The NAT box forgets all mappings. */
@@ -32,6 +36,8 @@ export interface Lab extends Disposable {
   moveHost(host: Host): Promise<void>
   /** Cuts a site's access link, or mends it. */
   link(up: boolean, site: number): Promise<void>
+  /** One way, on the site's access link, from now on; only where the lab began with delays. */
+  delay(site: number, ms: number): Promise<void>
   /** Pulls the cable of a host, which sees its carrier go, or plugs it in again. */
   cable(up: boolean, host: Host): Promise<void>
 }
@@ -77,7 +83,7 @@ class Builder implements Lab {
   readonly #hosts = new Map<string, Host>()
   readonly #sites = new Map<number, Site>()
   readonly #owned: Ownership
-  #delay: Running | undefined
+  #delay: Delay | undefined
 
   constructor(owned: Ownership) {
     this.#owned = owned
@@ -87,7 +93,7 @@ class Builder implements Lab {
   }
 
   async build({ sites, overlap = false }: LabOptions): Promise<void> {
-    const ground = new Ground(this.core, (name) => this.#declare(name), overlap)
+    const ground = new Ground(this.core, (name) => this.#declare(name), overlap, this.folder)
     await ground.make(this.core, true)
     const delay = startDelay(this.core, sites, this.folder)
     // All at once: the time goes into some dozens of short commands.
@@ -114,15 +120,23 @@ class Builder implements Lab {
     return router
   }
 
+  mappingDaemon(site: number): MappingDaemon {
+    const { mappingDaemon } = this.#site(site)
+    if (mappingDaemon === undefined) throw new Error(`site ${site} maps no ports`)
+    return mappingDaemon
+  }
+
   async renumber(site: number): Promise<void> {
     const { edge } = this.#site(site)
     const shown = await edge.exec('ip', '-4', '-o', 'addr', 'show', 'wan')
-    const old = /198\.18\.\d+\.(\d)/.exec(shown)?.[1] === '2' ? 2 : 3
+    const [, network, last] = /(198\.\d+)\.\d+\.(\d)/.exec(shown) ?? []
+    if (network === undefined) throw new Error(`site ${site} has no public IPv4 address to change`)
+    const old = Number(last)
     // Deleting a primary address deletes its secondaries: delete first, then add.
     await edge.batch('ip', [
-      `addr del 198.18.${site}.${old}/24 dev wan`,
-      `addr add 198.18.${site}.${5 - old}/24 dev wan`,
-      `route replace default via 198.18.${site}.1`,
+      `addr del ${network}.${site}.${old}/24 dev wan`,
+      `addr add ${network}.${site}.${5 - old}/24 dev wan`,
+      `route replace default via ${network}.${site}.1`,
     ])
     await this.flush(site)
   }
@@ -136,7 +150,9 @@ class Builder implements Lab {
 
   async moveHost({ namespace }: Host): Promise<void> {
     const shown = await namespace.exec('ip', '-4', '-o', 'addr', 'show', 'eth0')
-    const [, lan = '', last = ''] = /(192\.168\.\d+)\.(\d+)/.exec(shown) ?? []
+    const [, lan, last] = /(192\.168\.\d+)\.(\d+)/.exec(shown) ?? []
+    if (lan === undefined)
+      throw new Error(`${namespace.name} has no private IPv4 address to change`)
     const next = Number(last) > 100 ? Number(last) - 100 : Number(last) + 100
     await namespace.batch('ip', [
       `addr del ${lan}.${last}/24 dev eth0`,
@@ -152,6 +168,11 @@ class Builder implements Lab {
     if (up) await this.core.batch('ip', coreIpv6(site, hasIpv6))
   }
 
+  async delay(site: number, ms: number): Promise<void> {
+    if (this.#delay === undefined) throw new Error('the laboratory began without delays')
+    await changeDelay(this.#delay, site, ms)
+  }
+
   async cable(up: boolean, { site, port }: Host): Promise<void> {
     const { router } = this.#site(site)
     if (router === undefined) await this.link(up, site)
@@ -160,7 +181,7 @@ class Builder implements Lab {
 
   [Symbol.dispose](): void {
     if (!alive.delete(this)) return
-    this.#delay?.child.kill('SIGKILL')
+    this.#delay?.running.child.kill('SIGKILL')
     remove(this.#owned)
   }
 

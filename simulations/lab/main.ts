@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { columns } from '../../agent/columns.ts'
 import { classifyKinds } from './kinds.ts'
 import { createLab } from './lab.ts'
-import { SITE_KINDS } from './nat.ts'
+import { parseSiteKind, SITE_KINDS } from './nat.ts'
 import { removeStale } from './ownership.ts'
 
 const program = new Command('lab').description(
@@ -21,18 +21,25 @@ program
   .action(async () => {
     const rows = [...(await classifyKinds())].map(([kind, found]) =>
       found.isReachable
-        ? [kind, found.mapping, found.filtering, found.isPortKept ? 'yes' : 'no']
-        : [kind, 'UDP blocked', '-', '-'],
+        ? [
+            kind,
+            found.mapping,
+            found.filtering,
+            yesNo(found.isPortKept),
+            yesNo(found.isHairpinning),
+          ]
+        : [kind, 'UDP blocked', '-', '-', '-'],
     )
-    process.stdout.write(`${columns(['KIND', 'MAPPING', 'FILTERING', 'PORT KEPT'], rows)}\n`)
+    const head = ['KIND', 'MAPPING', 'FILTERING', 'PORT KEPT', 'HAIRPIN']
+    process.stdout.write(`${columns(head, rows)}\n`)
   })
 
 program
   .command('up')
-  .argument('<kinds...>', SITE_KINDS.join(', '))
+  .argument('<kinds...>', `${SITE_KINDS.join(', ')}; with -np other ports, with -iso no LAN`)
   .description('keep sites up until Ctrl-C')
   .action(async (kinds: unknown) => {
-    const sites = z.array(z.enum(SITE_KINDS)).parse(kinds)
+    const sites = z.array(z.string().transform(parseSiteKind)).parse(kinds)
     const lab = await createLab({ sites: sites.map((kind) => ({ kind })) })
     for (const [index, kind] of sites.entries()) {
       const { namespace, address } = lab.host(index + 1)
@@ -51,6 +58,10 @@ program
       removed.length === 0 ? 'nothing to remove\n' : `removed ${removed.join(' ')}\n`,
     )
   })
+
+function yesNo(is: boolean): string {
+  return is ? 'yes' : 'no'
+}
 
 try {
   await program.parseAsync()

@@ -134,10 +134,11 @@ export class Namespace {
     command: string,
     args: readonly string[],
     env: Readonly<Record<string, string>> = {},
+    input: 'ignore' | 'pipe' = 'ignore',
   ): Running {
     const child = spawn('ip', ['netns', 'exec', this.name, command, ...args], {
       env: { ...ENV, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input, 'pipe', 'pipe'],
     })
     return watch(child, logFile, command)
   }

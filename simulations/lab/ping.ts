@@ -74,3 +74,30 @@ export async function untilAnswered(
   }
   throw new Error(`${address} did not answer ${from.name} within ${timeoutMs} ms`)
 }
+
+/** Milliseconds until the first of many echoes is answered: one every `everyMs`, each a ping of its own, so that
+ *  no answer is told later than it came. Throws after `timeoutMs`. */
+export async function firstAnswer(
+  from: Namespace,
+  address: string,
+  { everyMs = 50, timeoutMs = 30_000 } = {},
+): Promise<number> {
+  const started = performance.now()
+  const answered = Promise.withResolvers<number>()
+  const send = async (): Promise<void> => {
+    const { status } = await from.attempt('ping', '-n', '-c', '1', '-W', '1', address)
+    if (status === 0) answered.resolve(performance.now() - started)
+  }
+  const sending = setInterval(() => void send(), everyMs)
+  const failing = setTimeout(
+    () => answered.reject(new Error(`${address} did not answer ${from.name}`)),
+    timeoutMs,
+  )
+  void send()
+  try {
+    return await answered.promise
+  } finally {
+    clearInterval(sending)
+    clearTimeout(failing)
+  }
+}

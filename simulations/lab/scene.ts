@@ -5,6 +5,7 @@ import { LabAgent } from './agent.ts'
 import type { SiteOptions } from './ground.ts'
 import { createLab, type Lab, type LabOptions } from './lab.ts'
 import type { Running } from './namespace.ts'
+import { type RegistrySite, registrySite } from './registry-site.ts'
 import { startVisitor, type Visitor } from './visitor.ts'
 
 const REGISTRY = new URL('../../registry/main.ts', import.meta.url).pathname
@@ -13,11 +14,26 @@ const CREDENTIALS = { email: 'ada@example.org', password: 'correct horse battery
 /** One-way delay of an access link: 40 ms of round trip between two sites. */
 export const ACCESS_DELAY_MS = 10
 
+export interface AgentPlace {
+  readonly site: number
+  readonly index?: number
+  /** Further options of nexd's command line. */
+  readonly extra?: readonly string[]
+}
+
 export interface SceneOptions extends LabOptions {
   /** Which site the registry is at; a public one. */
   readonly registrySite: number
+  /** Who reaches it: hosts with IPv4 unless given, or those too that have only IPv6 or TCP 443. */
+  readonly registryFor?: 'ipv4' | 'everybody'
   /** Name of each agent and its site (and host there). */
-  readonly agents: Readonly<Record<string, { readonly site: number; readonly index?: number }>>
+  readonly agents: Readonly<Record<string, AgentPlace>>
+  /** Of the registry's web pages and API; 3000 unless given. */
+  readonly registryPort?: number
+  /** Further options of the registry's command line. */
+  readonly registryExtra?: readonly string[]
+  /** What the laboratory needs before anything runs in it. */
+  prepare?(lab: Lab): Promise<void>
   /** How they are let in: a person approves each code, or a registration key; or not yet. */
   readonly enrol: 'person' | 'key' | 'later'
   readonly narrate?: (line: string) => void
@@ -40,13 +56,16 @@ export class Scene implements Disposable {
   readonly person: Visitor
   readonly agents = new Map<string, LabAgent>()
   readonly #options: SceneOptions
+  readonly #site: RegistrySite
   #registry: Running | undefined
   organization = ''
 
   constructor(lab: Lab, options: SceneOptions) {
     this.lab = lab
     this.#options = options
-    this.registryUrl = `http://${lab.host(options.registrySite).address}:3000`
+    const { registryFor = 'ipv4', registryPort = 3000 } = options
+    this.#site = registrySite(lab.host(options.registrySite), registryFor, registryPort)
+    this.registryUrl = this.#site.urlFor('public')
     this.person = startVisitor(lab.core)
   }
 
@@ -61,6 +80,11 @@ export class Scene implements Disposable {
     return this.#registry
   }
 
+  /** Once, before the registry starts. */
+  prepareRegistry(): Promise<void> {
+    return this.#site.prepare()
+  }
+
   /** Resolves when it serves. */
   async startRegistry(): Promise<void> {
     const host = this.lab.host(this.#options.registrySite)
@@ -68,11 +92,8 @@ export class Scene implements Disposable {
       REGISTRY,
       '--state-dir',
       join(this.lab.folder, 'registry.state'),
-      '--listen',
-      `${host.address}:3000`,
-      '--public-url',
-      this.registryUrl,
-      '--insecure-http',
+      ...this.#site.args,
+      ...(this.#options.registryExtra ?? []),
     ])
     await this.#registry.waitFor(/Nexodus registry .* at /)
   }
@@ -97,13 +118,15 @@ export class Scene implements Disposable {
   }
 
   addAgent(name: string, site: number, index = 0, registrationKey?: string): LabAgent {
+    const host = this.lab.host(site, index)
     const agent = new LabAgent({
       name,
-      host: this.lab.host(site, index),
+      host,
       folder: this.lab.folder,
-      registry: this.registryUrl,
+      registry: this.#site.urlFor(host.kind),
       interfaceName: `${this.lab.prefix}${this.agents.size}`,
       ...(registrationKey === undefined ? {} : { registrationKey }),
+      extra: this.#options.agents[name]?.extra ?? [],
     })
     this.agents.set(name, agent)
     return agent
@@ -156,11 +179,18 @@ export class Scene implements Disposable {
   /** Ends processes politely first, so that they clean up as they would on a real host. */
   async stop(): Promise<void> {
     try {
-      await Promise.all([...this.agents.values()].map((agent) => agent.stop()))
-      await this.#registry?.stop('SIGTERM')
+      await this.stopProcesses()
     } finally {
       this[Symbol.dispose]()
     }
+  }
+
+  /** Agents, registry and person end; the laboratory stays. */
+  async stopProcesses(): Promise<void> {
+    await Promise.all([...this.agents.values()].map((agent) => agent.stop()))
+    await this.#registry?.stop('SIGTERM')
+    this.#registry = undefined
+    this.person[Symbol.dispose]()
   }
 
   [Symbol.dispose](): void {
@@ -171,10 +201,17 @@ export class Scene implements Disposable {
 
 /** Resolves when all agents run. Agents are let in one after another, as a person would. */
 export async function startScene(options: SceneOptions = TWO_NATS): Promise<Scene> {
+  return openScene(await createLab(options), options)
+}
+
+/** The same in a laboratory that is there; it ends with the scene. */
+export async function openScene(lab: Lab, options: SceneOptions): Promise<Scene> {
   const narrate = options.narrate ?? (() => {})
-  const scene = new Scene(await createLab(options), options)
+  const scene = new Scene(lab, options)
   try {
     narrate(`${options.sites.length} sites: ${options.sites.map(({ kind }) => kind).join(', ')}`)
+    await options.prepare?.(scene.lab)
+    await scene.prepareRegistry()
     await scene.startRegistry()
     narrate(`registry at ${scene.registryUrl}; its first user sets a password and signs in`)
     await scene.signIn()

@@ -17,7 +17,7 @@ function known(...command: string[]): Set<string> {
   return new Set(stdout.match(SETTING))
 }
 
-const agent = known('agent/nexd.ts', 'up')
+const agent = known('agent/nexd.js', 'up')
 const registry = known('registry/main.ts')
 
 const rule = suite('settings in deploy/')

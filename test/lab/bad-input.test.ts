@@ -10,7 +10,7 @@ import { needs } from '../support/needs.ts'
 
 needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping', 'faketime')
 
-const NEXD = new URL('../../agent/nexd.ts', import.meta.url).pathname
+const NEXD = new URL('../../agent/nexd.js', import.meta.url).pathname
 const rule = suite('bad input to nexd: one clear line, a non-zero exit, nothing lost')
 const scene = await startScene({
   sites: [{ kind: 'public' }, { kind: 'public' }],

@@ -95,7 +95,7 @@ rule('refuse a device that brings the other organization to its registry by name
   const folder = join(scene.lab.folder, 'pinned.state')
   const { status, stderr } = await laptop.host.namespace.attempt(
     process.execPath,
-    new URL('../../agent/nexd.ts', import.meta.url).pathname,
+    new URL('../../agent/nexd.js', import.meta.url).pathname,
     ...[
       'up',
       '--registry',

@@ -162,6 +162,53 @@ const refused: readonly [SampleKind, string, number, CborValue | undefined, RegE
     many(9, '/ip4/1.2.3.4/tcp/1'),
     /multiaddrs has 9 items/,
   ],
+  ['endpoint-update', 'NAT reports that are no list', -65542, 7, /NAT reports must be an array/],
+  [
+    'endpoint-update',
+    'three NAT reports',
+    -65542,
+    many(3, [4, 0, 0, 0, 0, 0, 0]),
+    /NAT reports has 3 items, want at most 2/,
+  ],
+  [
+    'endpoint-update',
+    'a family reported twice',
+    -65542,
+    many(2, [4, 0, 0, 0, 0, 0, 0]),
+    /NAT reports reports a family twice/,
+  ],
+  [
+    'endpoint-update',
+    'a NAT report of six items',
+    -65542,
+    [[4, 0, 0, 0, 0, 0]],
+    /NAT report: want a list of 7 to 16 items/,
+  ],
+  [
+    'endpoint-update',
+    'a NAT report of seventeen items',
+    -65542,
+    [[4, ...Array.from({ length: 16 }, () => 0)]],
+    /NAT report: want a list of 7 to 16 items/,
+  ],
+  ['endpoint-update', 'family 5', -65542, [[5, 0, 0, 0, 0, 0, 0]], /family is not 4 or 6/],
+  [
+    'endpoint-update',
+    'a NAT in words',
+    -65542,
+    [[4, 'none', 0, 0, 0, 0, 0]],
+    /mapping is not 0 to/,
+  ],
+  ['endpoint-update', 'filtering -1', -65542, [[4, 0, -1, 0, 0, 0, 0]], /filtering is not 0 to/],
+  ['endpoint-update', 'hairpinning true', -65542, [[4, 0, 0, true, 0, 0, 0]], /hairpinning is not/],
+  ['endpoint-update', 'UDP 256', -65542, [[4, 0, 0, 0, 0, 256, 0]], /UDP state is not 0 to 255/],
+  [
+    'endpoint-update',
+    'a lifetime over a day',
+    -65542,
+    [[4, 0, 0, 0, 0, 0, 86_401]],
+    /lifetime is not 0 to 86400/,
+  ],
   ['route-advertisement', 'an unknown state', -65541, 9, /state is 9, want 0 to 2/],
   ['route-advertisement', 'a negative epoch', -65539, -1, /epoch is -1/],
 ]
@@ -174,6 +221,7 @@ for (const [kind, what, claim, value, message] of refused) {
 rule('reads enumerations of a later version as what it knows least about', () => {
   assert.is(outcome('endpoint-update', -65540, 77), 'opened')
   assert.is(outcome('endpoint-update', -65538, [[9, bytes(4), 5]]), 'opened')
+  assert.is(outcome('endpoint-update', -65542, [[6, 99, 99, 99, 99, 99, 0, 'more']]), 'opened')
   assert.is(outcome('membership-certificate', -65544, ['relay', 'from-the-future']), 'opened')
 })
 

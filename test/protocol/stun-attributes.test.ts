@@ -50,6 +50,9 @@ rule('refuses values of a wrong form, naming the attribute', () => {
     [0x0009, '00000700', /ERROR-CODE.*code 700/],
     [0x0009, '00000464', /ERROR-CODE.*code 500/],
     [0x000a, '000102', /UNKNOWN-ATTRIBUTES.*3 bytes/],
+    [0x0027, '0d', /RESPONSE-PORT.*1 bytes, want 2 or 4/],
+    [0x0027, '0d9600', /RESPONSE-PORT.*3 bytes, want 2 or 4/],
+    [0x0027, '0000', /RESPONSE-PORT.*port 0/],
     [0x001c, '00'.repeat(16), /attribute 28: 16 bytes, want 32/],
     [0x8028, '00', /attribute 32808: 1 bytes, want 4/],
   ]
@@ -61,6 +64,18 @@ rule('reports what asks to be understood and is not, each once; ignores what doe
   const nothing = new Uint8Array(0)
   const message = stunMessageOf(1, [0x7fff, nothing], [0x8000, nothing], [0x7fff, nothing])
   assert.equal(parseStun(message).unknownRequired, [0x7fff])
+})
+
+rule('reads RESPONSE-PORT with its padding counted in or not (RFC 5780 §7.5)', () => {
+  for (const value of ['0d96', '0d960000', '0d96ffff'])
+    assert.is(parseStun(stunMessageOf(1, [0x0027, fromHex(value)])).responsePort, 3478)
+  const sent = encodeStun({ kind: 'request', transactionId: TRANSACTION, responsePort: 65_535 })
+  assert.is(parseStun(sent).responsePort, 65_535)
+  for (const responsePort of [0, 65_536, 1.5])
+    assert.throws(
+      () => encodeStun({ kind: 'request', transactionId: TRANSACTION, responsePort }),
+      /response port/,
+    )
 })
 
 rule('believes the first of two like attributes', () => {

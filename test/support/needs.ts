@@ -33,6 +33,10 @@ const MEANS = {
   iptables: packaged('iptables'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
   python3: packaged('python3'),
+  miniupnpd: packaged('miniupnpd', 'miniupnpd-nftables'),
+  nebula: packaged('nebula'),
+  tinc: packaged('tincd', 'tinc'),
+  n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
 } satisfies Record<string, Means>
 

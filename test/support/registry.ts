@@ -1,4 +1,5 @@
 /** A real registry in this process, on loopback, with a state directory of its own. */
+
 import { rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -6,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { randomBytes } from '../../crypto/random.ts'
 import type { Clock } from '../../protocol/clock.ts'
+import { parseRelayRate } from '../../protocol/relay-rate.ts'
 import { seconds } from '../../protocol/time.ts'
 import type { Config } from '../../registry/config.ts'
 import { type Registry, startRegistry } from '../../registry/start.ts'
@@ -50,6 +52,7 @@ export async function startTestRegistry(wanted: Partial<Config> = {}): Promise<T
     rendezvousAnnounce: [],
     stunListen: { host: '127.0.0.1', port: 0 },
     stunAnnounce: [],
+    relayRate: parseRelayRate('1000'),
     logLevel: 'error',
     ...wanted,
   }

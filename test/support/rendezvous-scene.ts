@@ -1,5 +1,7 @@
 /** A rendezvous and its registry, for tests. */
+
 import { randomBytes } from '../../crypto/random.ts'
+import { parseRelayRate } from '../../protocol/relay-rate.ts'
 import { startRendezvous } from '../../registry/rendezvous/rendezvous.ts'
 import { systemClock } from '../../registry/system-clock.ts'
 import { asker, startCore } from './registry-core.ts'
@@ -17,6 +19,7 @@ export async function startRendezvousScene() {
       announce: [],
       stunListen: [],
       stunAnnounce: [],
+      relayRate: parseRelayRate('1000'),
     })
   let rendezvous = await start()
   const opened = new AsyncDisposableStack()

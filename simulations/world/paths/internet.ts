@@ -1,13 +1,24 @@
 /** A virtual internet of sites: hosts with private addresses behind NAT boxes, and access links with delay and loss.
  *  Datagrams alone; what streams do is modelled where they are used (relay.ts). */
 import { type Endpoint, type IpAddress, parseIpAddress } from '../../../protocol/address.ts'
-import { SITE_KINDS, type SiteKind } from '../../lab/nat.ts'
+import type { SiteKind } from '../../lab/nat.ts'
 import type { VirtualClock } from '../virtual-clock.ts'
 import { type NatBehaviour, NatBox } from './nat-box.ts'
 
 /** The laboratory's, over IPv4. */
-export type PathSiteKind = Exclude<SiteKind, 'v6dual'>
-export const PATH_SITE_KINDS = SITE_KINDS.filter((kind): kind is PathSiteKind => kind !== 'v6dual')
+export const PATH_SITE_KINDS = [
+  'public',
+  'fw',
+  'full',
+  'addr',
+  'port',
+  'symm',
+  'cgnat',
+  'cgsymm',
+  'udpblock',
+  'port-np',
+] as const satisfies readonly SiteKind[]
+export type PathSiteKind = (typeof PATH_SITE_KINDS)[number]
 
 /** What leaves by WireGuard's port of a host, and reaches it. */
 export interface Datagram {
@@ -144,6 +155,11 @@ function behaviours(kind: PathSiteKind, lifetimeMs: number): readonly NatBehavio
     preservesPorts: true,
     lifetimeMs,
   }
+  const symmetric: NatBehaviour = {
+    ...restricted,
+    mapping: 'address-and-port-dependent',
+    preservesPorts: false,
+  }
   switch (kind) {
     case 'public':
       return []
@@ -161,6 +177,8 @@ function behaviours(kind: PathSiteKind, lifetimeMs: number): readonly NatBehavio
     case 'cgnat':
       return [restricted, restricted]
     case 'symm':
-      return [{ ...restricted, mapping: 'address-and-port-dependent', preservesPorts: false }]
+      return [symmetric]
+    case 'cgsymm':
+      return [restricted, symmetric]
   }
 }

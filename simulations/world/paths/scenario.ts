@@ -86,7 +86,7 @@ export function isDirectPossible({ kinds, isSameSite }: Scenario): boolean {
   if (isSameSite) return true
   if (kinds.includes('udpblock')) return false
   const lets: readonly PathSiteKind[] = ['public', 'full', 'addr']
-  const hard = kinds.filter((kind) => kind === 'symm').length
+  const hard = kinds.filter((kind) => kind === 'symm' || kind === 'cgsymm').length
   if (hard === 0) return true
   return hard === 1 && kinds.some((kind) => lets.includes(kind))
 }

@@ -5,16 +5,21 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ask } from '../../../agent/control/client.ts'
+import { LIFETIME_STARTED, NETCHECK } from '../../../agent/control/netcheck-report.ts'
 import { CHANGED, ControlError, type Controls, PEERS } from '../../../agent/control/reports.ts'
 import { startControlServer } from '../../../agent/control/server.ts'
+import { WHY } from '../../../agent/why/report.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 const rule = suite('the local API')
 
 const controls: Controls = {
+  netcheck: () => Promise.reject(new ControlError(409, 'nexd is still starting; try again')),
+  measureLifetime: (longest) => ({ started: [{ family: 4, endsWithin: 2 * longest }] }),
   status: () => Promise.reject(new Error('a bug')),
   peers: async () => [],
   ping: () => Promise.reject(new ControlError(404, 'no peer "x" (nexctl peers list shows them)')),
+  why: (peer) => Promise.reject(new ControlError(404, `no device "${peer}" (did you mean phone?)`)),
   routes: () => [],
   route: async (prefix) => ({ changed: prefix !== '10.0.0.1/32' }),
 }
@@ -46,6 +51,18 @@ rule('answers on a socket that only the owner may open', async () => {
   )
 })
 
+rule('starts to measure a lifetime, and refuses what is no number of seconds', async () => {
+  await using dir = await tempDir()
+  const path = join(dir.path, 'nexd.sock')
+  await using _server = await startControlServer(path, controls, () => {})
+  const lifetime = (body: object) => ask(path, LIFETIME_STARTED, '/v1/netcheck/lifetime', body)
+  assert.equal(await lifetime({ longest: 60 }), { started: [{ family: 4, endsWithin: 120 }] })
+  for (const longest of [0, 1.5, 'x', 86_401, null, undefined])
+    assert.match(await refusal(lifetime({ longest })), /longest/)
+  assert.match(await refusal(lifetime({ longest: 60, more: 1 })), /more/)
+  assert.match(await refusal(ask(path, NETCHECK, '/v1/netcheck')), /still starting/)
+})
+
 rule('says what is wrong with a request, and lives on', async () => {
   await using dir = await tempDir()
   const path = join(dir.path, 'nexd.sock')
@@ -64,6 +81,10 @@ rule('says what is wrong with a request, and lives on', async () => {
     await refusal(ask(path, PEERS, '/v1/peers/ping', { peer: 'x', count: 1 })),
     'no peer "x" (nexctl peers list shows them)',
   )
+  assert.match(await refusal(ask(path, WHY, '/v1/why', { peer: 'fone' })), /no device "fone"/)
+  for (const body of [{}, { peer: '' }, { peer: 'x'.repeat(129) }, { peer: 'x', more: 1 }]) {
+    assert.match(await refusal(ask(path, WHY, '/v1/why', body)), /peer|more/)
+  }
   assert.match(await refusal(ask(path, PEERS, '/v1/nothing')), /no such call/)
   assert.equal(logged, [])
   assert.match(await refusal(ask(path, PEERS, '/v1/status')), /a bug/)

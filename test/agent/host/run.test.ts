@@ -32,6 +32,15 @@ rule('speaks the C locale, so that messages can be recognised', async () => {
   assert.is(await run('sh', ['-c', 'echo $LC_ALL']), 'C\n')
 })
 
+rule('finds a command without running it', async () => {
+  const commands = commandsOf({ path: '/nowhere:/bin:/usr/bin' })
+  await commands.require('sh')
+  const missing = await failureOf(commands.require('no-such-command'))
+  assert.is(missing.code, 'ERR_COMMAND_MISSING')
+  const error = await failureOf(commandsOf({ path: '/nowhere' }).require('wg'))
+  assert.is(error.message, 'wg is not installed (install the package wireguard-tools)')
+})
+
 rule('names the command, its status and what it said', async () => {
   const error = await failureOf(run('sh', ['-c', 'echo no such thing >&2; exit 3']))
   assert.is(error.code, 'ERR_COMMAND_FAILED')

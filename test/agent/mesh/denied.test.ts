@@ -47,4 +47,16 @@ rule('stay denied until their time, and no longer', () => {
   assert.is(denied.isDenied('peer'), false)
 })
 
+rule('say for a while why they were denied, and nothing of those that were only slow', () => {
+  const { denied, pass } = watched()
+  denied.deny('peer', 1000, 'clock: far apart')
+  denied.deny('slow', 1000)
+  pass(5000)
+  assert.is(denied.reasonOf('peer'), 'clock: far apart')
+  assert.is(denied.reasonOf('slow'), undefined)
+  assert.is(denied.reasonOf('another'), undefined)
+  pass(180_000)
+  assert.is(denied.reasonOf('peer'), undefined)
+})
+
 rule.run()

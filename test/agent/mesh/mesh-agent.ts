@@ -9,8 +9,10 @@ import { membersOf } from '../../../protocol/belief.ts'
 import { openEnvelope } from '../../../protocol/envelope.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
 import type { Punch } from '../../../protocol/punch.ts'
+import { parseRelayRate } from '../../../protocol/relay-rate.ts'
 import { apply, type OrganizationState } from '../../../protocol/state.ts'
 import type { TestDevice, TestOrganization } from '../../support/organization.ts'
+import { textOf } from '../../support/wireguard-message.ts'
 
 export interface LogLine {
   readonly level: string
@@ -83,10 +85,12 @@ export async function startAgent(
     listen: ['/ip4/127.0.0.1/tcp/0'],
     rendezvous: () => [],
     relayServer: false,
+    relayRate: parseRelayRate('1000'),
+    onRelayDoubt: () => undefined,
     mdns: false,
-    onDatagram: (from, datagram) =>
-      datagrams.push({ from, text: Buffer.from(datagram).toString() }),
+    onDatagram: (from, datagram) => datagrams.push({ from, text: textOf(datagram) }),
     onPunch: (from, punch) => punches.push({ from, punch }),
+    evidence: () => Promise.reject(new Error('nothing is known')),
     onChange: () => undefined,
     clock: systemClock,
     random: randomBytes,

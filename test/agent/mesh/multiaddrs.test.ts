@@ -65,6 +65,22 @@ rule('announces what others can dial: no overlay, no link-local, no circuit, no 
   assert.equal(announced(listening, overlay), ['/ip4/10.0.0.5/tcp/1', '/ip6/2001:db8::5/tcp/1'])
 })
 
+rule('announces one address of each port before the second of any', () => {
+  const listening = [
+    '10.0.0.5/tcp/51822',
+    '10.0.0.6/tcp/51822',
+    '10.0.0.5/tcp/443',
+    '10.0.0.6/tcp/443',
+  ]
+  assert.equal(
+    announced(
+      listening.map((text) => multiaddr(`/ip4/${text}`)),
+      new Set(),
+    ),
+    [0, 2, 1, 3].map((index) => `/ip4/${listening[index]}`),
+  )
+})
+
 rule('announces loopback when there is nothing else', () => {
   const listening = [multiaddr(`/ip4/127.0.0.1/tcp/1/p2p/${a}`)]
   assert.equal(announced(listening, new Set()), ['/ip4/127.0.0.1/tcp/1'])

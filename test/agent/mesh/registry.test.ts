@@ -6,10 +6,12 @@ import { randomBytes } from '../../../crypto/random.ts'
 import { encodeEndpointUpdate } from '../../../protocol/endpoint-update.ts'
 import { sealEnvelope } from '../../../protocol/envelope.ts'
 import type { OrganizationId } from '../../../protocol/keys.ts'
+import { parseRelayRate } from '../../../protocol/relay-rate.ts'
 import { seconds } from '../../../protocol/time.ts'
 import { type Rendezvous, startRendezvous } from '../../../registry/rendezvous/rendezvous.ts'
 import type { TestDevice } from '../../support/organization.ts'
 import { asker, PUBLIC_URL, type RegistryCore, startCore } from '../../support/registry-core.ts'
+import { transportMessage } from '../../support/wireguard-message.ts'
 import { type MeshAgent, saysWarning, startAgent, until } from './mesh-agent.ts'
 
 const rule = suite('mesh with a registry')
@@ -33,6 +35,7 @@ const startWorld = async (): Promise<World> => {
       announce: [],
       stunListen: [],
       stunAnnounce: [],
+      relayRate: parseRelayRate('1000'),
       randomBytes,
     }),
   )
@@ -102,7 +105,7 @@ rule('carries datagrams through the registry', async () => {
   await until('each knows the other', () =>
     [a, b].every((each) => each.state().memberships.size === 2),
   )
-  await until('sent', () => a.mesh.sendDatagram(b.device.id, Buffer.from('ping')))
+  await until('sent', () => a.mesh.sendDatagram(b.device.id, transportMessage('ping')))
   await until('came', () => b.datagrams.length > 0)
   assert.equal(b.datagrams[0], { from: a.device.id, text: 'ping' })
   assert.ok(a.mesh.relays(b.device.id).includes('registry'))
@@ -140,9 +143,9 @@ rule('keeps two organizations of one registry apart', async () => {
       overlayAddresses: [],
     },
   ])
-  spy.mesh.sendDatagram(a.device.id, Buffer.from('spam'))
+  spy.mesh.sendDatagram(a.device.id, transportMessage('spam'))
   await systemClock.sleep(1500)
-  spy.mesh.sendDatagram(a.device.id, Buffer.from('spam'))
+  spy.mesh.sendDatagram(a.device.id, transportMessage('spam'))
   await systemClock.sleep(200)
   assert.equal([kindsTo(spy, a), kindsTo(a, spy), a.datagrams], [[], [], []])
   assert.equal(saysWarning(a, 'mesh.peer-refused'), [])
@@ -167,6 +170,7 @@ rule('goes on without the registry, and finds it again when it is back', async (
     announce: [],
     stunListen: [],
     stunAnnounce: [],
+    relayRate: parseRelayRate('1000'),
     randomBytes,
   })
   await until('back', () => [a, b].every((each) => kindsTo(each, 'registry').length === 1))

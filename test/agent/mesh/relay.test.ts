@@ -4,6 +4,7 @@ import { systemClock } from '../../../agent/system-clock.ts'
 import { generateSigningKeyPair } from '../../../crypto/signing.ts'
 import { encodeRelayFrame, RELAY_PROTOCOL, relayAddressOf } from '../../../protocol/relay.ts'
 import { testOrganization } from '../../support/organization.ts'
+import { transportMessage } from '../../support/wireguard-message.ts'
 import { linked, type MeshAgent, startAgent, until } from './mesh-agent.ts'
 import { startStranger } from './stranger.ts'
 
@@ -11,7 +12,7 @@ const acme = testOrganization('acme', systemClock.now())
 const everybody = acme.stateWith('ant', 'bee', 'hub')
 const rule = suite('relays over TCP')
 
-const text = (bytes: string): Uint8Array => Buffer.from(bytes)
+const text = transportMessage
 const startHub = async (): Promise<MeshAgent> =>
   startAgent(acme, 'hub', { initial: everybody, relayServer: true })
 /** Ant and bee know the hub and nothing of each other; nobody can dial one that listens nowhere. */
@@ -93,7 +94,7 @@ rule('drops what does not fit and never grows its queue', async () => {
     b.mesh.sendDatagram(a.device.id, text('x'))
     return a.datagrams.length > 0
   })
-  const datagram = new Uint8Array(1400)
+  const datagram = transportMessage(new Uint8Array(1400))
   let taken = 0
   for (let n = 0; n < 20_000; n++) if (a.mesh.sendDatagram(b.device.id, datagram)) taken += 1
   assert.ok(taken > 50 && taken < 2000, `${taken} of 20000 taken without waiting`)

@@ -81,6 +81,67 @@ rule(
     )
   },
 )
+rule('tells what a server sees, and what a member sees that is asked as one', () => {
+  const [ana, bo] = members()
+  const asked = ana.checks.ask(SERVER, 5)
+  const { transactionId } = parseStun(asked)
+  const answer = encodeStun({ kind: 'success', transactionId, mappedAddress: AT_ANA })
+  const seen = { kind: 'mapped', mapped: AT_ANA, roundTripMs: 20 } as const
+  assert.equal(ana.checks.receive(answer, SERVER, 25), {
+    ...seen,
+    ...{ server: SERVER, device: undefined },
+  })
+  const request = ana.checks.askMember(bo.device, AT_BO, 5)
+  assert.ok(request)
+  const received = bo.checks.receive(request, AT_ANA, 10)
+  assert.ok(received.kind === 'request')
+  assert.equal(ana.checks.receive(received.answer, AT_BO, 25), {
+    ...seen,
+    ...{ server: AT_BO, device: bo.device },
+  })
+  assert.is(ana.checks.askMember(member().device, AT_BO, 5), undefined)
+})
+
+rule('knows its own request that came back, once, and no other', () => {
+  const [ana] = members()
+  const request = ana.checks.hairpin(AT_ANA, 0)
+  const { transactionId } = parseStun(request)
+  const named = { kind: 'request' as const, transactionId, username: 'x' }
+  assert.is(ana.checks.receive(encodeStun(named), AT_BO, 1).kind, 'dropped')
+  const signed = encodeStun({ kind: 'request', transactionId }, randomBytes(32))
+  assert.is(ana.checks.receive(signed, AT_BO, 1).kind, 'dropped')
+  const answer = encodeStun({ kind: 'success', transactionId, mappedAddress: AT_ANA })
+  assert.is(ana.checks.receive(answer, AT_BO, 1).kind, 'dropped')
+  const again = ana.checks.hairpin(AT_ANA, 2)
+  assert.equal(ana.checks.receive(again, AT_BO, 3), { kind: 'hairpinned', mapped: AT_ANA })
+  assert.is(ana.checks.receive(again, AT_BO, 4).kind, 'dropped')
+  const asked = ana.checks.ask(SERVER, 5)
+  assert.is(ana.checks.receive(asked, AT_BO, 6).kind, 'dropped')
+})
+
+rule('drops a check that wants its answer elsewhere (SPEC §10.6)', () => {
+  const [ana, bo] = members()
+  const key = checkKey(ana.wireguardKey, bo.wireguardKey.publicKey)
+  const username = checkUsername(bo.device, ana.device)
+  const transactionId = randomBytes(12)
+  const request = encodeStun({ kind: 'request', transactionId, username, responsePort: 4000 }, key)
+  assert.equal(bo.checks.receive(request, AT_ANA, 0), { kind: 'dropped', reason: 'refused' })
+})
+
+rule('pads a probe to the bytes asked for, and never its answer (SPEC §10.7)', () => {
+  const [ana, bo] = members()
+  for (const bytes of [0, 128, 1452, 9216]) {
+    const probe = ana.checks.request(bo.device, AT_BO, 0, bytes)
+    assert.ok(probe)
+    if (bytes > 0) assert.is(probe.length, bytes)
+    const received = bo.checks.receive(probe, AT_ANA, 10)
+    assert.ok(received.kind === 'request')
+    assert.ok(received.answer.length < 128, `${received.answer.length}`)
+    const answered = ana.checks.receive(received.answer, AT_BO, 40)
+    assert.ok(answered.kind === 'answer')
+    assert.is(answered.probed, bytes)
+  }
+})
 
 rule('carries no address in an answer that goes by the relay', () => {
   const [ana, bo] = members()
@@ -176,7 +237,9 @@ rule('asks a STUN server without credentials, and believes its answer from there
   assert.equal(ana.checks.receive(answer, SERVER, 20), {
     kind: 'mapped',
     server: SERVER,
+    device: undefined,
     mapped: AT_ANA,
+    roundTripMs: 20,
   })
 })
 

@@ -3,10 +3,10 @@ import * as assert from 'uvu/assert'
 import {
   completed,
   type HandshakeState,
-  heldAnew,
   incoming,
   initialHandshake,
   outgoing,
+  pathAppeared,
   repeat,
   repeatDueMs,
   repeatNow,
@@ -60,14 +60,14 @@ rule('tells WireGuard’s messages by type and size', () => {
 })
 
 rule(
-  'sends the initiation of the side that initiates at once, and again after 150, 450 … ms',
+  'sends the initiation of the side that initiates at once, and again after 80, 240 … ms',
   () => {
-    assert.equal(sends(initiating(true), 6000), [0, 150, 450, 1050, 2250, 4650])
+    assert.equal(sends(initiating(true), 6000), [0, 80, 240, 560, 1200, 2480])
   },
 )
 
 rule('holds the initiation of the other side', () => {
-  assert.equal(sends(initiating(false), 1000), [250, 400, 700])
+  assert.equal(sends(initiating(false), 1000), [250, 330, 490, 810])
 })
 
 rule('discards the held initiation when the peer’s comes', () => {
@@ -101,10 +101,29 @@ rule('ends its repetitions after 5 s, when WireGuard makes a new one', () => {
   assert.is(repeatDueMs(ended.state), Infinity)
 })
 
-rule('repeats at once when a path has appeared, but lets a held one wait', () => {
+rule('repeats at once when the peer has appeared, where it initiates', () => {
   const sent = repeat(initiating(true), 0).state
-  assert.is(repeatDueMs(repeatNow(sent, 20)), 20)
-  assert.is(repeatDueMs(repeatNow(initiating(false), 20)), 250)
+  assert.is(repeatDueMs(repeatNow(sent, 20, HOLD_MS)), 20)
+  assert.is(repeatDueMs(pathAppeared(sent, 20, HOLD_MS)), 20)
+})
+
+rule('waits for the peer’s when the first path has appeared, where it does not initiate', () => {
+  const held = initiating(false)
+  const sent = repeat(held, 250).state
+  assert.is(repeatDueMs(pathAppeared(held, 240, HOLD_MS)), 240 + HOLD_MS)
+  assert.is(repeatDueMs(pathAppeared(sent, 260, HOLD_MS)), 260 + HOLD_MS)
+})
+
+rule('is put off by no good news after the first', () => {
+  const held = initiating(false)
+  assert.is(repeatDueMs(repeatNow(held, 20, HOLD_MS)), HOLD_MS)
+  const sent = repeat(held, HOLD_MS).state
+  assert.is(repeatDueMs(repeatNow(sent, HOLD_MS + 10, HOLD_MS)), HOLD_MS + 80)
+})
+
+rule('has nothing to repeat where WireGuard did not initiate', () => {
+  assert.is(repeatDueMs(pathAppeared(initialHandshake(true), 20, HOLD_MS)), Infinity)
+  assert.is(repeatDueMs(repeatNow(initialHandshake(false), 20, HOLD_MS)), Infinity)
 })
 
 rule('answers a repeated initiation with the response that was lost', () => {
@@ -133,14 +152,6 @@ rule('passes everything else both ways', () => {
     assert.ok(incoming(state, keepalive, 10).inject)
     assert.ok(outgoing(state, keepalive, 10, HOLD_MS).send)
   }
-})
-
-rule('gives the side that initiates its time from the first way on', () => {
-  const held = heldAnew(initiating(false, 0), 200, HOLD_MS)
-  assert.equal(sends(held, 460), [450])
-  assert.equal(sends(heldAnew(initiating(true, 0), 200, HOLD_MS), 20), [0])
-  const sent = repeat(initiating(false, 0), 260).state
-  assert.is(heldAnew(sent, 270, HOLD_MS), sent)
 })
 
 rule.run()

@@ -142,6 +142,24 @@ export function tunnelContract(backend: BackendKind): void {
     assert.is(await a.host.sh('ip route show proto 78; ip -6 route show proto 78'), '')
   })
 
+  rule('lets no packet to a peer be larger than the peer’s MTU, and others be', async () => {
+    await connect()
+    const endpoint = at(b.host.ipv4)
+    const ping = (bytes: number): Promise<boolean> =>
+      a.host.sh(`ping -q -M do -c 1 -W 2 -s ${bytes - 28} 100.64.0.2`).then(
+        () => true,
+        () => false,
+      )
+    assert.ok(await ping(1420))
+    await a.tunnel.configure(config(a, { ...peerOf(b), endpoint, mtu: 1328 }))
+    assert.match(await a.host.sh('ip route show proto 78'), /100\.64\.0\.2 dev .* mtu 1328/)
+    assert.match(await a.host.sh('ip -6 route show proto 78'), /fd00:64::2 dev .* mtu 1328/)
+    assert.equal([await ping(1328), await ping(1329)], [true, false])
+    await a.tunnel.configure(config(a, { ...peerOf(b), endpoint, mtu: 1420 }))
+    assert.not.match(await a.host.sh('ip route show proto 78'), /mtu/)
+    assert.ok(await ping(1420))
+  })
+
   rule('starts a handshake by itself when the keepalive is turned on', async () => {
     await connect()
     assert.is((await statsOf(a, b.keys.publicKey))?.latestHandshake, 0)

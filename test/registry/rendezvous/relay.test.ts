@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { randomBytes } from '../../../crypto/random.ts'
 import { until } from '../../support/rendezvous-peer.ts'
 import { startRendezvousScene } from '../../support/rendezvous-scene.ts'
+import { textOf, transportMessage } from '../../support/wireguard-message.ts'
 
 const rule = suite('rendezvous relay')
 
@@ -18,14 +19,14 @@ async function related(here: Scene, name: string, into = here.organization) {
 rule('carries datagrams between devices of one organization, with the sender in them', async () => {
   await using here = await startRendezvousScene()
   const [laptop, phone] = [await related(here, 'laptop'), await related(here, 'phone')]
-  const datagrams = [1, 148, 1420, 9216].map((length) => randomBytes(length))
+  const datagrams = [16, 132, 1404, 9200].map((length) => transportMessage(randomBytes(length)))
   for (const datagram of datagrams) laptop.relay.send(phone.peer.address, datagram)
   await until('carried', () => phone.relay.received.length === datagrams.length)
   assert.equal(
     phone.relay.received,
     datagrams.map((datagram) => ({ peer: laptop.peer.address, datagram })),
   )
-  phone.relay.send(laptop.peer.address, Uint8Array.of(7))
+  phone.relay.send(laptop.peer.address, transportMessage('7'))
   await until('answered', () => laptop.relay.received.length === 1)
 })
 
@@ -35,8 +36,8 @@ rule(
     await using here = await startRendezvousScene()
     const other = await here.core.issuing.found('Umbrella')
     const [laptop, spy] = [await related(here, 'laptop'), await related(here, 'spy', other)]
-    laptop.relay.send(spy.peer.address, Uint8Array.of(1, 2, 3))
-    spy.relay.send(laptop.peer.address, Uint8Array.of(1, 2, 3))
+    laptop.relay.send(spy.peer.address, transportMessage('abc'))
+    spy.relay.send(laptop.peer.address, transportMessage('abc'))
     await until('answered', () => laptop.relay.received.length + spy.relay.received.length === 2)
     assert.equal(laptop.relay.received, [{ peer: spy.peer.address, datagram: new Uint8Array(0) }])
     assert.equal(spy.relay.received, [{ peer: laptop.peer.address, datagram: new Uint8Array(0) }])
@@ -48,7 +49,7 @@ rule('carries nothing for a removed device', async () => {
   const [laptop, phone] = [await related(here, 'laptop'), await related(here, 'phone')]
   await here.core.devices.remove(here.organization, laptop.id)
   await until('dropped', () => laptop.connection.status !== 'open')
-  phone.relay.send(laptop.peer.address, Uint8Array.of(1))
+  phone.relay.send(laptop.peer.address, transportMessage('1'))
   await until('answered', () => phone.relay.received.length === 1)
   assert.is(phone.relay.received[0]?.datagram.length, 0)
 })
@@ -57,9 +58,9 @@ rule('the newest stream of a device replaces the older one', async () => {
   await using here = await startRendezvousScene()
   const [laptop, phone] = [await related(here, 'laptop'), await related(here, 'phone')]
   const newer = await phone.peer.relay(phone.connection)
-  newer.send(laptop.peer.address, Uint8Array.of(1))
+  newer.send(laptop.peer.address, transportMessage('1'))
   await until('attached', () => laptop.relay.received.length === 1)
-  laptop.relay.send(phone.peer.address, Uint8Array.of(2))
+  laptop.relay.send(phone.peer.address, transportMessage('2'))
   await until('carried', () => newer.received.length === 1)
   assert.equal(phone.relay.received, [])
 })
@@ -68,20 +69,23 @@ rule('a device that does not read loses datagrams, and no memory of ours', async
   await using here = await startRendezvousScene()
   const [laptop, phone] = [await related(here, 'laptop'), await related(here, 'phone')]
   phone.relay.stream.pause()
-  const datagram = randomBytes(9000)
+  const datagram = transportMessage(randomBytes(9000))
   for (let count = 0; count < 2000; count++) {
     if (!laptop.relay.send(phone.peer.address, datagram)) await laptop.relay.stream.onDrain()
   }
   // The relay is as quick as ever for everybody else.
   const pad = await related(here, 'pad')
-  pad.relay.send(laptop.peer.address, Uint8Array.of(1))
+  pad.relay.send(laptop.peer.address, transportMessage('1'))
   await until('carried', () => laptop.relay.received.length === 1)
   phone.relay.stream.resume()
-  pad.relay.send(phone.peer.address, Uint8Array.of(9))
-  await until('still works', () => phone.relay.received.at(-1)?.datagram[0] === 9 || resend())
+  pad.relay.send(phone.peer.address, transportMessage('9'))
+  await until(
+    'still works',
+    () => textOf(phone.relay.received.at(-1)?.datagram ?? datagram) === '9' || resend(),
+  )
   assert.ok(phone.relay.received.length < 1000, `${phone.relay.received.length} of 2000`)
   function resend(): false {
-    pad.relay.send(phone.peer.address, Uint8Array.of(9))
+    pad.relay.send(phone.peer.address, transportMessage('9'))
     return false
   }
 })

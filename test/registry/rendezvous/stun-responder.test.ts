@@ -114,6 +114,96 @@ rule('answers one source 200 times a second and no more', async () => {
   assert.ok(length >= 150 && length <= 400, `${length}`)
 })
 
+const elsewhere = suite('STUN responder, RESPONSE-PORT (SPEC §10.6)')
+const PADDED = { kind: 'request' as const, software: 'a request of its length' }
+
+/** A scene, and a second socket of the same host that asks nothing. */
+async function twoPorts(host: string) {
+  const here = await scene(host)
+  const other = createSocket(host.includes(':') ? 'udp6' : 'udp4').bind(0, host)
+  await once(other, 'listening')
+  const arrived: Uint8Array[] = []
+  other.on('message', (message) => arrived.push(Uint8Array.from(message)))
+  const { port } = other.address()
+  return {
+    ...{ here, arrived, port },
+    request: (change: object = {}) =>
+      encodeStun({ ...PADDED, transactionId: randomBytes(12), responsePort: port, ...change }),
+    async [Symbol.asyncDispose]() {
+      other.close()
+      await here[Symbol.asyncDispose]()
+    },
+  }
+}
+
+for (const host of ['127.0.0.1', '::1']) {
+  elsewhere(
+    `answers to another port of the asker, with no more than was asked: ${host}`,
+    async () => {
+      await using two = await twoPorts(host)
+      const request = two.request()
+      two.here.send(request)
+      for (let waited = 0; two.arrived.length === 0 && waited < 200; waited++)
+        await systemClock.sleep(5)
+      const [answer = new Uint8Array()] = two.arrived
+      assert.ok(answer.length > 0 && answer.length <= request.length, `${answer.length}`)
+      const { mappedAddress } = parseStun(answer)
+      assert.equal(mappedAddress, { address: host, port: two.here.socket.address().port })
+      assert.is(two.here.received.length, 0)
+    },
+  )
+}
+
+elsewhere('does not answer a request that is shorter than its answer', async () => {
+  await using two = await twoPorts('::1')
+  two.here.send(two.request({ software: undefined }))
+  two.here.send(encodeStun({ kind: 'request', transactionId: randomBytes(12) }))
+  await two.here.answers(1)
+  await systemClock.sleep(50)
+  assert.equal([two.arrived.length, two.here.received.length], [0, 1])
+})
+
+elsewhere('refuses ports of services by error 400, to the port that asked', async () => {
+  await using two = await twoPorts('127.0.0.1')
+  for (const responsePort of [1, 53, 123, 1023]) two.here.send(two.request({ responsePort }))
+  const answers = await two.here.answers(4)
+  assert.equal(
+    answers.map((answer) => parseStun(answer).error?.code),
+    [400, 400, 400, 400],
+  )
+})
+
+elsewhere('says that a port is none, or of a wrong form, to nobody', async () => {
+  await using two = await twoPorts('127.0.0.1')
+  two.here.send(bareRequest(0x00, 0x27, 0, 2, 0, 0, 0, 0))
+  two.here.send(bareRequest(0x00, 0x27, 0, 3, 1, 1, 1, 0))
+  two.here.send(encodeStun({ kind: 'request', transactionId: randomBytes(12) }))
+  assert.is((await two.here.answers(2)).length, 1)
+})
+
+elsewhere('answers so five times a second, and the port that asks as always', async () => {
+  await using two = await twoPorts('127.0.0.1')
+  for (let count = 0; count < 100; count++) two.here.send(two.request())
+  for (let count = 0; count < 20; count++)
+    two.here.send(encodeStun({ kind: 'request', transactionId: randomBytes(12) }))
+  assert.is((await two.here.answers(20)).length, 20)
+  assert.ok(two.arrived.length >= 5 && two.arrived.length <= 10, `${two.arrived.length}`)
+})
+
+elsewhere(
+  'answers with error 420 what else it does not understand, not to another port',
+  async () => {
+    await using two = await twoPorts('127.0.0.1')
+    const port = [two.port >> 8, two.port & 255]
+    two.here.send(bareRequest(0, 0x27, 0, 2, ...port, 0, 0, 0x7f, 0xff, 0, 0))
+    const [answer = new Uint8Array()] = await two.here.answers(1)
+    assert.is(parseStun(answer).error?.code, 420)
+    assert.is(two.arrived.length, 0)
+  },
+)
+
+elsewhere.run()
+
 rule('a taken port is named', async () => {
   await using here = await scene('127.0.0.1')
   const [taken = { host: '', port: 0 }] = here.responder.bound

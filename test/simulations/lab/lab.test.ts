@@ -1,46 +1,56 @@
-// time limit: 120 s
+// time limit: 180 s
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { classifyKinds, startClassifier } from '../../../simulations/lab/kinds.ts'
+import { startClassifier } from '../../../simulations/lab/kinds.ts'
 import { createLab } from '../../../simulations/lab/lab.ts'
 import { ping } from '../../../simulations/lab/ping.ts'
+import { startProbe } from '../../../simulations/lab/probe.ts'
 import { needs } from '../../support/needs.ts'
 
 needs('root', 'netns', 'nft', 'iptables', 'python3', 'ping', 'conntrack')
 
 const rule = suite('the NAT laboratory')
 
-rule('makes each kind of NAT as RFC 4787 describes it', async () => {
-  const found = await classifyKinds()
-  const [none, independent, address, port] = [
-    'none',
-    'endpoint-independent',
-    'address-dependent',
-    'address-and-port-dependent',
-  ] as const
-  const expected = {
-    public: [independent, independent, true],
-    fw: [independent, port, true],
-    full: [independent, independent, true],
-    addr: [independent, address, true],
-    port: [independent, port, true],
-    'port-np': [independent, port, false],
-    symm: [port, port, false],
-    cgnat: [independent, port, true],
-    udpblock: [none, none, false],
-    v6dual: [independent, port, true],
-    'v6dual IPv6': [independent, port, true],
-  } as const
-  for (const [kind, [mapping, filtering, isPortKept]] of Object.entries(expected)) {
-    const {
-      mapping: m,
-      filtering: f,
-      isPortKept: k,
-    } = found.get(kind as keyof typeof expected) ?? {}
-    assert.equal([kind, m, f, k], [kind, mapping, filtering, isPortKept])
+async function refusal(work: () => Promise<unknown>, message: string | RegExp): Promise<void> {
+  let text = ''
+  try {
+    await work()
+  } catch (error) {
+    text = error instanceof Error ? error.message : ''
   }
+  if (typeof message === 'string') assert.is(text, message)
+  else assert.match(text, message)
+}
+
+rule('changes a delay while packets are on their way', async () => {
+  using lab = await createLab({ sites: [{ kind: 'public', delayMs: 5 }, { kind: 'public' }] })
+  const shortest = async (): Promise<number> =>
+    Math.min(...(await ping(lab.host(1).namespace, '198.18.1.1', { intervalMs: 50 })).timesMs)
+  assert.ok((await shortest()) < 60)
+  await lab.delay(1, 60)
+  assert.ok((await shortest()) >= 119)
+  await lab.delay(1, 5)
+  assert.ok((await shortest()) < 60)
+  using still = await createLab({ sites: [{ kind: 'public' }] })
+  await refusal(() => still.delay(1, 5), 'the laboratory began without delays')
 })
+
+rule(
+  'answers a probe that began before there was a way, and loses what was sent meanwhile',
+  async () => {
+    using lab = await createLab({ sites: [{ kind: 'public' }, { kind: 'v6dual' }] })
+    for (const address of ['10.9.9.9', '2001:db8:9::9']) {
+      const probe = await startProbe(lab.host(2).namespace, address, 20, lab.folder)
+      await sleep(300)
+      assert.ok(probe.echoes().length > 2)
+      await lab.core.batch('ip', [`addr add ${address}/${address.includes(':') ? 128 : 32} dev lo`])
+      while (!probe.echoes().some(({ receivedMs }) => receivedMs !== undefined)) await sleep(50)
+      const [first] = await probe.stop()
+      assert.is(first?.receivedMs, undefined)
+    }
+  },
+)
 
 rule('delays and loses packets as it is told', async () => {
   using lab = await createLab({

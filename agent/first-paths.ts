@@ -1,0 +1,27 @@
+/** First paths: what a start waits for before it loads the mesh, which keeps the processor busy for longer than
+ *  a check and a handshake take. */
+import type { Clock } from '../protocol/clock.ts'
+import type { DeviceId } from '../protocol/keys.ts'
+import type { Paths } from './path/paths.ts'
+
+/** Milliseconds that direct paths get: a long round trip, and a peer that was started a little later. */
+const PATHS_MS = 250
+/** Milliseconds, with these, until WireGuard's sessions are up on them: as much again. */
+const SESSIONS_MS = 500
+/** Milliseconds between looks. */
+const LOOK_MS = 5
+
+/** Resolves when every one of the peers is reached directly and has a session, or has had its chance. */
+export async function firstPaths(
+  peers: readonly DeviceId[],
+  paths: Pick<Paths, 'status' | 'hasSession'>,
+  clock: Pick<Clock, 'monotonicMs' | 'sleep'>,
+): Promise<void> {
+  const begunMs = clock.monotonicMs()
+  const isWaitedFor = (peer: DeviceId): boolean => {
+    const passedMs = clock.monotonicMs() - begunMs
+    if (paths.status(peer).kind !== 'direct') return passedMs < PATHS_MS
+    return !paths.hasSession(peer) && passedMs < SESSIONS_MS
+  }
+  while (peers.some(isWaitedFor)) await clock.sleep(LOOK_MS)
+}

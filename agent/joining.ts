@@ -1,0 +1,132 @@
+/** Joining: from a state directory to what is known of its organization, by what the directory remembers or by
+ *  a new enrolment. */
+import { randomBytes } from '../crypto/random.ts'
+import { memberOf } from '../protocol/belief.ts'
+import { deviceIdOf } from '../protocol/keys.ts'
+import type { Log } from '../protocol/log.ts'
+import { OperatorError } from './errors.ts'
+import { isClockPlausible, type Knowledge, openKnowledge } from './knowledge.ts'
+import type { Applicant } from './registry-client.ts'
+import type { RegistryReference } from './registry-reference.ts'
+import type { Join, StateDirectory } from './state-directory.ts'
+import { systemClock as clock } from './system-clock.ts'
+import type { UpOptions } from './up.ts'
+
+export interface Joined {
+  readonly join: Join
+  readonly knowledge: Knowledge
+}
+
+/** What the directory remembers, or a new enrolment. Throws OperatorError.
+ *  @param wanted the registry that the operator names */
+export async function joined(
+  options: UpOptions,
+  directory: StateDirectory,
+  applicant: Applicant,
+  wanted: RegistryReference | undefined,
+  stack: AsyncDisposableStack,
+): Promise<Joined> {
+  if (directory.join === undefined) return enrolled(options, directory, applicant, wanted, stack)
+  const { join } = directory
+  const knowledge = stack.use(await openKnowledge(join.organization, directory, clock, options.log))
+  checkClock(knowledge)
+  const moved =
+    wanted === undefined || wanted.registry === join.registry
+      ? join
+      : { ...join, registry: wanted.registry }
+  if (moved !== join) await directory.saveJoin(moved)
+  if (
+    memberOf(knowledge.state(), deviceIdOf(directory.deviceKey.publicKey), clock.now()) !==
+    undefined
+  ) {
+    return { join: moved, knowledge }
+  }
+  return renewedOrEnrolled(options, directory, applicant, { join: moved, knowledge })
+}
+
+async function enrolled(
+  options: UpOptions,
+  directory: StateDirectory,
+  applicant: Applicant,
+  wanted: RegistryReference | undefined,
+  stack: AsyncDisposableStack,
+): Promise<Joined> {
+  await options.openLog()
+  if (wanted === undefined) {
+    throw new OperatorError(
+      'ERR_USAGE',
+      'this device is not enrolled: name its registry with --registry https://…',
+    )
+  }
+  warnOfPlainHttp(wanted.registry, options.log)
+  const { RegistryClient } = await import('./registry-client.ts')
+  const { enrol } = await import('./enrolment.ts')
+  const client = new RegistryClient(wanted.registry, () => clock.now(), randomBytes)
+  const { join, envelopes } = await enrol(client, applicant, {
+    ...options,
+    ...wanted,
+    registrationKey: options.registrationKey,
+    clock,
+  })
+  const knowledge = stack.use(await openKnowledge(join.organization, directory, clock, options.log))
+  for (const envelope of envelopes) knowledge.learn(envelope)
+  await knowledge.flush()
+  await directory.saveJoin(join)
+  options.log('info', 'device.enrolled', { name: join.name, organization: join.organization })
+  return { join, knowledge }
+}
+
+/** Over plain http others on the way may read a registration key, and answer in the registry's place. */
+function warnOfPlainHttp(registry: string, log: Log): void {
+  const { protocol, hostname } = new URL(registry)
+  if (protocol === 'https:' || /^(localhost|127\.|\[::1\])/.test(hostname)) return
+  log('warn', 'registry.plain-http', { registry, hint: 'use https outside a laboratory' })
+}
+
+/** The certificate has ended or was revoked: renew, or where that is refused enrol again. */
+async function renewedOrEnrolled(
+  options: UpOptions,
+  directory: StateDirectory,
+  applicant: Applicant,
+  { join, knowledge }: Joined,
+): Promise<Joined> {
+  const { RegistryClient } = await import('./registry-client.ts')
+  const { Renewal } = await import('./renewal.ts')
+  const client = new RegistryClient(join.registry, () => clock.now(), randomBytes)
+  const renewal = new Renewal(client, knowledge, applicant, () => {}, { clock, log: options.log })
+  await renewal.now()
+  renewal[Symbol.dispose]()
+  const device = deviceIdOf(directory.deviceKey.publicKey)
+  if (
+    memberOf(knowledge.state(), device, clock.now()) !== undefined ||
+    !renewal.status().reachable
+  ) {
+    return { join, knowledge }
+  }
+  await options.openLog()
+  options.log('warn', 'device.not-member', {
+    reason: renewal.status().refusal,
+    next: 'enrolling again',
+  })
+  const { enrol } = await import('./enrolment.ts')
+  const again = await enrol(client, applicant, {
+    ...options,
+    registry: join.registry,
+    organization: join.organization,
+    registrationKey: options.registrationKey,
+    clock,
+  })
+  for (const envelope of again.envelopes) knowledge.learn(envelope)
+  await directory.saveJoin(again.join)
+  return { join: again.join, knowledge }
+}
+
+function checkClock(knowledge: Knowledge): void {
+  const newest = knowledge.newestStatement()
+  if (newest === 0 || isClockPlausible(newest, clock.now())) return
+  const iso = (moment: number): string => new Date(moment * 1000).toISOString()
+  throw new OperatorError(
+    'ERR_CLOCK',
+    `this device's clock says ${iso(clock.now())}, but the newest signed statement it holds is of ${iso(newest)} (set the clock; nothing was lost)`,
+  )
+}

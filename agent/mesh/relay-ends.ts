@@ -1,0 +1,120 @@
+/** Relay ends: the ways to relays, and to peers themselves, that are open now, and what each has taught about
+ *  each device. */
+import type { DeviceId } from '../../protocol/keys.ts'
+import type { RelayAddress, RelayFrame } from '../../protocol/relay.ts'
+import { deviceOfLink, type Link, nameOfLink } from './links.ts'
+import type { RelayEvidence } from './relay-choice.ts'
+
+/** The near end of a stream, whoever opened it, and of the UDP beside it. */
+export interface RelayEnd {
+  readonly link: Link
+  /** False: dropped, the way is full or has ended. */
+  send(frame: RelayFrame): boolean
+  isOpen(): boolean
+  /** It has fallen silent. */
+  isDoubted(): boolean
+  /** What the next datagram goes by. */
+  by(): 'udp' | 'tcp'
+}
+
+/** Of one device by one end. */
+interface Lesson {
+  heardAt: number | undefined
+  unreachableAt: number | undefined
+  askedAt: number | undefined
+  answeredAt: number | undefined
+  roundTripMs: number | undefined
+}
+
+export interface Choice extends RelayEvidence {
+  readonly end: RelayEnd
+}
+
+/** Devices remembered for each end; the oldest evidence goes first. */
+const REMEMBERED = 4096
+/** A quarter of each new measurement, as paths smooth theirs. */
+const SMOOTHING = 0.25
+
+export class RelayEnds {
+  readonly #lessons = new Map<RelayEnd, Map<RelayAddress, Lesson>>()
+
+  add(end: RelayEnd): void {
+    this.#lessons.set(end, new Map())
+  }
+
+  remove(end: RelayEnd): void {
+    this.#lessons.delete(end)
+  }
+
+  heard(end: RelayEnd, peer: RelayAddress, now: number): void {
+    this.#learn(end, peer, { heardAt: now, unreachableAt: undefined })
+  }
+
+  unreachable(end: RelayEnd, peer: RelayAddress, now: number): void {
+    this.#learn(end, peer, {
+      heardAt: undefined,
+      answeredAt: undefined,
+      askedAt: undefined,
+      unreachableAt: now,
+    })
+  }
+
+  /** A check was sent; only the first without an answer counts. */
+  asked(end: RelayEnd, peer: RelayAddress, now: number): void {
+    const known = this.#lessons.get(end)?.get(peer)
+    if (known?.askedAt === undefined) this.#learn(end, peer, { askedAt: now })
+  }
+
+  /** @param id of the relay through which the check went and its answer came */
+  answered(id: string, peer: RelayAddress, roundTripMs: number, now: number): void {
+    for (const [end, lessons] of this.#lessons) {
+      if (end.link.peer !== id) continue
+      const known = lessons.get(peer)?.roundTripMs
+      // Shorter is true at once; longer may have been a burst.
+      const smoothed =
+        known === undefined || roundTripMs < known
+          ? roundTripMs
+          : known + (roundTripMs - known) * SMOOTHING
+      const change = { answeredAt: now, askedAt: undefined, unreachableAt: undefined }
+      this.#learn(end, peer, { ...change, roundTripMs: smoothed })
+    }
+  }
+
+  /** @param passesOn does the relay at the other end carry for others? */
+  choices(to: DeviceId, peer: RelayAddress, passesOn: (link: Link) => boolean): readonly Choice[] {
+    const choices: Choice[] = []
+    for (const [end, lessons] of this.#lessons) {
+      const { link } = end
+      const isItself = deviceOfLink(link) === to
+      if (!end.isOpen() || (!isItself && !passesOn(link))) continue
+      choices.push({
+        end,
+        id: link.peer,
+        name: nameOfLink(link),
+        to: isItself ? (link.kind === 'circuit' ? 'itself-by-circuit' : 'itself') : 'others',
+        isRegistry: link.who.kind === 'registry',
+        isDoubted: end.isDoubted(),
+        ...(lessons.get(peer) ?? NOTHING_LEARNT),
+      })
+    }
+    return choices
+  }
+
+  #learn(end: RelayEnd, peer: RelayAddress, change: Partial<Lesson>): void {
+    const lessons = this.#lessons.get(end)
+    if (lessons === undefined) return
+    const known = lessons.get(peer) ?? NOTHING_LEARNT
+    lessons.delete(peer)
+    const oldest = lessons.keys().next()
+    if (lessons.size >= REMEMBERED && oldest.done !== true) lessons.delete(oldest.value)
+    lessons.set(peer, { ...known, ...change })
+  }
+}
+
+const NOTHING_LEARNT: Lesson = {
+  heardAt: undefined,
+  unreachableAt: undefined,
+  askedAt: undefined,
+  answeredAt: undefined,
+  roundTripMs: undefined,
+}

@@ -1,0 +1,40 @@
+/** Own side: what the plan needs to know of this device and its host. */
+import type { IpAddress } from '../protocol/address.ts'
+import type { DeviceId } from '../protocol/keys.ts'
+import { defaultLinkMtu, readRouteMtus } from './host/link-mtu.ts'
+import { localPrefixes } from './host/local-addresses.ts'
+import type { Commands } from './host/run.ts'
+import type { PathMtuHost } from './path/paths.ts'
+import type { Self } from './plan.ts'
+import type { StateDirectory } from './state-directory.ts'
+import type { Tunnel } from './tunnel/backend.ts'
+import { interfaceMtu } from './tunnel/mtu.ts'
+
+/** As the host is now: its networks and the MTU of its links are read. */
+export function ownSide(
+  device: DeviceId,
+  options: {
+    readonly directory: StateDirectory
+    readonly listenPort: number
+    readonly tunnel: Tunnel
+  },
+): Self {
+  const { directory, listenPort, tunnel } = options
+  return {
+    device,
+    wireguardKey: directory.wireguardKey,
+    listenPort,
+    mtu: interfaceMtu(defaultLinkMtu(tunnel.interfaceName)),
+    localPrefixes: localPrefixes(tunnel.interfaceName),
+  }
+}
+
+/** What MTU discovery needs of the host. */
+export function mtuHost(
+  commands: Commands,
+  ofInterface: () => number,
+  onChange: () => void,
+): PathMtuHost {
+  const readMtus = (addresses: readonly IpAddress[]) => readRouteMtus(commands, addresses)
+  return { ofInterface, readRouteMtus: readMtus, onChange }
+}

@@ -1,0 +1,100 @@
+/** Check intake: what follows from a STUN message that arrived, by the network or by a relay. */
+import type { Endpoint } from '../../protocol/address.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+import type { LocalCandidates } from './candidates.ts'
+import type { CheckPath, Checks, Received } from './checks.ts'
+import { type DropCounter, newDropCounter } from './drops.ts'
+import type { MtuProbes } from './mtu-probes.ts'
+import type { NatWatch } from './nat/watch.ts'
+import type { PathsOptions } from './paths.ts'
+import type { PeerPath } from './peer-path.ts'
+import { relayOfPath } from './relay-checks.ts'
+
+export interface CheckIntakeOptions
+  extends Pick<PathsOptions, 'sendDatagram' | 'relays' | 'clock' | 'log'> {
+  readonly checks: Checks
+  readonly paths: ReadonlyMap<DeviceId, PeerPath>
+  /** By WireGuard's port. */
+  send(datagram: Uint8Array, to: Endpoint): void
+}
+
+export interface Arrived {
+  readonly datagram: Uint8Array
+  readonly from: CheckPath
+  /** The device that a relay says it is from: the answer goes there, nothing else is believed. */
+  readonly via: DeviceId | undefined
+}
+
+/** Who else hears of it; each may be missing while the paths open and close. */
+export interface CheckListeners {
+  readonly local: LocalCandidates | undefined
+  readonly nat: NatWatch | undefined
+  readonly mtus: MtuProbes | undefined
+}
+
+export class CheckIntake {
+  readonly #options: CheckIntakeOptions
+  readonly #drops: DropCounter
+
+  constructor(options: CheckIntakeOptions) {
+    this.#options = options
+    this.#drops = newDropCounter('path.checks-dropped', options.log)
+  }
+
+  take(arrived: Arrived, listeners: CheckListeners): void {
+    const { checks, clock } = this.#options
+    const nowMs = clock.monotonicMs()
+    const received = checks.receive(arrived.datagram, arrived.from, nowMs)
+    switch (received.kind) {
+      case 'request':
+        this.#requested(received, arrived, listeners)
+        break
+      case 'answer':
+        this.#answered(received, listeners)
+        break
+      case 'mapped':
+        listeners.local?.observed(received.server, received.mapped, received)
+        break
+      case 'hairpinned':
+        listeners.nat?.hairpinned(received.mapped)
+        break
+      case 'dropped':
+        this.#drops.count(received.reason, nowMs)
+        break
+    }
+  }
+
+  #requested(
+    { device, answer }: Received & { readonly kind: 'request' },
+    { from, via }: Arrived,
+    { local }: CheckListeners,
+  ): void {
+    const { paths, sendDatagram, send } = this.#options
+    if (typeof from === 'string') {
+      sendDatagram(via ?? device, answer, relayOfPath(from))
+      paths.get(device)?.give({ kind: 'relay-check-received' })
+      return
+    }
+    // Inside the tunnel a check proves nothing about its outside.
+    if (local?.isOutside(from.address) === false) return
+    local?.nat.arrived(device, from)
+    if (paths.get(device)?.isBlocked(from) === true) return
+    send(answer, from)
+    paths.get(device)?.give({ kind: 'check-received', endpoint: from })
+  }
+
+  #answered(answer: Received & { readonly kind: 'answer' }, { local, mtus }: CheckListeners): void {
+    const { device, path, roundTripMs, mapped, receivedBytes, probed } = answer
+    const peer = this.#options.paths.get(device)
+    if (typeof path === 'string') {
+      const relay = relayOfPath(path)
+      const used = relay && this.#options.relays?.()?.relayAnswered(device, relay, roundTripMs)
+      peer?.give({ kind: 'relay-check-answered', roundTripMs: used || roundTripMs })
+      return
+    }
+    if (mapped !== undefined) local?.observed(path, mapped, { device })
+    if (probed === undefined) {
+      peer?.give({ kind: 'check-answered', endpoint: path, roundTripMs, receivedBytes })
+    } else mtus?.answered(device, path, probed, roundTripMs)
+  }
+}

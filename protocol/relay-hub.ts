@@ -1,0 +1,175 @@
+/** Relay hub: a relay whole, apart from streams and sockets (SPEC §12). Members of an organization join by a
+ *  stream each; what they send to one another is passed on, within bounds, by stream or UDP. */
+import type { Clock } from './clock.ts'
+import type { RelayAddress, RelayFrame } from './relay.ts'
+import { relayedKind } from './relay-datagram.ts'
+import { type Excess, RelayExcess } from './relay-excess.ts'
+import { type HubPipe, HubPort } from './relay-hub-port.ts'
+import { RelayMeter, type RelayRate } from './relay-meter.ts'
+import { RelaySwitchboard } from './relay-switchboard.ts'
+import { isRelayDatagram, sessionOf } from './relay-udp.ts'
+import type { UdpRoute } from './relay-udp-session.ts'
+
+/** Streams of one member, of one organization, and in all. A member has one or two: the one in use and
+ *  its successor. */
+export const MEMBER_STREAMS = 4
+export const ORGANIZATION_STREAMS = 8192
+export const STREAMS = 20_000
+/** Milliseconds for which a stream is not read whose member sent too much: then it is the sender's own
+ *  queue that is full. */
+const PAUSE_MS = 50
+const NOTHING = new Uint8Array(0)
+
+/** The relay has as many streams as it takes; the message says of what. */
+export class RelayFullError extends Error {
+  override readonly name = 'RelayFullError'
+  readonly code = 'ERR_RELAY_FULL'
+}
+
+/** Who has joined. */
+export interface HubMember {
+  /** Frames stay inside it. */
+  readonly organization: string
+  readonly address: RelayAddress
+}
+
+export interface HubOptions<M extends HubMember> {
+  readonly rate: RelayRate
+  /** Pass on what is for others, at this moment? */
+  forOthers(): boolean
+  /** This device itself, where it is a member. */
+  readonly own?: { readonly address: RelayAddress; deliver(from: M, datagram: Uint8Array): void }
+  readonly clock: Pick<Clock, 'monotonicMs' | 'after'>
+  random(length: number): Uint8Array
+  /** At most once a minute for each member and reason. */
+  onExcess(member: M, excess: Excess): void
+}
+
+interface Board<M extends HubMember> {
+  readonly switchboard: RelaySwitchboard<HubPort<M>>
+  readonly meter: RelayMeter<RelayAddress>
+  streams: number
+}
+
+export class RelayHub<M extends HubMember> {
+  readonly #options: HubOptions<M>
+  readonly #boards = new Map<string, Board<M>>()
+  readonly #total: RelayMeter<string>
+  readonly #sessions = new Map<string, HubPort<M>>()
+  readonly #excess: RelayExcess<M>
+  #streams = 0
+  #udpPort: number | undefined
+
+  constructor(options: HubOptions<M>) {
+    this.#options = options
+    this.#total = new RelayMeter({ total: options.rate.total, member: options.rate.total })
+    this.#excess = new RelayExcess(options.onExcess)
+  }
+
+  /** From now on members are offered UDP at this port. */
+  offerUdp(port: number): void {
+    this.#udpPort = port
+    for (const { switchboard } of this.#boards.values()) {
+      for (const each of switchboard.all()) this.#offer(each)
+    }
+  }
+
+  /** Throws RelayFullError. The port's `receive` takes what the stream brings; `leave` when it has ended. */
+  join(member: M, pipe: HubPipe): HubPort<M> {
+    const board = this.#boardOf(member.organization)
+    this.#assertRoom(board, member)
+    const port = new HubPort(member, pipe, {
+      clock: this.#options.clock,
+      random: this.#options.random,
+      onFrame: (frame, way) => this.#received(board, port, frame, way),
+      onSession: (from, to) => this.#session(port, from, to),
+    })
+    this.#boards.set(member.organization, board)
+    board.switchboard.attach(member.address, port)
+    board.streams += 1
+    this.#streams += 1
+    this.#offer(port)
+    return port
+  }
+
+  leave(port: HubPort<M>): void {
+    const { organization, address } = port.member
+    const board = this.#boards.get(organization)
+    if (board?.switchboard.of(address).includes(port) !== true) return
+    board.switchboard.detach(address, port)
+    board.streams -= 1
+    this.#streams -= 1
+    port.close()
+    if (board.streams === 0) this.#boards.delete(organization)
+  }
+
+  /** A datagram of the UDP port that is no STUN. Whatever is not authentic gets no answer. */
+  receiveUdp(bytes: Uint8Array, route: UdpRoute): void {
+    if (!isRelayDatagram(bytes, 'to-relay')) return
+    this.#sessions.get(sessionOf(bytes))?.receiveUdp(bytes, route)
+  }
+
+  /** UDP sessions open now. */
+  get sessions(): number {
+    return this.#sessions.size
+  }
+
+  #boardOf(organization: string): Board<M> {
+    return (
+      this.#boards.get(organization) ?? {
+        switchboard: new RelaySwitchboard(),
+        meter: new RelayMeter(this.#options.rate),
+        streams: 0,
+      }
+    )
+  }
+
+  #assertRoom({ switchboard, streams }: Board<M>, { address }: M): void {
+    const full = (of: string, limit: number) =>
+      new RelayFullError(`relay: ${of} has ${limit} streams, the limit`)
+    if (switchboard.of(address).length >= MEMBER_STREAMS) throw full('the device', MEMBER_STREAMS)
+    if (streams >= ORGANIZATION_STREAMS) throw full('the organization', ORGANIZATION_STREAMS)
+    if (this.#streams >= STREAMS) throw full('it', STREAMS)
+  }
+
+  #offer(port: HubPort<M>): void {
+    if (this.#udpPort !== undefined && this.#options.forOthers()) port.offerUdp(this.#udpPort)
+  }
+
+  #session(port: HubPort<M>, from: string | undefined, to: string | undefined): void {
+    if (from !== undefined) this.#sessions.delete(from)
+    if (to !== undefined) this.#sessions.set(to, port)
+  }
+
+  #received(board: Board<M>, port: HubPort<M>, frame: RelayFrame, way: 'udp' | 'stream'): void {
+    const { own, forOthers } = this.#options
+    const { member } = port
+    if (frame.datagram.length === 0) return
+    if (frame.peer === own?.address) own.deliver(member, frame.datagram)
+    else if (!forOthers()) port.send({ peer: frame.peer, datagram: NOTHING })
+    else if (relayedKind(frame.datagram) === undefined) this.#drop(port, frame, 'not-wireguard')
+    else if (this.#isWithinRate(board, member, frame)) {
+      board.switchboard.forward(member.address, frame)
+    } else {
+      this.#drop(port, frame, 'over-rate')
+      if (way === 'stream') port.pause(PAUSE_MS)
+      else port.refused(frame.datagram.length, this.#options.rate.member)
+    }
+  }
+
+  #isWithinRate(
+    { meter }: Board<M>,
+    { address, organization }: M,
+    { datagram }: RelayFrame,
+  ): boolean {
+    const nowMs = this.#options.clock.monotonicMs()
+    return (
+      meter.take(address, datagram.length, nowMs) &&
+      this.#total.take(organization, datagram.length, nowMs)
+    )
+  }
+
+  #drop({ member }: HubPort<M>, { datagram }: RelayFrame, reason: Excess['reason']): void {
+    this.#excess.count(member, reason, datagram.length, this.#options.clock.monotonicMs())
+  }
+}

@@ -1,0 +1,75 @@
+/** What a start waits for before it loads the mesh. */
+import { setImmediate as turn } from 'node:timers/promises'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { firstPaths } from '../../agent/first-paths.ts'
+import type { PathStatus } from '../../agent/path/paths.ts'
+import { generateSigningKeyPair } from '../../crypto/signing.ts'
+import { parseEndpoint } from '../../protocol/address.ts'
+import { type DeviceId, deviceIdOf } from '../../protocol/keys.ts'
+import { VirtualClock } from '../../simulations/world/virtual-clock.ts'
+
+const device = (): DeviceId => deviceIdOf(generateSigningKeyPair<'device'>().publicKey)
+const [laptop, phone] = [device(), device()]
+const direct: PathStatus = {
+  kind: 'direct',
+  endpoint: parseEndpoint('198.18.3.2:51820'),
+  roundTripMs: 40,
+}
+
+/** How long it waits, where a peer is direct and has a session from these moments on. */
+async function waitsMs(
+  peers: ReadonlyMap<DeviceId, { readonly directMs: number; readonly sessionMs: number }>,
+): Promise<number> {
+  const clock = new VirtualClock()
+  let endedMs = Number.NaN
+  const at = (peer: DeviceId): { directMs: number; sessionMs: number } =>
+    peers.get(peer) ?? { directMs: Infinity, sessionMs: Infinity }
+  const waiting = firstPaths(
+    [...peers.keys()],
+    {
+      status: (peer) =>
+        clock.monotonicMs() >= at(peer).directMs ? direct : { kind: 'connecting' },
+      hasSession: (peer) => clock.monotonicMs() >= at(peer).sessionMs,
+    },
+    clock,
+  ).then(() => {
+    endedMs = clock.monotonicMs()
+  })
+  await turn()
+  await clock.advance(5000)
+  await waiting
+  return endedMs
+}
+
+const rule = suite('firstPaths')
+
+rule('does not wait where nobody can be checked', async () => {
+  assert.is(await waitsMs(new Map()), 0)
+})
+
+rule('waits for the handshake of every peer that is reached directly', async () => {
+  const peers = new Map([
+    [laptop, { directMs: 40, sessionMs: 85 }],
+    [phone, { directMs: 60, sessionMs: 120 }],
+  ])
+  assert.is(await waitsMs(peers), 120)
+})
+
+rule('gives up a path after 250 ms, so that a relay is soon found', async () => {
+  const peers = new Map([
+    [laptop, { directMs: 40, sessionMs: 80 }],
+    [phone, { directMs: Infinity, sessionMs: Infinity }],
+  ])
+  assert.is(await waitsMs(peers), 250)
+})
+
+rule('gives up a session after 500 ms', async () => {
+  assert.is(await waitsMs(new Map([[phone, { directMs: 240, sessionMs: Infinity }]])), 500)
+})
+
+rule('takes no session for a path', async () => {
+  assert.is(await waitsMs(new Map([[phone, { directMs: Infinity, sessionMs: 0 }]])), 250)
+})
+
+rule.run()
