@@ -6,9 +6,11 @@ import { checkingRelay, checkReceived, doubted, heard, hinted, punching, wanted 
 import type { PathInput } from './machine.ts'
 import {
   type CandidatePair,
+  measured,
   pairAt,
   planned,
   replacePair,
+  smoothed,
   unplanned,
   withCandidates,
   withPeerReflexive,
@@ -96,12 +98,11 @@ function checkAnswered(
   if (pair === undefined || isBlocked(state, pair, nowMs)) return state
   const rests = isResting(state, nowMs) && directPair(state) === pair
   const answered = {
-    ...pair,
+    ...measured(pair, roundTripMs),
     answeredMs: nowMs,
     // It was tried for want of a relay: what it carries counts anew.
     blockedUntilMs: -Infinity,
     trustedUntilMs: nowMs + TRUST_MS + (rests ? RESTING_HEARTBEAT_MS : 0),
-    roundTripMs: smoothed(pair.roundTripMs, roundTripMs),
   }
   const isTold = state.told !== undefined && pairAt([pair], state.told) === pair
   const proved = heard(
@@ -113,11 +114,6 @@ function checkAnswered(
     nowMs,
   )
   return isTold && receivedBytes !== undefined ? dataReceived(proved, receivedBytes, nowMs) : proved
-}
-
-/** A quarter of each new measurement, as RFC 6298 smooths with an eighth: ours are rarer. */
-function smoothed(known: number, measured: number): number {
-  return Number.isFinite(known) ? known * 0.75 + measured * 0.25 : measured
 }
 
 function relayAnswered(state: PathState, roundTripMs: number, nowMs: number): PathState {

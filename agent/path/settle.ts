@@ -159,7 +159,8 @@ function settleRound(state: PathState, nowMs: number): PathState {
 /** Beside a path in use only those are of interest that could be better, but all after a hint. */
 function isRoundPair(pair: CandidatePair, used: CandidatePair | undefined, index: number): boolean {
   if (used === undefined) return true
-  return pair !== used && (index === 0 || rank(pair.endpoint) <= rank(used.endpoint))
+  const isPreferred = rank(pair.endpoint) <= rank(used.endpoint)
+  return pair !== used && (index === 0 || isPreferred || isBetter(pair, used))
 }
 
 function roundDelayMs(state: PathState, nowMs: number): number {

@@ -81,6 +81,27 @@ rule('keeps a path against another that is not faster by a quarter', () => {
   assert.ok(status.kind === 'direct' && sameEndpoint(status.endpoint, PUBLIC))
 })
 
+rule('keeps a path whose answers a busy host delays, and leaves one that has become slow', () => {
+  const ipv6: Candidate = { kind: 'host', ...parseEndpoint('[2001:db8::7]:51820') }
+  const world = network([[PUBLIC, 10]], 80)
+  world.direct.set(ipv6.address + ipv6.port, 10)
+  const path = start(world, initialState(true, [...candidates, ipv6], 0))
+  for (let atMs = 5000; atMs <= 200_000; atMs += 5000) path.give({ kind: 'relayed-datagram' }, atMs)
+  const used = (): readonly string[] =>
+    path.done.flatMap(({ action }) =>
+      action.kind === 'use-direct' ? [action.endpoint.address] : [],
+    )
+  path.runUntil(25_000)
+  world.direct.set(ipv6.address + ipv6.port, 90)
+  path.runUntil(32_000)
+  world.direct.set(ipv6.address + ipv6.port, 10)
+  path.runUntil(100_000)
+  assert.equal(new Set(used().slice(1)), new Set([ipv6.address]))
+  world.direct.set(ipv6.address + ipv6.port, 90)
+  path.runUntil(200_000)
+  assert.is(used().at(-1), PUBLIC.address)
+})
+
 rule('goes back to the relay when answers end, after 6.5 s and not before', () => {
   const world = network([[PUBLIC, 40]], 80)
   const path = start(world)
