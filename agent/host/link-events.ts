@@ -4,7 +4,8 @@ import type { ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
-import { isContainerInterface } from './local-addresses.ts'
+import { explain } from '../errors.ts'
+import { LinkNews } from './link-news.ts'
 import type { Commands } from './run.ts'
 
 export interface LinkEventsOptions {
@@ -39,14 +40,6 @@ export function startLinkEvents(options: LinkEventsOptions): AsyncDisposable {
   }
 }
 
-/** Is this line of `ip -oneline monitor` about something other hosts or our paths may notice? */
-export function isNews(line: string, tunnelInterface: string): boolean {
-  const name =
-    /\bdev (\S+)/.exec(line)?.[1] ?? /^(?:Deleted )?\d+: ([^:\s@]+)/.exec(line)?.[1] ?? undefined
-  if (name === undefined) return line.trim() !== ''
-  return name !== tunnelInterface && name !== 'lo' && !isContainerInterface(name)
-}
-
 function startBurst({ clock, onChange }: LinkEventsOptions): Cancellable & { event(): void } {
   let timer: Cancellable | undefined
   let since = 0
@@ -68,6 +61,7 @@ function startBurst({ clock, onChange }: LinkEventsOptions): Cancellable & { eve
 function startMonitor(options: LinkEventsOptions, event: () => void): AsyncDisposable {
   const { commands, clock, log, tunnelInterface } = options
   const ended = new AbortController()
+  const news = new LinkNews(tunnelInterface)
   let child: ChildProcess | undefined
   const loop = async (): Promise<void> => {
     let wait = FIRST_RESTART_MS
@@ -75,7 +69,7 @@ function startMonitor(options: LinkEventsOptions, event: () => void): AsyncDispo
       const begun = clock.monotonicMs()
       child = commands.start('ip', ['-oneline', 'monitor', 'link', 'address', 'route'])
       const reason = await monitorEnd(child, (line) => {
-        if (!ended.signal.aborted && isNews(line, tunnelInterface)) event()
+        if (!ended.signal.aborted && news.isNews(line)) event()
       })
       if (ended.signal.aborted) return
       if (clock.monotonicMs() - begun > LAST_RESTART_MS) wait = FIRST_RESTART_MS
@@ -86,13 +80,24 @@ function startMonitor(options: LinkEventsOptions, event: () => void): AsyncDispo
       event()
     }
   }
-  const running = loop()
+  const running = Promise.all([loop(), learnLinks(news, options)])
   return {
     async [Symbol.asyncDispose]() {
       ended.abort()
       child?.kill('SIGKILL')
       await running
     },
+  }
+}
+
+/** What the links are like now, for a repetition is no news. Where it can't be read, the first is. */
+async function learnLinks(news: LinkNews, { commands, log }: LinkEventsOptions): Promise<void> {
+  try {
+    const input = 'link show\naddress show\n'
+    const text = await commands.run('ip', ['-oneline', '-batch', '-'], { input })
+    news.learn(text.split('\n'))
+  } catch (error) {
+    log('debug', 'network.links-unknown', { reason: explain(error) })
   }
 }
 
