@@ -8,6 +8,9 @@ import type { RelayEvidence } from './relay-choice.ts'
 /** The near end of a stream, whoever opened it, and of the UDP beside it. */
 export interface RelayEnd {
   readonly link: Link
+  /** We opened it: a relay at the other end passes on what is for others. Else the other end is the client, to whom
+   *  alone it leads. */
+  readonly isOurs: boolean
   /** False: dropped, the way is full or has ended. */
   send(frame: RelayFrame): boolean
   isOpen(): boolean
@@ -86,7 +89,7 @@ export class RelayEnds {
     for (const [end, lessons] of this.#lessons) {
       const { link } = end
       const isItself = deviceOfLink(link) === to
-      if (!end.isOpen() || (!isItself && !passesOn(link))) continue
+      if (!end.isOpen() || (!isItself && !(end.isOurs && passesOn(link)))) continue
       choices.push({
         end,
         id: link.peer,

@@ -120,6 +120,7 @@ export class RelayLines {
     })
     const end: RelayEnd = {
       link,
+      isOurs: true,
       isOpen: () => line.isOpen(),
       isDoubted: () => line.isDoubted(),
       by: () => line.by(),

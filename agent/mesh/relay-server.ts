@@ -124,6 +124,7 @@ function join(
 function endOf(port: HubPort<Member>, own: RelayAddress): RelayEnd {
   return {
     link: port.member.link,
+    isOurs: false,
     isOpen: () => port.isOpen(),
     isDoubted: () => false,
     by: () => port.by(),

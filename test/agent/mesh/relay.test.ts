@@ -39,6 +39,23 @@ rule('carries datagrams between two members that only a third connects', async (
   assert.equal(hub.datagrams, [])
 })
 
+rule('gives what is for others to a relay, also where that is a client here itself', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startHub())
+  const known = { hub: [hub.address()] }
+  const options = { initial: everybody, known, listen: [], relayServer: true }
+  const a = stack.use(await startAgent(acme, 'ant', options))
+  const b = stack.use(await startLeaf('bee', hub))
+  await until('the hub could send by ant', () => hub.mesh.relays(b.device.id).includes('ant'))
+  await until('a relay is known', () => a.mesh.relayRoutes(b.device.id).length > 0)
+  await systemClock.sleep(300)
+  for (const relay of a.mesh.relayRoutes(b.device.id)) {
+    assert.ok(a.mesh.sendDatagram(b.device.id, text('ping'), relay))
+  }
+  await until('came', () => b.datagrams.length > 0)
+  assert.equal(hub.datagrams, [])
+})
+
 rule('needs no relay between two that are connected, in either direction', async () => {
   await using stack = new AsyncDisposableStack()
   const a = stack.use(await startAgent(acme, 'ant', { initial: everybody }))
