@@ -1,6 +1,11 @@
 /** Does spraying pay between this device and a peer, and at which addresses? It does where one side's NAT makes a
  *  new mapping for each destination and the other's, or its firewall, keeps one and lets in only what was asked. */
-import { addressFamily, type Endpoint, type IpAddress } from '../../../protocol/address.ts'
+import {
+  type AddressFamily,
+  addressFamily,
+  type Endpoint,
+  type IpAddress,
+} from '../../../protocol/address.ts'
 import type { CandidateKind } from '../../../protocol/endpoint-update.ts'
 import type { NatReport } from '../../../protocol/nat-report.ts'
 import { isDependent } from '../nat/mapping.ts'
@@ -19,28 +24,38 @@ export interface SprayAddresses {
 /** Undefined: it does not, for all that the two say. */
 export function sprayAddresses(hard: SpraySide, easy: SpraySide): SprayAddresses | undefined {
   for (const family of FAMILIES) {
-    const [ofHard, ofEasy] = [hard, easy].map(({ nat }) => nat.find((one) => one.family === family))
-    if (ofHard === undefined || !isHard(ofHard) || ofEasy === undefined || !isEasy(ofEasy)) continue
-    const address = publicOnes(hard, 'server-reflexive', family)[0]?.address
-    const kind = ofEasy.mapping === 'none' ? 'host' : 'server-reflexive'
-    const target = publicOnes(easy, kind, family)[0]
-    if (address === undefined || target === undefined || isAt(hard, target.address)) continue
-    if (!isAt(easy, address)) return { address, target }
+    const { addresses, target } = publicOnes(hard, easy, family)
+    const [address] = addresses
+    if (address !== undefined && target !== undefined) return { address, target }
   }
   return undefined
 }
 
 /** May the easy side spray at the address? Only at one that others see the hard side at, as itself has signed. */
 export function isSprayable(hard: SpraySide, easy: SpraySide, address: IpAddress): boolean {
-  const family = addressFamily(address)
-  const [ofHard, ofEasy] = [hard, easy].map(({ nat }) => nat.find((one) => one.family === family))
-  if (ofHard === undefined || !isHard(ofHard) || ofEasy === undefined || !isEasy(ofEasy))
-    return false
-  if (isAt(easy, address)) return false
-  return publicOnes(hard, 'server-reflexive', family).some((one) => one.address === address)
+  const { addresses, target } = publicOnes(hard, easy, addressFamily(address))
+  return target !== undefined && addresses.includes(address)
 }
 
-/** Two at one public address are behind one NAT, and meet in the network behind it. */
+/** Of one family: addresses of the hard side's NAT, and the easy side's mapped endpoint. Two at one public address
+ *  are behind one NAT, and meet in the network behind it. */
+function publicOnes(
+  hard: SpraySide,
+  easy: SpraySide,
+  family: AddressFamily,
+): { readonly addresses: readonly IpAddress[]; readonly target: Endpoint | undefined } {
+  const [ofHard, ofEasy] = [hard, easy].map(({ nat }) => nat.find((one) => one.family === family))
+  if (ofHard === undefined || !isHard(ofHard) || ofEasy === undefined || !isEasy(ofEasy))
+    return { addresses: [], target: undefined }
+  const kind = ofEasy.mapping === 'none' ? 'host' : 'server-reflexive'
+  const targets = publicEndpoints(easy, kind, family)
+  const addresses = publicEndpoints(hard, 'server-reflexive', family).map(({ address }) => address)
+  return {
+    addresses: addresses.filter((address) => !isAt(easy, address)),
+    target: targets.find(({ address }) => !isAt(hard, address)),
+  }
+}
+
 function isAt({ candidates }: SpraySide, address: IpAddress): boolean {
   return candidates.some((one) => one.address === address)
 }
@@ -57,10 +72,10 @@ function isEasy({ mapping, filtering, udp }: NatReport): boolean {
 }
 
 /** Never in a local network, nor between a carrier's NAT and its customers. */
-function publicOnes(
+function publicEndpoints(
   { candidates }: SpraySide,
   kind: CandidateKind,
-  family: 4 | 6,
+  family: AddressFamily,
 ): readonly Endpoint[] {
   return candidates
     .filter(

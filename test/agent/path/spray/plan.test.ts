@@ -2,7 +2,6 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import {
   BATCH,
-  HELD_PATHS,
   LEAST_PORT,
   LONGEST_RETRY_MS,
   OPENER_PASSES,
@@ -11,9 +10,7 @@ import {
   RELAYED_MS,
   ROUND_SPACING_MS,
   SPRAY_SOCKETS,
-  UNUSED_MS,
 } from '../../../../agent/path/spray/limits.ts'
-import { parseEndpoint, parseIpAddress } from '../../../../protocol/address.ts'
 import type { DeviceId } from '../../../../protocol/keys.ts'
 import {
   candidate,
@@ -22,26 +19,14 @@ import {
   HARD,
   HARD_ADDRESS,
   HARD_SIDE,
+  mostInASecond,
   natReport,
   newSprayWorld,
-  SprayAgent,
   TARGET,
 } from './spray-world.ts'
 
 const OTHER = 'other' as DeviceId
 const rule = suite('spraying (SPEC §10.8)')
-
-/** Of the sums over every second that begins with a packet. */
-function mostInASecond(
-  packets: readonly { readonly atMs: number; readonly count: number }[],
-): number {
-  const sums = packets.map(({ atMs }) =>
-    packets
-      .filter((one) => one.atMs >= atMs && one.atMs < atMs + 1000)
-      .reduce((sum, { count }) => sum + count, 0),
-  )
-  return Math.max(0, ...sums)
-}
 
 function median(numbers: readonly number[]): number {
   return numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN
@@ -250,190 +235,4 @@ rule('does one round at a time for the whole agent, and waits 20 s between two',
   assert.is(easy.give(ask, easy.state.endedMs + ROUND_SPACING_MS)[0]?.kind, 'say')
 })
 
-const hostile = suite('a hostile peer of one that sprays (SPEC §10.8)')
-
-function asked(easy: SprayAgent, address: string, nowMs: number, device = HARD): void {
-  for (const step of ['ask', 'open'] as const)
-    easy.give({ kind: 'told', device, spray: { step, address: parseIpAddress(address) } }, nowMs)
-}
-
-function newEasy(): SprayAgent {
-  const easy = new SprayAgent(EASY_SIDE, 1)
-  easy.knows(HARD, HARD_SIDE)
-  return easy
-}
-
-hostile('cannot name an address that it has not signed to be seen at', () => {
-  const easy = newEasy()
-  for (const victim of ['192.0.2.66', '10.0.0.2', '127.0.0.1', '203.0.113.2', '2001:db8::1'])
-    asked(easy, victim, 60_000)
-  assert.equal(easy.actions, [])
-  assert.is(easy.state.round, undefined)
-})
-
-hostile('cannot change the address between asking and opening, nor open without asking', () => {
-  const easy = newEasy()
-  const two = { ...HARD_SIDE, candidates: [...HARD_SIDE.candidates, candidate('192.0.2.66:1')] }
-  easy.knows(HARD, two)
-  easy.knows(OTHER, two)
-  const open = (device: DeviceId, address: string) =>
-    easy.give(
-      { kind: 'told', device, spray: { step: 'open', address: parseIpAddress(address) } },
-      60_000,
-    )
-  assert.equal(open(HARD, '198.51.100.1'), [])
-  easy.give({ kind: 'told', device: HARD, spray: { step: 'ask', address: HARD_ADDRESS } }, 60_000)
-  assert.equal(open(HARD, '192.0.2.66'), [])
-  assert.equal(open(OTHER, '198.51.100.1'), [])
-  assert.is(open(HARD, '198.51.100.1')[0]?.kind, 'report')
-  assert.equal(open(HARD, '198.51.100.1'), [])
-})
-
-hostile('gets no more than the bounds, however often it asks, alone or with others', () => {
-  const easy = newEasy()
-  const crowd = Array.from({ length: 8 }, (_, index) => `member-${index}` as DeviceId)
-  for (const device of crowd) easy.knows(device, HARD_SIDE)
-  const hourMs = 3_600_000
-  for (let nowMs = 10_000; nowMs < hourMs; nowMs += 10) {
-    if (nowMs % 500 === 0) for (const device of crowd) asked(easy, HARD_ADDRESS, nowMs, device)
-    easy.give({ kind: 'tick' }, nowMs)
-  }
-  const probes = easy.of('send-probe')
-  assert.ok(mostInASecond(easy.packets.slice(0, 5000)) <= PROBES_PER_SECOND + BATCH)
-  const starts = easy.of('report').filter(({ action }) => action.event === 'started')
-  assert.ok(probes.length <= starts.length * PROBES)
-  for (const [index, { atMs }] of starts.entries())
-    assert.ok(atMs - (starts[index - 1]?.atMs ?? -Infinity) >= ROUND_SPACING_MS + 5000)
-  // Each of them is met ever more seldom: 20 s, 40 s, … 600 s.
-  for (const device of crowd) {
-    const own = starts.filter(({ action }) => action.device === device)
-    assert.ok(own.length <= 11, `${own.length} rounds`)
-  }
-})
-
-hostile('that asks and does not open holds the others up for 3 s, ever more seldom', () => {
-  const easy = newEasy()
-  let ready = 0
-  for (let nowMs = 10_000; nowMs < 3_600_000; nowMs += 100) {
-    const spray = { step: 'ask', address: HARD_ADDRESS } as const
-    ready += easy.give({ kind: 'told', device: HARD, spray }, nowMs).length
-    easy.give({ kind: 'tick' }, nowMs)
-  }
-  assert.ok(ready > 5 && ready <= 11, `${ready} times`)
-  assert.equal(easy.packets, [])
-})
-
-hostile('cannot make an endpoint a path that was not probed', async () => {
-  const { easy, run } = newSprayWorld({ natAnswers: false })
-  await run(RELAYED_MS + 1000)
-  const probed = easy.of('send-probe').map(({ action }) => action.to.port)
-  const unprobed = Array.from({ length: 64_000 }, (_, index) => 1024 + index).find(
-    (port) => !probed.includes(port),
-  )
-  const wrong = [
-    { device: OTHER, from: { address: HARD_ADDRESS, port: probed[0] ?? 0 } },
-    { device: HARD, from: { address: HARD_ADDRESS, port: unprobed ?? 0 } },
-    { device: HARD, from: parseEndpoint(`192.0.2.66:${probed[0]}`) },
-  ]
-  for (const one of wrong) assert.equal(easy.give({ kind: 'answered', ...one }, 7000), [])
-  const right = { device: HARD, from: { address: HARD_ADDRESS, port: probed[0] ?? 0 } }
-  assert.equal(
-    easy.give({ kind: 'answered', ...right }, 7000).map(({ kind }) => kind),
-    ['check', 'report'],
-  )
-})
-
-hostile('cannot take a mapping that was opened to another', async () => {
-  const { hard, run } = newSprayWorld({ natAnswers: false })
-  await run(RELAYED_MS + 600)
-  assert.is(hard.state.round?.kind, 'open')
-  for (const wrong of [
-    { device: OTHER, from: TARGET },
-    { device: EASY, from: parseEndpoint('203.0.113.2:51821') },
-    { device: EASY, from: parseEndpoint('192.0.2.66:51820') },
-  ])
-    assert.equal(hard.give({ kind: 'hit', socket: 3, ...wrong }, 6000), [])
-  assert.equal(hard.state.held, [])
-})
-
-const held = suite('a path found by spraying (SPEC §10.8)')
-
-held('is kept while it is in use, and given up 15 s after', async () => {
-  const { hard, run } = newSprayWorld()
-  await run(RELAYED_MS + 100_000)
-  assert.equal(hard.reports(), ['started', 'found'])
-  assert.equal(hard.of('release'), [])
-  hard.knows(EASY, EASY_SIDE, { packetsMs: -Infinity })
-  await run(UNUSED_MS - 1000)
-  assert.equal(hard.of('release'), [])
-  await run(2000)
-  assert.equal(hard.of('release')[0]?.action, { kind: 'release', device: EASY, endpoint: TARGET })
-  assert.equal(hard.state.held, [])
-})
-
-held('is given up at once when the peer is gone, or the host does not divert', async () => {
-  for (const lose of ['gone', 'not-diverted'] as const) {
-    const { hard, clock, run } = newSprayWorld()
-    await run(RELAYED_MS + 12_000)
-    if (lose === 'gone') hard.peers.delete(EASY)
-    else hard.give({ kind: 'failed', device: EASY, reason: 'no table' }, clock.monotonicMs())
-    await run(20)
-    assert.is(hard.of('release').length, 1, lose)
-    assert.equal(hard.state.held, [])
-  }
-})
-
-held(
-  'is sought again soon when it has lasted, and later when it breaks again and again',
-  async () => {
-    const { hard, clock, run } = newSprayWorld()
-    const gaps: number[] = []
-    const lasted = [1000, 1000, 1000, 100_000]
-    await run(RELAYED_MS + 12_000)
-    for (const ms of lasted) {
-      await run(ms)
-      const brokeMs = clock.monotonicMs()
-      const before = hard.of('say').length
-      hard.knows(EASY, EASY_SIDE, { relayedMs: brokeMs })
-      while (hard.of('say').length === before && clock.monotonicMs() < brokeMs + 700_000)
-        await run(500)
-      gaps.push(clock.monotonicMs() - brokeMs)
-      await run(1500)
-      // The world's NAT answers, and both are direct.
-      hard.knows(EASY, EASY_SIDE, { relayedMs: Infinity, direct: TARGET })
-    }
-    assert.ok((gaps[2] ?? 0) > (gaps[1] ?? 0) && (gaps[1] ?? 0) > (gaps[0] ?? 0), gaps.join(' '))
-    assert.ok((gaps[3] ?? 0) < 20_000, gaps.join(' '))
-  },
-)
-
-held('leaves room: no round begins while 32 paths are held', () => {
-  const hard = new SprayAgent(HARD_SIDE, 1)
-  hard.knows(EASY, EASY_SIDE)
-  const one = { endpoint: TARGET, usedMs: Infinity, wasUsed: true }
-  for (const count of [HELD_PATHS, HELD_PATHS - 1]) {
-    const devices = Array.from({ length: count }, (_, index) => `member-${index}` as DeviceId)
-    for (const device of devices) hard.knows(device, EASY_SIDE, { relayedMs: Infinity })
-    hard.state = { ...hard.state, held: devices.map((device) => ({ device, ...one })) }
-    hard.give({ kind: 'tick' }, 60_000)
-    assert.is(hard.of('say').length, count === HELD_PATHS ? 0 : 1)
-  }
-})
-
-held('is not begun where no sockets can be had, and nothing stays open that comes too late', () => {
-  const hard = new SprayAgent(HARD_SIDE, 1)
-  hard.knows(EASY, EASY_SIDE)
-  const ready = { step: 'ready', address: HARD_ADDRESS } as const
-  hard.give({ kind: 'tick' }, 10_000)
-  hard.give({ kind: 'told', device: EASY, spray: ready }, 10_100)
-  assert.is(hard.of('open').length, 1)
-  hard.give({ kind: 'failed', device: EASY, reason: 'too many files' }, 10_200)
-  assert.equal(hard.reports(), ['failed'])
-  assert.is(hard.state.round, undefined)
-  assert.equal(hard.give({ kind: 'opened', device: EASY }, 10_300), [{ kind: 'close' }])
-  assert.equal(hard.give({ kind: 'told', device: EASY, spray: ready }, 10_400), [])
-})
-
 rule.run()
-hostile.run()
-held.run()

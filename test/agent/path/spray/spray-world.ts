@@ -115,7 +115,7 @@ export interface SprayWorld {
   run(ms: number): Promise<void>
 }
 
-/** @param loses does this packet get lost? */
+/** @param options.hasOption has the easy side the option? `natAnswers`: does a probe meet a mapping? */
 export function newSprayWorld(
   options: {
     readonly seed?: number
@@ -157,6 +157,8 @@ export function newSprayWorld(
           clock.after(TALK_MS, () => give(other, { kind: 'told', device, spray: action.spray }))
         break
       case 'open':
+        mappings.clear()
+        met = undefined
         clock.after(OPEN_MS, () => give(hard, { kind: 'opened', device: EASY }))
         break
       case 'send-openers':
@@ -182,4 +184,16 @@ export function newSprayWorld(
   clock.every(BATCH_MS, () => give(hard, { kind: 'tick' }))
   clock.every(BATCH_MS, () => give(easy, { kind: 'tick' }))
   return { hard, easy, clock, run: (ms) => clock.advance(ms) }
+}
+
+/** Of the sums over every second that begins with a packet. */
+export function mostInASecond(
+  packets: readonly { readonly atMs: number; readonly count: number }[],
+): number {
+  const sums = packets.map(({ atMs }) =>
+    packets
+      .filter((one) => one.atMs >= atMs && one.atMs < atMs + 1000)
+      .reduce((sum, { count }) => sum + count, 0),
+  )
+  return Math.max(0, ...sums)
 }
