@@ -24,32 +24,25 @@ export async function openSpraySockets(
   count: number,
   onDatagram: (index: number, datagram: Uint8Array, from: Endpoint) => void,
 ): Promise<SpraySockets> {
-  const sockets = Array.from({ length: count }, () =>
-    createSocket({ type: family === 4 ? 'udp4' : 'udp6', ipv6Only: family === 6 }),
+  const sockets = Array.from({ length: count }, (_, index) =>
+    spraySocket(family, (datagram, from) => onDatagram(index, datagram, from)),
   )
+  let kept: number | undefined
   const close = (): void => {
-    for (const socket of sockets) closeQuietly(socket)
+    for (const [index, socket] of sockets.entries()) if (index !== kept) socket.close()
   }
   try {
-    await Promise.all(sockets.map(bound))
+    await Promise.all(sockets.map(({ socket }) => bound(socket)))
   } catch (error) {
     close()
     throw error
   }
-  const open = sockets.map((socket, index): SpraySocket => {
-    socket.on('error', () => undefined)
-    socket.on('message', (datagram, { address, port }) => {
-      // A link-local address means nothing without its link.
-      if (!address.includes('%'))
-        onDatagram(index, datagram, { address: parseIpAddress(address), port })
-    })
-    return spraySocket(socket)
-  })
   return {
-    at: (index) => open[index],
+    at: (index) => sockets[index],
     keep: (index) => {
-      for (const [each, socket] of open.entries()) if (each !== index) socket.close()
-      return open[index]
+      kept = index
+      close()
+      return sockets[index]
     },
     close,
   }
@@ -60,27 +53,28 @@ async function bound(socket: Socket): Promise<void> {
   await once(socket, 'listening')
 }
 
-function spraySocket(socket: Socket): SpraySocket {
-  const { port } = socket.address()
+function spraySocket(
+  family: AddressFamily,
+  onDatagram: (datagram: Uint8Array, from: Endpoint) => void,
+): SpraySocket & { readonly socket: Socket } {
+  const socket = createSocket({ type: family === 4 ? 'udp4' : 'udp6', ipv6Only: family === 6 })
+  socket.on('error', () => undefined)
+  socket.on('message', (datagram, { address, port }) => {
+    // A link-local address means nothing without its link.
+    if (!address.includes('%')) onDatagram(datagram, { address: parseIpAddress(address), port })
+  })
   let isClosed = false
   return {
-    port,
+    socket,
+    get port() {
+      return socket.address().port
+    },
     send: (datagram, to) => {
       if (!isClosed) socket.send(datagram, to.port, to.address, () => undefined)
     },
     close: () => {
+      if (!isClosed) socket.close()
       isClosed = true
-      closeQuietly(socket)
     },
-  }
-}
-
-function closeQuietly(socket: Socket): void {
-  try {
-    socket.close()
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_SOCKET_DGRAM_NOT_RUNNING')
-      return
-    throw error
   }
 }

@@ -41,6 +41,8 @@ export interface SprayerOptions {
   say(device: DeviceId, spray: Spray): void
   /** Anything may be sent to any port of the address. */
   onProbing(address: Endpoint['address']): void
+  /** Whence the sockets come; the system unless it is given. */
+  readonly openSockets?: typeof openSpraySockets
   readonly clock: Clock
   random(length: number): Uint8Array
   readonly log: Log
@@ -200,7 +202,8 @@ export class Sprayer {
   async #open(device: DeviceId, target: Endpoint): Promise<void> {
     try {
       const family = addressFamily(target.address)
-      const sockets = await openSpraySockets(family, SPRAY_SOCKETS, (index, datagram, from) =>
+      const { openSockets = openSpraySockets } = this.#options
+      const sockets = await openSockets(family, SPRAY_SOCKETS, (index, datagram, from) =>
         this.#arrived(index, datagram, from),
       )
       this.#closeSockets()
