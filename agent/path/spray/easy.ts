@@ -54,14 +54,14 @@ export function easyTick(
 ): SprayStep {
   const peer = facts.peer(round.device)
   if (peer === undefined) return ended(state, round, nowMs, { reason: 'the peer is gone' })
-  if (round.kind === 'ready') {
-    if (nowMs - round.sinceMs < ANSWER_MS) return { state, actions: [] }
-    return ended(state, round, nowMs, { reason: 'the peer opened no mappings' })
-  }
-  // The hard side's own checks have come by the mapping that was met.
+  // The hard side's own checks have come by a mapping that was met, or by one that an earlier round still lets in.
   if (peer.direct !== undefined) {
     const isThere = peer.direct.address === round.address
     return ended(state, round, nowMs, isThere ? 'found' : { reason: 'another path was found' })
+  }
+  if (round.kind === 'ready') {
+    if (nowMs - round.sinceMs < ANSWER_MS) return { state, actions: [] }
+    return ended(state, round, nowMs, { reason: 'the peer opened no mappings' })
   }
   if (round.sent === round.ports.length) {
     if (nowMs - round.batchMs < LATE_MS) return { state, actions: [] }

@@ -64,6 +64,19 @@ rule(
   },
 )
 
+rule('may be found by an opener that is let in: then the easy side has nothing to do', () => {
+  const easy = new SprayAgent(EASY_SIDE, 1)
+  easy.knows(HARD, HARD_SIDE)
+  easy.give({ kind: 'told', device: HARD, spray: { step: 'ask', address: HARD_ADDRESS } }, 10_000)
+  const direct = { address: HARD_ADDRESS, port: 4242 }
+  easy.knows(HARD, HARD_SIDE, { relayedMs: Infinity, direct })
+  easy.give({ kind: 'tick' }, 10_500)
+  assert.equal(easy.reports(), ['found'])
+  assert.is(easy.state.round, undefined)
+  easy.give({ kind: 'told', device: HARD, spray: { step: 'open', address: HARD_ADDRESS } }, 10_600)
+  assert.equal(easy.packets, [])
+})
+
 rule('leaves room: no round begins while 32 paths are held', () => {
   const hard = new SprayAgent(HARD_SIDE, 1)
   hard.knows(EASY, EASY_SIDE)
