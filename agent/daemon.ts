@@ -2,7 +2,6 @@
  *  device learns about itself becomes signed statements. Parts end in the reverse order of their start. */
 import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
-import type { Candidate } from '../protocol/endpoint-update.ts'
 import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
@@ -13,6 +12,7 @@ import { hostAddresses } from './host/local-addresses.ts'
 import type { Commands } from './host/run.ts'
 import type { Knowledge } from './knowledge.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
+import { OwnPunches } from './own-punches.ts'
 import { mtuHost, ownSide } from './own-side.ts'
 import { OwnStatements, type Reachability } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
@@ -52,6 +52,7 @@ export class Daemon {
   readonly device: DeviceId
   readonly #statements: OwnStatements
   readonly #watch: Watch
+  readonly #punches: OwnPunches
   readonly #pace = new StatementPace()
   #join: Join
   #plan: Plan
@@ -69,6 +70,7 @@ export class Daemon {
     this.device = deviceIdOf(directory.deviceKey.publicKey)
     this.#join = options.join
     this.#watch = new Watch(this.device, clock, log)
+    this.#punches = new OwnPunches(() => this.#mesh, clock, log)
     this.#statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
     this.#plan = this.#makePlan()
     knowledge.onChange(() => this.apply())
@@ -101,7 +103,7 @@ export class Daemon {
       tunnel: options.tunnel,
       sendDatagram: (...sent) => this.#mesh?.sendDatagram(...sent) ?? false,
       relays: () => this.#mesh,
-      sendPunch: (to, candidates) => this.#punch(to, candidates),
+      sendPunch: (...said) => this.#punches.send(...said),
       stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
       hostAddresses: () => hostAddresses(options.tunnel.interfaceName),
       overlayPrefixes: () => overlayPrefixes(options.knowledge.state(), options.clock.now()),
@@ -143,7 +145,7 @@ export class Daemon {
       mdns: options.mdns,
       onDatagram: (...came) => this.#paths?.receiveDatagram(...came),
       onRelayDoubt: (device) => this.#paths?.relaysChanged(device),
-      onPunch: (from, punch) => this.#paths?.punched(from, punch.candidates),
+      onPunch: (from, punch) => this.#paths?.punched(from, punch.candidates, punch.spray),
       onChange: () => {
         this.sayReachability()
         this.#paths?.relaysChanged()
@@ -282,12 +284,5 @@ export class Daemon {
   #makePlan(): Plan {
     const { knowledge, clock } = this.options
     return plan(knowledge.state(), ownSide(this.device, this.options), clock.now())
-  }
-
-  #punch(to: DeviceId, candidates: readonly Candidate[]): void {
-    const sequence = this.options.clock.nowMs()
-    void this.#mesh?.sendPunch(to, { sequence, candidates }).catch((error: unknown) => {
-      this.options.log('debug', 'punch.failed', { reason: explain(error) })
-    })
   }
 }

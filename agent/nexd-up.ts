@@ -38,6 +38,7 @@ function parseOptions(
       typeof meshListen === 'string' ? meshListen.split(',') : textsOf(meshListen, 'meshListen'),
     mdns: booleanField(fields, 'mdns'),
     portMapping: booleanField(fields, 'portMapping'),
+    spray: booleanField(fields, 'spray'),
     relayRate: parseRelayRate(textField(fields, 'relayRate')),
     logLevel: wordField(fields, 'logLevel', LEVELS),
   }

@@ -75,6 +75,14 @@ program
     ).env('NEXODUS_NO_PORT_MAPPING'),
   )
   .addOption(
+    new Option(
+      '--spray',
+      'meet NATs that map anew for each peer by trying many of their ports; the peer must, too',
+    )
+      .default(false)
+      .env('NEXODUS_SPRAY'),
+  )
+  .addOption(
     new Option('--log-level <level>', 'least level that is logged')
       .choices(['debug', 'info', 'warn', 'error'])
       .default('info')

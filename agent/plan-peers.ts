@@ -24,6 +24,7 @@ export function pathPeers({ peers }: Plan): readonly PathPeer[] {
     name: certificate.name,
     wireguardKey: certificate.wireguardKey,
     candidates: endpoints?.body.candidates ?? [],
+    nat: endpoints?.body.nat ?? [],
   }))
 }
 

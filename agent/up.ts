@@ -7,7 +7,7 @@ import { writeCompiledCode } from './compile-cache.js'
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { OperatorError } from './errors.ts'
-import { startPortShare } from './host/port-share.ts'
+import { type PortShare, startPortShare } from './host/port-share.ts'
 import { type Commands, commandsOf } from './host/run.ts'
 import { deviceName, hasNetAdmin, systemDescription } from './host/system.ts'
 import type { Joined } from './joining.ts'
@@ -34,6 +34,8 @@ export interface UpOptions {
   readonly mdns: boolean
   /** Ask the gateway to let WireGuard's port in. */
   readonly portMapping: boolean
+  /** Open, and spray at, many ports where a NAT makes a new mapping for each peer. */
+  readonly spray: boolean
   readonly relayRate: RelayRate
   readonly log: Log
   /** What is logged is kept until this is called. */
@@ -114,7 +116,7 @@ interface HostSide {
   readonly checkPort: number
   readonly tunnel: Tunnel
   /** Resolves when checks leave by WireGuard's port; rejects with a CommandError. */
-  readonly portShare: Promise<unknown>
+  readonly portShare: Promise<PortShare>
 }
 
 /** Begins to make it all. */
@@ -159,9 +161,10 @@ async function startDaemon(
     random: randomBytes,
   })
   stack.defer(() => daemon.end())
-  await portShare
+  const spray = options.spray ? await portShare : void (await portShare)
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
-  await daemon.begin(stack.use(await startPaths({ ...daemon.pathsOptions(), portMappings })))
+  const pathsOptions = { ...daemon.pathsOptions(), portMappings, spray }
+  await daemon.begin(stack.use(await startPaths(pathsOptions)))
   await daemon.firstPaths()
   return daemon
 }

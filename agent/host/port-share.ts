@@ -1,7 +1,15 @@
 /** Port share: connectivity checks leave and arrive by WireGuard's own UDP port, though the agent's socket
  *  is bound to another (SPEC §7.5). Two nftables rules rewrite the ports: outgoing before conntrack and
  *  incoming after it, so that checks and WireGuard share one conntrack entry and one NAT mapping. A third
- *  one lets routers cut WireGuard's packets in two. */
+ *  one lets routers cut WireGuard's packets in two, and what is diverted to other ports (diverted-ports.ts) is
+ *  so on the same sides of conntrack. */
+import {
+  DIVERSION_SETS,
+  type DivertedPorts,
+  divertedPorts,
+  divertingIn,
+  divertingOut,
+} from './diverted-ports.ts'
 import { ownerIn, ownerMark } from './owner.ts'
 import type { Commands } from './run.ts'
 
@@ -13,12 +21,14 @@ export interface PortShareOptions {
   readonly commands: Commands
 }
 
+export interface PortShare extends DivertedPorts, AsyncDisposable {}
+
 const TABLE = /^table inet (nexodus-port-(\d+))$/gm
 
 /** Installs table `inet nexodus-port-<listenPort>` in one transaction, in place of what a crash left, and
  *  removes what agents that died left for other ports. Disposing removes it.
  *  Throws CommandError: nft is missing, or not permitted. */
-export async function startPortShare(options: PortShareOptions): Promise<AsyncDisposable> {
+export async function startPortShare(options: PortShareOptions): Promise<PortShare> {
   const { commands, listenPort } = options
   const tables = await commands.run('nft', ['-f', '-'], {
     input: `${portShareRules(options)}list tables inet\n`,
@@ -32,7 +42,7 @@ export async function startPortShare(options: PortShareOptions): Promise<AsyncDi
     await remove()
     throw error
   }
-  return { [Symbol.asyncDispose]: remove }
+  return { ...divertedPorts(tableOf(listenPort), commands), [Symbol.asyncDispose]: remove }
 }
 
 function tableOf(listenPort: number): string {
@@ -54,13 +64,15 @@ function portShareRules({ listenPort, checkPort }: PortShareOptions): string {
   const table = tableOf(listenPort)
   return `${removal(table)}
 table inet ${table} {
-  chain out {
+${DIVERSION_SETS}  chain out {
     type filter hook output priority raw; policy accept;
     oifname != "lo" udp sport ${listenPort} ip frag-off set 0
     oifname != "lo" udp sport ${checkPort} udp sport set ${listenPort} comment "${ownerMark()}"
+    ${divertingOut(listenPort)}
   }
   chain in {
     type filter hook prerouting priority mangle; policy accept;
+    ${divertingIn(listenPort)}
     iifname != "lo" udp dport ${listenPort} @th,64,16 & 0xfeef == 0x0001 @th,96,32 0x2112a442 udp dport set ${checkPort}
   }
 }

@@ -9,6 +9,7 @@ import type { NatWatch } from './nat/watch.ts'
 import type { PathsOptions } from './paths.ts'
 import type { PeerPath } from './peer-path.ts'
 import { relayOfPath } from './relay-checks.ts'
+import type { Sprayer } from './spray/sprayer.ts'
 
 export interface CheckIntakeOptions
   extends Pick<PathsOptions, 'sendDatagram' | 'relays' | 'clock' | 'log'> {
@@ -30,6 +31,7 @@ export interface CheckListeners {
   readonly local: LocalCandidates | undefined
   readonly nat: NatWatch | undefined
   readonly mtus: MtuProbes | undefined
+  readonly sprayer: Sprayer | undefined
 }
 
 export class CheckIntake {
@@ -83,7 +85,10 @@ export class CheckIntake {
     paths.get(device)?.give({ kind: 'check-received', endpoint: from })
   }
 
-  #answered(answer: Received & { readonly kind: 'answer' }, { local, mtus }: CheckListeners): void {
+  #answered(
+    answer: Received & { readonly kind: 'answer' },
+    { local, mtus, sprayer }: CheckListeners,
+  ): void {
     const { device, path, roundTripMs, mapped, receivedBytes, probed } = answer
     const peer = this.#options.paths.get(device)
     if (typeof path === 'string') {
@@ -93,6 +98,7 @@ export class CheckIntake {
       return
     }
     if (mapped !== undefined) local?.observed(path, mapped, { device })
+    sprayer?.answered(device, path)
     if (probed === undefined) {
       peer?.give({ kind: 'check-answered', endpoint: path, roundTripMs, receivedBytes })
     } else mtus?.answered(device, path, probed, roundTripMs)

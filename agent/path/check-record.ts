@@ -37,6 +37,11 @@ export const NO_CHECKS: CheckCounts = {
   roundTripMs: Infinity,
 }
 
+export interface RecordedChecks extends Checks {
+  /** A request to a member where it may be: one of so many that they would fill the record. */
+  spray(device: DeviceId, path: Endpoint, nowMs: number): Uint8Array | undefined
+}
+
 export class CheckRecord {
   readonly #peers = new Map<DeviceId, Map<string, CheckCounts>>()
   readonly #drops = new Map<string, Map<string, number>>()
@@ -44,7 +49,7 @@ export class CheckRecord {
   #unanswered: { asked: number; checks: number; readonly sinceMs: number } | undefined
 
   /** The same checks, recorded. */
-  watching(checks: Checks): Checks {
+  watching(checks: Checks): RecordedChecks {
     return {
       setPeers: (peers) => {
         for (const device of this.#peers.keys()) if (!peers.has(device)) this.#peers.delete(device)
@@ -64,6 +69,7 @@ export class CheckRecord {
         if (request !== undefined) this.sent(device, endpoint, nowMs)
         return request
       },
+      spray: checks.request.bind(checks),
       hairpin: checks.hairpin.bind(checks),
       receive: (datagram, from, nowMs) => {
         const received = checks.receive(datagram, from, nowMs)

@@ -5,13 +5,14 @@ import type { Endpoint } from '../../protocol/address.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import { type DeviceId, deviceKeyOf } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
+import type { Spray } from '../../protocol/punch.ts'
 import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { newBucket } from './bucket.ts'
 import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
 import { CheckIntake } from './check-intake.ts'
-import { CheckRecord } from './check-record.ts'
+import { CheckRecord, type RecordedChecks } from './check-record.ts'
 import type { CheckSocket } from './check-socket.ts'
 import { type CheckPath, newChecks } from './checks.ts'
 import type { PathInput } from './machine.ts'
@@ -23,6 +24,8 @@ import type { PathPeer, PathSockets, Paths, PathsOptions } from './paths.ts'
 import { type PathContext, PeerPath } from './peer-path.ts'
 import { RelayCarriers } from './relay-carriers.ts'
 import { relayPath, sendRelayChecks } from './relay-checks.ts'
+import { newSprayer } from './spray/new-sprayer.ts'
+import type { Sprayer } from './spray/sprayer.ts'
 import { EAGER_PEERS } from './timing.ts'
 import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
@@ -39,7 +42,7 @@ export async function openPathsShell(options: PathsOptions, sockets: PathSockets
 class PathsShell implements Paths {
   readonly #options: PathsOptions
   readonly #sockets: PathSockets
-  readonly #checks: ReturnType<typeof newChecks>
+  readonly #checks: RecordedChecks
   readonly #record = new CheckRecord()
   readonly #pace = newBucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_PER_SECOND)
   readonly #intake: CheckIntake
@@ -52,6 +55,7 @@ class PathsShell implements Paths {
   #local: LocalCandidates | undefined
   #looks: TunnelLooks | undefined
   #nat: NatWatch | undefined
+  #sprayer: Sprayer | undefined
 
   constructor(options: PathsOptions, sockets: PathSockets) {
     this.#options = options
@@ -98,7 +102,7 @@ class PathsShell implements Paths {
     this.#socket = await this.#sockets.openCheckSocket({
       port: options.checkPort,
       onDatagram: (datagram, from) => this.#received(datagram, from),
-      onSent: (to) => this.#local?.nat.sent(to),
+      onSent: (to) => this.#sprayer?.isProbing(to) || this.#local?.nat.sent(to),
       log: options.log,
     })
     this.#local = startLocalCandidates({
@@ -114,6 +118,12 @@ class PathsShell implements Paths {
       checks: this.#checks,
       peers: () => [...this.#paths.values()].map(({ peer }) => peer),
       send: (datagram, to) => void this.#socket?.send(datagram, to),
+    })
+    this.#sprayer = newSprayer(options, {
+      checks: this.#checks,
+      local: this.#local,
+      paths: this.#paths,
+      socket: this.#socket,
     })
     this.#looks = startLooks({
       tunnel: options.tunnel,
@@ -135,6 +145,7 @@ class PathsShell implements Paths {
     this.#carriers.keep((device) => wanted.has(device))
     this.#checks.setPeers(new Map(peers.map((peer) => [peer.device, peer.wireguardKey])))
     this.#nat?.peersKnown([...wanted.values()])
+    this.#sprayer?.setPeers([...wanted.values()])
     const isEager = wanted.size <= EAGER_PEERS
     for (const peer of wanted.values()) this.#update(peer, isEager)
     this.#mtus?.interfaceChanged()
@@ -179,8 +190,9 @@ class PathsShell implements Paths {
     else this.#paths.get(from)?.fromRelay(datagram)
   }
 
-  punched(from: DeviceId, candidates: readonly Candidate[]): void {
+  punched(from: DeviceId, candidates: readonly Candidate[], spray?: Spray): void {
     this.#give(from, { kind: 'punched', candidates: this.#usableCandidates(candidates) })
+    if (spray !== undefined) this.#sprayer?.told(from, spray)
   }
 
   networkChanged(): void {
@@ -235,6 +247,7 @@ class PathsShell implements Paths {
     this.#mtus?.close()
     this.#local?.close()
     this.#nat?.close()
+    this.#sprayer?.close()
     const paths = [...this.#paths.values()]
     this.#paths.clear()
     await Promise.all([this.#looks?.close(), ...paths.map((path) => path.close())])
@@ -269,8 +282,8 @@ class PathsShell implements Paths {
   }
 
   #received(datagram: Uint8Array, from: CheckPath, via?: DeviceId): void {
-    const [local, nat, mtus] = [this.#local, this.#nat, this.#mtus]
-    this.#intake.take({ datagram, from, via }, { local, nat, mtus })
+    const [local, nat, mtus, sprayer] = [this.#local, this.#nat, this.#mtus, this.#sprayer]
+    this.#intake.take({ datagram, from, via }, { local, nat, mtus, sprayer })
   }
 
   #looked(stats: readonly TunnelPeerStats[]): void {

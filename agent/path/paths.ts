@@ -6,6 +6,7 @@ import type { Candidate } from '../../protocol/endpoint-update.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
+import type { Spray } from '../../protocol/punch.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import { openCheckSocket } from './check-socket.ts'
 import type { PathMtuHost } from './mtu-probes.ts'
@@ -16,6 +17,7 @@ import { openPathsShell } from './paths-shell.ts'
 import type { PortMappings } from './port-mapping/port-mapping.ts'
 import { openRelayCarrier } from './relay-carrier.ts'
 import type { RelayRoutes } from './relay-checks.ts'
+import type { SprayHost } from './spray/found-paths.ts'
 
 export type { PathMtuHost } from './mtu-probes.ts'
 export type { PathStatus } from './path-status.ts'
@@ -27,6 +29,8 @@ export interface PathPeer {
   readonly wireguardKey: AgreementPublicKey
   /** Of its endpoint update. */
   readonly candidates: readonly Candidate[]
+  /** Of the same; none if it is missing. */
+  readonly nat?: readonly NatReport[]
 }
 
 export interface PathsOptions {
@@ -41,7 +45,7 @@ export interface PathsOptions {
   sendDatagram(to: DeviceId, datagram: Uint8Array, relay?: string): boolean
   /** Undefined while there is no mesh; missing: relays have no names. */
   relays?(): RelayRoutes | undefined
-  sendPunch(to: DeviceId, candidates: readonly Candidate[]): void
+  sendPunch(to: DeviceId, candidates: readonly Candidate[], spray?: Spray): void
   stunServers(): readonly Endpoint[]
   hostAddresses(): readonly IpAddress[]
   /** Ports that gateways map to WireGuard's; none if it is missing. */
@@ -59,6 +63,8 @@ export interface PathsOptions {
   onPathChanged(device: DeviceId, status: PathStatus): void
   /** Missing: no path's MTU is sought. */
   readonly mtu?: PathMtuHost
+  /** Missing: no NAT is sprayed at. */
+  readonly spray?: SprayHost | undefined
   readonly clock: Clock
   random(length: number): Uint8Array
   readonly log: Log
@@ -69,8 +75,8 @@ export interface Paths extends AsyncDisposable {
   setPeers(peers: readonly PathPeer[]): void
   /** A datagram of `from` that came by that relay. */
   receiveDatagram(from: DeviceId, datagram: Uint8Array, relay?: string): void
-  /** `from` asks to be checked now. */
-  punched(from: DeviceId, candidates: readonly Candidate[]): void
+  /** `from` asks to be checked now, and says a word of a spraying round. */
+  punched(from: DeviceId, candidates: readonly Candidate[], spray?: Spray): void
   networkChanged(): void
   /** Checks are due through the relays to all, or to that device alone. */
   relaysChanged(device?: DeviceId): void

@@ -111,7 +111,7 @@ function hardNats(us: Side, them: Side): Reason | undefined {
   return {
     code: 'hard-nat',
     because: `the NAT of ${one.name} (${one.natMapping} mapping) uses another port for each destination, and what guards ${other.name} lets in only what it has sent to`,
-    advice: `To make it direct, ${MAP_PORT} either side, or let UDP port ${other.evidence?.listenPort ?? 51820} into ${other.name}.`,
+    advice: `To make it direct, ${MAP_PORT} either side, or let UDP port ${other.evidence?.listenPort ?? 51820} into ${other.name}, or start nexd with --spray on both.`,
   }
 }
 

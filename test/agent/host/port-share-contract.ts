@@ -1,16 +1,13 @@
 /** What the port share must do beside every tunnel backend: checks and WireGuard on one UDP port. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startPortShare } from '../../../agent/host/port-share.ts'
 import { commandsOf } from '../../../agent/host/run.ts'
 import type { BackendKind } from '../../../agent/tunnel/backend.ts'
-import type { Namespace } from '../tunnel/namespaces.ts'
 import { at, config, peerOf, type Side, startSides } from '../tunnel/sides.ts'
+import { endSockets, udpSocket } from './udp-socket.ts'
 
 const [LISTEN, CHECK, OTHER] = [51820, 51821, 9999]
 /** Headers of 20 bytes: type, length 0, magic cookie, transaction (RFC 8489 §5). */
@@ -19,33 +16,6 @@ const [REQUEST, RESPONSE] = [`000100002112a442${TRANSACTION}`, `010100002112a442
 
 let a: Side
 let b: Side
-const sockets: UdpSocket[] = []
-
-interface UdpSocket {
-  readonly process: ChildProcess
-  /** What arrived: `ADDRESS PORT HEX`. */
-  readonly received: string[]
-  send(address: string, port: number, hex: string): Promise<void>
-}
-
-async function udpSocket(host: Namespace, port: number, type = 'udp4'): Promise<UdpSocket> {
-  const script = fileURLToPath(new URL('udp-process.ts', import.meta.url))
-  const child = spawn('ip', ['netns', 'exec', host.name, process.execPath, script, type, `${port}`])
-  const lines = createInterface({ input: child.stdout })
-  await once(lines, 'line')
-  const received: string[] = []
-  lines.on('line', (line) => received.push(line))
-  const socket = {
-    process: child,
-    received,
-    async send(address: string, to: number, hex: string) {
-      child.stdin.write(`${address} ${to} ${hex}\n`)
-      await sleep(100)
-    },
-  }
-  sockets.push(socket)
-  return socket
-}
 
 function share(side: Side, listenPort = LISTEN): Promise<AsyncDisposable> {
   return startPortShare({ listenPort, checkPort: listenPort + 1, commands: side.host.commands })
@@ -60,12 +30,7 @@ export function portShareContract(backend: BackendKind): void {
   rule.before.each(async () => {
     for (const side of [a, b]) await side.tunnel.configure(config(side))
   })
-  rule.after.each(async () => {
-    for (const { process: child } of sockets.splice(0)) {
-      child.kill()
-      await once(child, 'exit')
-    }
-  })
+  rule.after.each(endSockets)
   rule.after(async () => {
     for (const { tunnel } of [a, b]) await tunnel[Symbol.asyncDispose]()
     for (const { host } of [a, b]) await host[Symbol.asyncDispose]()

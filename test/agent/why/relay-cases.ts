@@ -79,7 +79,7 @@ export const RELAY_CASES: readonly Case[] = [
     factsWith({ ours: HARD, theirs: RELAYED }),
     'hard-nat',
     /: the NAT of laptop \(address-and-port-dependent mapping\) uses another port for each destination, and what guards phone lets in only what it has sent to\.$/,
-    /let UDP port 51820 into phone/,
+    /let UDP port 51820 into phone, or start nexd with --spray on both\.$/,
   ],
   [
     'address-dependent mapping there alone',

@@ -1,0 +1,137 @@
+// time limit: 420 s
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { LabAgent } from '../../simulations/lab/agent.ts'
+import { startCapture } from '../../simulations/lab/capture.ts'
+import type { Namespace } from '../../simulations/lab/namespace.ts'
+import { ping, untilAnswered } from '../../simulations/lab/ping.ts'
+import { ACCESS_DELAY_MS, type Scene, startScene, until } from '../../simulations/lab/scene.ts'
+import { needs } from '../support/needs.ts'
+
+needs('root', 'netns', 'nft', 'wireguard-go', 'tcpdump', 'iptables', 'conntrack', 'ping')
+
+/** Longer than it takes to be relayed for 5 s, and several rounds, on a slow machine. */
+const FOUND_MS = 150_000
+
+/** A NAT with a mapping for each destination, and a port-restricted one; a member that others see them by, and the
+ *  registry. */
+function startHardPair(extra: readonly string[]): Promise<Scene> {
+  return startScene({
+    sites: (['symm', 'port', 'public', 'public'] as const).map((kind) => ({
+      kind,
+      delayMs: ACCESS_DELAY_MS,
+    })),
+    registrySite: 4,
+    agents: { hub: { site: 3 }, hard: { site: 1, extra }, easy: { site: 2, extra } },
+    enrol: 'key',
+  })
+}
+
+/** Packets all the while: nothing is sprayed for a peer that nobody talks to. */
+function keepPinging(scene: Scene, address: string): AsyncDisposable {
+  const pinging = scene
+    .agent('hard')
+    .host.namespace.spawn(`${scene.lab.folder}/ping.log`, 'ping', ['-n', '-i', '0.2', address])
+  return { [Symbol.asyncDispose]: () => pinging.stop('SIGINT') }
+}
+
+async function areBoth(path: string, a: LabAgent, b: LabAgent): Promise<boolean> {
+  return (await a.peer(b.name))?.path === path && (await b.peer(a.name))?.path === path
+}
+
+function sprays({ lines }: LabAgent): readonly string[] {
+  return lines.filter((line) => line.includes('path.spray'))
+}
+
+const off = suite('without --spray a pair with a hard NAT (SPEC §10.8)')
+
+off('stays relayed, and nobody opens or probes anything', async () => {
+  const scene = await startHardPair([])
+  try {
+    const [hard, easy] = [scene.agent('hard'), scene.agent('easy')]
+    const [easy4 = ''] = await easy.addresses()
+    await untilAnswered(hard.host.namespace, easy4)
+    await ping(hard.host.namespace, easy4, { count: 150, intervalMs: 100 })
+    assert.ok(await areBoth('relay', hard, easy))
+    assert.equal([...sprays(hard), ...sprays(easy)], [])
+  } finally {
+    await scene.stop()
+  }
+})
+
+off.run()
+
+const on = suite('with --spray on both sides a pair with a hard NAT (SPEC §10.8)')
+let scene: Scene
+let hard: LabAgent
+let easy: LabAgent
+let easy4: string
+let from: Namespace
+let pinging: AsyncDisposable | undefined
+
+on.before(async () => {
+  scene = await startHardPair(['--spray'])
+  hard = scene.agent('hard')
+  easy = scene.agent('easy')
+  easy4 = (await easy.addresses())[0] ?? ''
+  from = hard.host.namespace
+})
+
+on('is relayed at first and then direct', async () => {
+  await untilAnswered(from, easy4)
+  assert.ok(await areBoth('relay', hard, easy))
+  pinging = keepPinging(scene, easy4)
+  await until('both paths are direct', FOUND_MS, () => areBoth('direct', hard, easy))
+  for (const agent of [hard, easy]) assert.match(sprays(agent).join('\n'), /path\.spray-found/)
+})
+
+on('sends its packets by one of the ports that were opened, and not by any relay', async () => {
+  const capture = await startCapture(from, 'eth0', 'udp or tcp', scene.lab.folder)
+  const size = 1000
+  await from.exec('ping', '-n', '-c', '20', '-i', '0.05', '-s', `${size}`, easy4)
+  const large = (await capture.stop()).filter(
+    ({ kind, length }) => kind === 'wireguard-data' && length >= size,
+  )
+  assert.ok(large.length >= 40, `${large.length} large packets`)
+  const ends = new Set(large.flatMap(({ source, destination }) => [source, destination]))
+  assert.is(ends.size, 2, [...ends].join(' '))
+  assert.ok(ends.delete('198.18.2.2:51820'))
+  assert.not.match([...ends].join(), /:51820$/)
+})
+
+on('stays direct', async () => {
+  const endpoint = async () => (await easy.peer('hard'))?.endpoint
+  const before = await endpoint()
+  const { sent, received } = await ping(from, easy4, { count: 300, intervalMs: 100 })
+  assert.ok(received >= sent - 3, `${received} of ${sent}`)
+  assert.ok(await areBoth('direct', hard, easy))
+  assert.is(await endpoint(), before)
+})
+
+on('finds another path when the NAT has forgotten, and gives up the first', async () => {
+  const rules = (): Promise<string> => from.exec('nft', 'list', 'ruleset')
+  const diverted = async () =>
+    /elements = \{ 198\.18\.2\.2 \. 51820 : (\d+)/.exec(await rules())?.[1]
+  const first = await diverted()
+  assert.ok(first !== undefined)
+  await scene.lab.flush(1)
+  await until('the relay carries', 60_000, () => areBoth('relay', hard, easy))
+  await until('nothing is diverted', 60_000, async () => (await diverted()) === undefined)
+  await until('both paths are direct again', FOUND_MS, () => areBoth('direct', hard, easy))
+  assert.is.not(await diverted(), first)
+})
+
+on('leaves nothing on the host when it stops, nor after a crash and a new start', async () => {
+  await pinging?.[Symbol.asyncDispose]()
+  const rules = (): Promise<string> => from.exec('nft', 'list', 'ruleset')
+  await hard.stop('SIGKILL')
+  assert.match(await rules(), /elements/)
+  hard.start()
+  await hard.started()
+  assert.not.match(await rules(), /elements/)
+  await hard.stop()
+  assert.is((await rules()).trim(), '')
+})
+
+on.after(() => scene.stop())
+on.run()
