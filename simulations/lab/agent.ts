@@ -31,6 +31,9 @@ export interface AgentOptions {
   readonly extra?: readonly string[]
 }
 
+/** Of an agent's log, where it does not answer. */
+const LAST_LINES = 12
+
 export class LabAgent {
   readonly options: AgentOptions
   #running: Running | undefined
@@ -150,7 +153,12 @@ export class LabAgent {
 
   async #json<T>(shape: z.ZodType<T>, ...args: readonly string[]): Promise<T> {
     const { stdout, stderr, status } = await this.nexctl('--output', 'json', ...args)
-    if (status !== 0) throw new Error(`${this.name}: nexctl ${args.join(' ')}: ${stderr.trim()}`)
+    if (status !== 0) {
+      const last = this.lines.slice(-LAST_LINES).join('\n')
+      throw new Error(
+        `${this.name}: nexctl ${args.join(' ')}: ${stderr.trim()}\nits log ends:\n${last}`,
+      )
+    }
     return shape.parse(JSON.parse(stdout))
   }
 }
