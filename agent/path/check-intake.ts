@@ -2,6 +2,7 @@
 import type { Endpoint } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { LocalCandidates } from './candidates.ts'
+import type { CheckBudget } from './check-budget.ts'
 import type { CheckPath, Checks, Received } from './checks.ts'
 import { type DropCounter, newDropCounter } from './drops.ts'
 import type { MtuProbes } from './mtu-probes.ts'
@@ -13,6 +14,7 @@ import { relayOfPath } from './relay-checks.ts'
 export interface CheckIntakeOptions
   extends Pick<PathsOptions, 'sendDatagram' | 'relays' | 'clock' | 'log'> {
   readonly checks: Checks
+  readonly budget: Pick<CheckBudget, 'proved'>
   readonly paths: ReadonlyMap<DeviceId, PeerPath>
   /** By WireGuard's port. */
   send(datagram: Uint8Array, to: Endpoint): void
@@ -76,7 +78,7 @@ export class CheckIntake {
       return
     }
     // Inside the tunnel a check proves nothing about its outside.
-    if (local?.isOutside(from.address) === false) return
+    if (local?.mayBePeer(from) === false) return
     local?.nat.arrived(device, from)
     if (paths.get(device)?.isBlocked(from) === true) return
     send(answer, from)
@@ -92,6 +94,7 @@ export class CheckIntake {
       peer?.give({ kind: 'relay-check-answered', roundTripMs: used || roundTripMs })
       return
     }
+    this.#options.budget.proved(device, path, this.#options.clock.monotonicMs())
     if (mapped !== undefined) local?.observed(path, mapped, { device })
     if (probed === undefined) {
       peer?.give({ kind: 'check-answered', endpoint: path, roundTripMs, receivedBytes })

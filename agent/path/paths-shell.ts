@@ -7,9 +7,9 @@ import { type DeviceId, deviceKeyOf } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
 import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
-import { newBucket } from './bucket.ts'
 import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
+import { newCheckBudget } from './check-budget.ts'
 import { CheckIntake } from './check-intake.ts'
 import { CheckRecord } from './check-record.ts'
 import type { CheckSocket } from './check-socket.ts'
@@ -26,9 +26,6 @@ import { relayPath, sendRelayChecks } from './relay-checks.ts'
 import { EAGER_PEERS } from './timing.ts'
 import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
-/** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
-const ALL_CHECKS_PER_SECOND = 800
-
 /** Throws CheckPortError. */
 export async function openPathsShell(options: PathsOptions, sockets: PathSockets): Promise<Paths> {
   const shell = new PathsShell(options, sockets)
@@ -41,7 +38,7 @@ class PathsShell implements Paths {
   readonly #sockets: PathSockets
   readonly #checks: ReturnType<typeof newChecks>
   readonly #record = new CheckRecord()
-  readonly #pace = newBucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_PER_SECOND)
+  readonly #budget = newCheckBudget()
   readonly #intake: CheckIntake
   readonly #paths = new Map<DeviceId, PeerPath>()
   readonly #carriers: RelayCarriers
@@ -69,6 +66,7 @@ class PathsShell implements Paths {
     this.#intake = new CheckIntake({
       ...options,
       checks: this.#checks,
+      budget: this.#budget,
       paths: this.#paths,
       send: (datagram, to) => void this.#socket?.send(datagram, to),
     })
@@ -81,7 +79,10 @@ class PathsShell implements Paths {
       clock: options.clock,
       log: options.log,
       sendCheck: ({ device }, path) => this.#sendCheck(device, path),
-      sendDirect: (datagram, to) => void this.#socket?.send(datagram, to),
+      sendDirect: ({ device }, datagram, to) => {
+        if (this.#budget.take(device, to, options.clock.monotonicMs()))
+          this.#socket?.send(datagram, to)
+      },
       sendRelayed: (peer, datagram) => options.sendDatagram(peer.device, datagram),
       sendPunch: (peer) => options.sendPunch(peer.device, this.#local?.current() ?? []),
       refreshMapping: () => this.#local?.askAgain(),
@@ -155,7 +156,7 @@ class PathsShell implements Paths {
     }
   }
 
-  /** Without candidates that lie inside the tunnel, or are this host itself. */
+  /** Without candidates that lie inside the tunnel, are this host itself, or no host at all. */
   #usable(peer: PathPeer): PathPeer {
     return { ...peer, candidates: this.#usableCandidates(peer.candidates) }
   }
@@ -164,11 +165,12 @@ class PathsShell implements Paths {
     const local = this.#local
     return candidates
       .slice(0, CANDIDATES)
-      .filter((one) => local === undefined || (local.isOutside(one.address) && !local.isOwn(one)))
+      .filter((one) => local === undefined || local.mayBePeer(one))
   }
 
   #forget(device: DeviceId, path: PeerPath): void {
     this.#paths.delete(device)
+    this.#budget.forget(device)
     this.#carriers.forget(device)
     this.#mtus?.forget(device)
     void path.close()
@@ -258,7 +260,7 @@ class PathsShell implements Paths {
       const { sendDatagram: send, relays } = this.#options
       return sendRelayChecks(this.#checks, device, { routes: relays?.(), send, nowMs })
     }
-    if (!this.#pace.take(nowMs)) return false
+    if (!this.#budget.take(device, path, nowMs)) return false
     const request = this.#checks.request(device, path, nowMs, probed)
     if (request === undefined) return false
     return this.#socket?.send(request, path) ?? false
