@@ -4,7 +4,7 @@ import type { DeviceId } from '../../protocol/keys.ts'
 import type { LocalCandidates } from './candidates.ts'
 import type { CheckBudget } from './check-budget.ts'
 import type { CheckPath, Checks, Received } from './checks.ts'
-import { type DropCounter, newDropCounter } from './drops.ts'
+import { type DropCounter, type FloodLog, newDropCounter, newFloodLog } from './drops.ts'
 import type { MtuProbes } from './mtu-probes.ts'
 import type { NatWatch } from './nat/watch.ts'
 import type { PathsOptions } from './paths.ts'
@@ -37,16 +37,18 @@ export interface CheckListeners {
 export class CheckIntake {
   readonly #options: CheckIntakeOptions
   readonly #drops: DropCounter
+  readonly #floods: FloodLog
 
   constructor(options: CheckIntakeOptions) {
     this.#options = options
     this.#drops = newDropCounter('path.checks-dropped', options.log)
+    this.#floods = newFloodLog(options.log)
   }
 
   take(arrived: Arrived, listeners: CheckListeners): void {
     const { checks, clock } = this.#options
     const nowMs = clock.monotonicMs()
-    const received = checks.receive(arrived.datagram, arrived.from, nowMs)
+    const received = checks.receive(arrived.datagram, arrived.from, nowMs, arrived.via)
     switch (received.kind) {
       case 'request':
         this.#requested(received, arrived, listeners)
@@ -61,8 +63,25 @@ export class CheckIntake {
         listeners.nat?.hairpinned(received.mapped)
         break
       case 'dropped':
-        this.#drops.count(received.reason, nowMs)
+        this.#dropped(received, arrived, nowMs)
         break
+    }
+  }
+
+  /** What a stranger can do is counted; what takes a member's key, or is done in its name, is told. */
+  #dropped(
+    { reason, device }: Received & { readonly kind: 'dropped' },
+    { from }: Arrived,
+    nowMs: number,
+  ): void {
+    this.#drops.count(reason, nowMs)
+    const name = device && this.#options.paths.get(device)?.peer.name
+    if (name === undefined) return
+    const address = typeof from === 'string' ? 'a relay' : from.address
+    if (reason === 'flood') this.#floods.count('path.member-floods', name, nowMs, { address })
+    if (reason === 'not-authentic') {
+      const hint = 'somebody sends checks in its name without its key; they are dropped'
+      this.#floods.count('path.checks-forged', name, nowMs, { address, hint })
     }
   }
 

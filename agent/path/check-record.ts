@@ -65,8 +65,8 @@ export class CheckRecord {
         return request
       },
       hairpin: checks.hairpin.bind(checks),
-      receive: (datagram, from, nowMs) => {
-        const received = checks.receive(datagram, from, nowMs)
+      receive: (datagram, from, nowMs, via) => {
+        const received = checks.receive(datagram, from, nowMs, via)
         this.received(received, from, nowMs)
         return received
       },

@@ -2,6 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startLocalCandidates } from '../../../agent/path/candidates.ts'
 import type { PortMappings } from '../../../agent/path/port-mapping/port-mapping.ts'
+import { generateSigningKeyPair } from '../../../crypto/signing.ts'
 import {
   formatEndpoint,
   parseEndpoint,
@@ -9,6 +10,7 @@ import {
   parsePrefix,
 } from '../../../protocol/address.ts'
 import type { Candidate } from '../../../protocol/endpoint-update.ts'
+import { deviceIdOf } from '../../../protocol/keys.ts'
 import { VirtualClock } from '../../../simulations/world/virtual-clock.ts'
 
 const SERVER = parseEndpoint('192.0.2.1:3478')
@@ -230,6 +232,19 @@ rule('keep room for a mapped port, pass on changes of the network, and end clean
   assert.equal(calls, ['network'])
   own.close()
   assert.is(listeners.size, 0)
+})
+
+rule('a member that sees another address each time has this host say little', async () => {
+  const { clock, own, reports } = local(['192.168.1.10'])
+  const device = deviceIdOf(generateSigningKeyPair<'device'>().publicKey)
+  for (let n = 0; n < 20 * 60; n++) {
+    own.observed(parseEndpoint('192.0.2.66:1'), parseEndpoint(`203.0.113.7:${n + 1}`), { device })
+    await clock.advance(50)
+  }
+  assert.ok(reports.length <= 12 + 21, `${reports.length} reports in a minute`)
+  await clock.advance(4000)
+  assert.is(reports.at(-1)?.at(-1)?.port, 20 * 60, 'the last of them is told in the end')
+  own.close()
 })
 
 rule.run()
