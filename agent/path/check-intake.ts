@@ -1,10 +1,11 @@
 /** Check intake: what follows from a STUN message that arrived, by the network or by a relay. */
 import type { Endpoint } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
+import { type FloodLog, newFloodLog } from '../flood-log.ts'
 import type { LocalCandidates } from './candidates.ts'
 import type { CheckBudget } from './check-budget.ts'
 import type { CheckPath, Checks, Received } from './checks.ts'
-import { type DropCounter, type FloodLog, newDropCounter, newFloodLog } from './drops.ts'
+import { type DropCounter, newDropCounter } from './drops.ts'
 import type { MtuProbes } from './mtu-probes.ts'
 import type { NatWatch } from './nat/watch.ts'
 import type { PathsOptions } from './paths.ts'

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { newFloodLog } from '../../../agent/path/drops.ts'
+import { newFloodLog } from '../../agent/flood-log.ts'
 
 function told(many?: number) {
   const lines: unknown[] = []
