@@ -13,6 +13,7 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
+import { isUsable, mayBeChecked } from '../host/usable-address.ts'
 import { type LocalKnowledge, startReports } from './local-reports.ts'
 import { FAMILIES, NatTracker } from './nat/tracker.ts'
 import { reflexiveEndpoints } from './observations.ts'
@@ -20,7 +21,6 @@ import { isPrivate } from './pairs.ts'
 import type { PortMappings } from './port-mapping/port-mapping.ts'
 import { usableMappings } from './port-mapping/usable.ts'
 import { type ServerStatus, startAsking } from './stun-servers.ts'
-import { isUsable, mayBeChecked } from './usable-address.ts'
 
 /** Server-reflexive candidates that are told, so that a NAT with a port for each peer fills no list. */
 const REFLEXIVE = 4

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { isUsable, mayBeChecked } from '../../../agent/path/usable-address.ts'
+import { isUsable, mayBeChecked } from '../../../agent/host/usable-address.ts'
 import { parseIpAddress } from '../../../protocol/address.ts'
 
 const rule = suite('usable addresses')
