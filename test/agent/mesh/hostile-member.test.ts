@@ -1,4 +1,6 @@
 // time limit: 120 s
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import type { Stream } from '@libp2p/interface'
 import { lpStream } from '@libp2p/utils'
 import { suite } from 'uvu'
@@ -129,6 +131,26 @@ rule('can store nothing with others by the DHT', async () => {
   )
   assert.is(outcome, 'StreamResetError', 'not taken and left without an answer')
   assert.ok(linked(agent, { device: { id } } as MeshAgent), 'and stays a member')
+})
+
+rule('that says another place each moment has others dial a few of them', async () => {
+  await using stack = new AsyncDisposableStack()
+  let dialled = 0
+  const service = createServer((socket) => {
+    dialled += 1
+    socket.on('error', () => undefined).end()
+  })
+  service.listen(0, '0.0.0.0')
+  await once(service, 'listening')
+  stack.defer(() => void service.close())
+  const { port } = service.address() as AddressInfo
+  const agent = stack.use(await startAgent(acme, 'ant', { initial: everybody }))
+  for (let n = 1; n <= 60; n++) {
+    const multiaddrs = [`/ip4/127.0.1.${n}/tcp/${port}`]
+    agent.learn(acme.endpoint(acme.device('bee'), { sequence: 10 + n, multiaddrs }))
+    await systemClock.sleep(30)
+  }
+  assert.ok(dialled > 0 && dialled <= 20, `dialled ${dialled} times`)
 })
 
 rule.run()
