@@ -10,6 +10,8 @@ import {
   type IpAddress,
 } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
+import type { Log } from '../../protocol/log.ts'
+import { newFloodLog } from '../flood-log.ts'
 import { type Bucket, newBucket } from './bucket.ts'
 
 /** Packets to all endpoints that have not answered, and the largest burst: 100 kB/s while a thousand start. */
@@ -25,6 +27,8 @@ const PROVED_MS = 600_000
 /** Of one peer; the oldest goes first. */
 const ADDRESSES = 64
 const PROVED = 64
+
+type HeldBack = (device: DeviceId, to: Endpoint, nowMs: number) => void
 
 export interface CheckBudget {
   /** May one packet for the peer go there? It is charged where it may. */
@@ -42,7 +46,8 @@ interface PeerBudget {
   readonly proved: Map<string, number>
 }
 
-export function newCheckBudget(): CheckBudget {
+/** @param onHeldBack a packet for the peer may not go there now */
+export function newCheckBudget(onHeldBack: HeldBack = () => undefined): CheckBudget {
   const all = bucketOf(ALL)
   const peers = new Map<DeviceId, PeerBudget>()
   const budgetOf = (device: DeviceId): PeerBudget => {
@@ -58,11 +63,23 @@ export function newCheckBudget(): CheckBudget {
       const provedMs = budget.proved.get(formatEndpoint(to)) ?? -Infinity
       if (provedMs + PROVED_MS > nowMs) return true
       const { short, long } = addressBudget(budget, to.address)
-      return short.take(nowMs) && long.take(nowMs) && budget.bucket.take(nowMs) && all.take(nowMs)
+      const isOwnWithin = short.take(nowMs) && long.take(nowMs) && budget.bucket.take(nowMs)
+      if (!isOwnWithin) onHeldBack(device, to, nowMs)
+      return isOwnWithin && all.take(nowMs)
     },
     proved: (device, at, nowMs) =>
       putNewest(budgetOf(device).proved, formatEndpoint(at), nowMs, PROVED),
     forget: (device) => void peers.delete(device),
+  }
+}
+
+/** Names the peer whose endpoints do not answer. */
+export function heldBackLog(log: Log, nameOf: (device: DeviceId) => string | undefined): HeldBack {
+  const floods = newFloodLog(log)
+  const hint = 'it names addresses that do not answer; they are checked seldom'
+  return (device, { address }, nowMs) => {
+    const name = nameOf(device)
+    if (name !== undefined) floods.count('path.checks-held-back', name, nowMs, { address, hint })
   }
 }
 

@@ -9,7 +9,7 @@ import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
-import { newCheckBudget } from './check-budget.ts'
+import { type CheckBudget, heldBackLog, newCheckBudget } from './check-budget.ts'
 import { CheckIntake } from './check-intake.ts'
 import { CheckRecord } from './check-record.ts'
 import type { CheckSocket } from './check-socket.ts'
@@ -38,7 +38,7 @@ class PathsShell implements Paths {
   readonly #sockets: PathSockets
   readonly #checks: ReturnType<typeof newChecks>
   readonly #record = new CheckRecord()
-  readonly #budget = newCheckBudget()
+  readonly #budget: CheckBudget
   readonly #intake: CheckIntake
   readonly #paths = new Map<DeviceId, PeerPath>()
   readonly #carriers: RelayCarriers
@@ -63,6 +63,8 @@ class PathsShell implements Paths {
     this.#carriers = new RelayCarriers(sockets.openRelayCarrier, options, (device, datagram) =>
       this.#paths.get(device)?.fromWireGuard(datagram),
     )
+    const nameOf = (device: DeviceId) => this.#paths.get(device)?.peer.name
+    this.#budget = newCheckBudget(heldBackLog(options.log, nameOf))
     this.#intake = new CheckIntake({
       ...options,
       checks: this.#checks,
@@ -79,10 +81,7 @@ class PathsShell implements Paths {
       clock: options.clock,
       log: options.log,
       sendCheck: ({ device }, path) => this.#sendCheck(device, path),
-      sendDirect: ({ device }, datagram, to) => {
-        if (this.#budget.take(device, to, options.clock.monotonicMs()))
-          this.#socket?.send(datagram, to)
-      },
+      sendDirect: ({ device }, datagram, to) => this.#sendDirect(device, datagram, to),
       sendRelayed: (peer, datagram) => options.sendDatagram(peer.device, datagram),
       sendPunch: (peer) => options.sendPunch(peer.device, this.#local?.current() ?? []),
       refreshMapping: () => this.#local?.askAgain(),
@@ -264,6 +263,11 @@ class PathsShell implements Paths {
     const request = this.#checks.request(device, path, nowMs, probed)
     if (request === undefined) return false
     return this.#socket?.send(request, path) ?? false
+  }
+
+  #sendDirect(device: DeviceId, datagram: Uint8Array, to: Endpoint): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (this.#budget.take(device, to, nowMs)) this.#socket?.send(datagram, to)
   }
 
   #ask(server: Endpoint): void {

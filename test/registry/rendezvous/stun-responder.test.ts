@@ -42,7 +42,13 @@ for (const host of ['127.0.0.1', '::1']) {
   rule(`tells whence a request came: ${host}`, async () => {
     await using here = await scene(host)
     const transactionId = randomBytes(12)
-    here.send(encodeStun({ kind: 'request', transactionId, software: 'as long as its answer' }))
+    here.send(
+      encodeStun({
+        kind: 'request',
+        transactionId,
+        software: 'a request that is as long as its answer',
+      }),
+    )
     const [answer] = await here.answers(1)
     const message = parseStun(answer ?? new Uint8Array())
     assert.is(message.kind, 'success')
