@@ -22,6 +22,8 @@ const PUNCH_MS = 5000
 const STREAMS = 8
 /** Punches of one member that are acted upon: as many as its paths send (PUNCH_SPACING_MS), and some. */
 const PACE = { burst: 16, perSecond: 5 } as const
+/** More than so many beyond that, in a minute, are worth a line. */
+const MANY = 20
 
 export interface PunchOptions {
   readonly links: Links
@@ -40,7 +42,7 @@ export async function startPunches(mesh: MeshNode, options: PunchOptions): Promi
   /** The same message comes by several links; an older one that was held up tells nothing new. */
   const newest = new Map<DeviceId, number>()
   const pace = new Pace(PACE)
-  const floods = newFloodLog(options.log)
+  const floods = newFloodLog(options.log, MANY)
   await serve(
     mesh,
     options.links,

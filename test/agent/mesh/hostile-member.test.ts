@@ -103,14 +103,35 @@ rule('begins 32 syncs at once, and is named for more', async () => {
 rule('is thrown out for opening streams without end, whatever they are for', async () => {
   await using stack = new AsyncDisposableStack()
   const { agent, rogue } = await scene(stack)
-  const opened = Array.from({ length: STREAMS.burst + 400 }, () =>
-    open(rogue, '/ipfs/ping/1.0.0').catch(() => undefined),
-  )
-  await until('thrown out', () => !linked(agent, { device: acme.device('bee') } as MeshAgent))
-  await Promise.all(opened)
+  const isIn = () => linked(agent, { device: acme.device('bee') } as MeshAgent)
+  await until('it is in', isIn)
+  for (let n = 0; n < 30 && isIn(); n++) {
+    const opened = Array.from({ length: STREAMS.burst / 4 }, () =>
+      open(rogue, '/ipfs/ping/1.0.0').catch(() => undefined),
+    )
+    await Promise.all(opened)
+  }
+  await until('thrown out', () => !isIn())
   const [line] = saysWarning(agent, 'mesh.peer-faulty')
   assert.is(line?.fields['name'], 'bee')
   assert.match(String(line?.fields['reason']), 'streams')
+})
+
+rule('is thrown out for connecting again and again', async () => {
+  await using stack = new AsyncDisposableStack()
+  const { agent, rogue } = await scene(stack)
+  let connected = 1
+  const connect = async (): Promise<boolean> =>
+    rogue.connect(agent.address()).then(
+      () => true,
+      () => false,
+    )
+  while (connected < 200 && (await connect())) connected += 1
+  await until('it is named', () => saysWarning(agent, 'mesh.peer-refused').length > 0)
+  assert.ok(connected >= 60 && connected < 100, `${connected} connections`)
+  const [line] = saysWarning(agent, 'mesh.peer-refused')
+  assert.is(line?.fields['device'], acme.device('bee').id)
+  assert.match(String(line?.fields['reason']), 'connections')
 })
 
 rule('can store nothing with others by the DHT', async () => {
