@@ -100,6 +100,7 @@ class MemberChecks implements Checks {
       return this.#memberOf(device, wireguardKey)
     })
     this.#members = new Map(members.map((member) => [member.device, member]))
+    this.#verifications.keep(this.#members)
     this.#byAddress = new Map(members.map((member) => [member.address, member]))
   }
 

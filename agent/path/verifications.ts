@@ -10,8 +10,8 @@ import type { CheckPath } from './received.ts'
 const VERIFICATIONS = 2000
 /** Checks a second that one member has answered at one address, or by relays: twice what it sends (timing.ts). */
 const CHECKS = 100
-/** Members' addresses remembered; the one that was quiet for longest goes first. */
-const REMEMBERED = 4096
+/** Addresses of one member remembered; the one that was quiet for longest goes first. */
+const REMEMBERED = 32
 
 interface Source {
   /** Authentic checks from there. */
@@ -25,7 +25,7 @@ interface Source {
 export class Verifications {
   readonly #strangers = newBucket(VERIFICATIONS, VERIFICATIONS)
   readonly #answers = newBucket(VERIFICATIONS, VERIFICATIONS)
-  readonly #sources = new Map<string, Source>()
+  readonly #members = new Map<DeviceId, Map<string, Source>>()
 
   mayAnswer(nowMs: number): boolean {
     return this.#answers.take(nowMs)
@@ -33,7 +33,7 @@ export class Verifications {
 
   /** Is a check that names this member to be looked at? `flooding`: it sent too many authentic ones. */
   mayAsk(device: DeviceId, from: CheckPath, nowMs: number): 'yes' | 'no' | 'flooding' {
-    const source = this.#sources.get(nameOf(device, from))
+    const source = this.#members.get(device)?.get(nameOf(from))
     if (source !== undefined && source.floodedUntilMs > nowMs) return 'flooding'
     if (source?.reserve?.take(nowMs) === true) return 'yes'
     return this.#strangers.take(nowMs) ? 'yes' : 'no'
@@ -53,22 +53,36 @@ export class Verifications {
     source.reserve ??= newBucket(CHECKS, CHECKS)
   }
 
+  /** All others are no members any more. */
+  keep(devices: { has(device: DeviceId): boolean }): void {
+    for (const device of this.#members.keys())
+      if (!devices.has(device)) this.#members.delete(device)
+  }
+
   #sourceOf(device: DeviceId, from: CheckPath): Source {
-    const name = nameOf(device, from)
-    const source = this.#sources.get(name) ?? {
+    const sources = this.#members.get(device) ?? new Map<string, Source>()
+    this.#members.set(device, sources)
+    const name = nameOf(from)
+    const source = sources.get(name) ?? {
       checks: newBucket(CHECKS, CHECKS),
       reserve: undefined,
       floodedUntilMs: -Infinity,
     }
-    this.#sources.delete(name)
-    const oldest = this.#sources.keys().next()
-    if (this.#sources.size >= REMEMBERED && oldest.done !== true) this.#sources.delete(oldest.value)
-    this.#sources.set(name, source)
+    sources.delete(name)
+    if (sources.size >= REMEMBERED) forgetOne(sources)
+    sources.set(name, source)
     return source
   }
 }
 
+/** Whoever repeats a member's checks from many addresses must not push out those that it answered at. */
+function forgetOne(sources: Map<string, Source>): void {
+  const names = [...sources]
+  const [name] = names.find(([, { reserve }]) => reserve === undefined) ?? names[0] ?? []
+  if (name !== undefined) sources.delete(name)
+}
+
 /** All relays are one: by which a member floods does not matter. */
-function nameOf(device: DeviceId, from: CheckPath): string {
-  return `${device} ${typeof from === 'string' ? 'relay' : sourceOf(from.address)}`
+function nameOf(from: CheckPath): string {
+  return typeof from === 'string' ? 'relay' : sourceOf(from.address)
 }

@@ -101,4 +101,25 @@ rule('a member that floods by relays keeps no other from being answered by one',
   assert.is(bo.checks.receive(requestOf(cy, bo, 'relay'), 'relay x', 0, cy.device).kind, 'request')
 })
 
+rule(
+  'a member that checks from many sources, or is repeated from there, takes nothing from others',
+  () => {
+    const [ana, bo, cy] = members()
+    const prove = (one: Member) => {
+      const asked = one.checks.receive(requestOf(bo, one, AT_ANA), AT_BO, 0)
+      assert.ok(asked.kind === 'request')
+      assert.is(bo.checks.receive(asked.answer, AT_ANA, 1).kind, 'answer')
+    }
+    prove(ana)
+    prove(cy)
+    const repeated = requestOf(cy, bo)
+    for (let n = 0; n < 6000; n++) {
+      const from = parseEndpoint(`198.18.${n >> 8}.${n & 255}:9`)
+      bo.checks.receive(n % 2 === 0 ? requestOf(cy, bo) : repeated, from, 2)
+    }
+    assert.is(bo.checks.receive(requestOf(ana, bo), AT_ANA, 3).kind, 'request')
+    assert.is(bo.checks.receive(requestOf(cy, bo), AT_ANA, 3).kind, 'request', 'nor from itself')
+  },
+)
+
 rule.run()
