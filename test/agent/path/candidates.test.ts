@@ -247,4 +247,17 @@ rule('a member that sees another address each time has this host say little', as
   own.close()
 })
 
+rule('of a member are none inside the tunnel, of no single host, or of this host itself', () => {
+  const { own } = local(['192.168.1.10'])
+  const bad = ['224.0.0.251:5353', '127.0.0.1:53', '169.254.169.254:80', '100.64.0.9:51820']
+  for (const text of [...bad, '192.168.1.10:51820', '[ff02::1]:51820', '[fd00:1::9]:51820'])
+    assert.not(own.mayBePeer(parseEndpoint(text)), text)
+  for (const text of ['192.168.1.11:51820', '198.51.100.1:1', '[2001:db8::7]:51820'])
+    assert.ok(own.mayBePeer(parseEndpoint(text)), text)
+  own.close()
+  const alone = local([]).own
+  assert.ok(alone.mayBePeer(parseEndpoint('127.0.0.1:51820')))
+  alone.close()
+})
+
 rule.run()
