@@ -12,6 +12,7 @@ import {
   wordField,
 } from './json-fields.ts'
 import { keptLogLines } from './log-lines.ts'
+import { pacedLog } from './paced-log.ts'
 import { systemClock } from './system-clock.ts'
 import { runUp, type UpOptions } from './up.ts'
 
@@ -49,7 +50,8 @@ export async function up(raw: unknown): Promise<void> {
   const options = parseOptions(raw)
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
-  const { log, open } = keptLogLines(options.logLevel, systemClock)
+  const { log: write, open } = keptLogLines(options.logLevel, systemClock)
+  const log = pacedLog(write, systemClock)
   try {
     await runUp({ ...options, log, openLog: open, announce }, stop.signal)
   } finally {

@@ -23,7 +23,7 @@ export function encodeCbor(value: CborValue): Uint8Array {
 }
 
 /** Throws MalformedError unless `bytes` are one value in its only encoding: no floats, no tags,
- *  no text that is not UTF-8, at most CBOR_DEPTH deep. `what` names it in the error. */
+ *  no text that is not UTF-8, no keys but numbers and text, at most CBOR_DEPTH deep. `what` names it in the error. */
 export function decodeCbor(bytes: Uint8Array, what: string): CborValue {
   let value: unknown
   try {
@@ -59,6 +59,8 @@ function assertPlain(value: unknown, what: string, depth = 0): asserts value is 
   }
   if (!(value instanceof Map)) throw new MalformedError(`${what}: a value of a foreign type`)
   for (const [key, item] of value) {
+    if (typeof key !== 'number' && typeof key !== 'string')
+      throw new MalformedError(`${what}: a key that is no number and no text`)
     assertPlain(key, what, depth + 1)
     assertPlain(item, what, depth + 1)
   }

@@ -6,7 +6,7 @@ interface Named {
 }
 
 export interface Excess {
-  readonly reason: 'over-rate' | 'not-wireguard'
+  readonly reason: 'over-rate' | 'not-wireguard' | 'pings'
   /** Since the last time. */
   readonly datagrams: number
   readonly bytes: number

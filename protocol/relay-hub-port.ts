@@ -1,7 +1,9 @@
 /** Hub port: one member's stream at a relay, and the UDP session that was offered on it. */
 import type { Cancellable, Clock } from './clock.ts'
+import { Pace } from './pace.ts'
 import { encodeRelayFrame, type RelayFrame } from './relay.ts'
 import {
+  type Ask,
   controlFrame,
   isControl,
   parseControl,
@@ -15,6 +17,9 @@ import { RelayUdpSession, type UdpRoute } from './relay-udp-session.ts'
 /** Milliseconds without UDP for a member that sent more than it may that way: a stream slows it down. */
 const BANNED_MS = 60_000
 const SECOND_MS = 1000
+/** Pings of one stream that are answered, by both ways: a client sends four a second while it is used, and a pong is
+ *  as long as its ping. */
+const PINGS = { burst: 32, perSecond: 8 } as const
 
 /** The stream as the relay uses it. */
 export interface HubPipe extends RelayPipe {
@@ -28,6 +33,8 @@ export interface HubPortOptions {
   random(length: number): Uint8Array
   onFrame(frame: RelayFrame, way: 'udp' | 'stream'): void
   onSession(from: string | undefined, to: string | undefined): void
+  /** A ping was one too many, and gets no answer. */
+  onSurplusPing(bytes: number): void
 }
 
 export class HubPort<M> implements RelayPort {
@@ -40,6 +47,7 @@ export class HubPort<M> implements RelayPort {
   #udpPort = 0
   #paused: Cancellable | undefined
   #banned: Cancellable | undefined
+  readonly #pings = new Pace(PINGS)
   #refused = { sinceMs: -Infinity, bytes: 0 }
 
   constructor(member: M, pipe: HubPipe, options: HubPortOptions) {
@@ -120,7 +128,8 @@ export class HubPort<M> implements RelayPort {
       return
     }
     const control = parseUdpControl(frame.datagram)
-    if (control?.kind === 'ping') route.send(session.pinged(control, route, this.#nowMs()))
+    if (control?.kind === 'ping' && this.#mayAnswer(control))
+      route.send(session.pinged(control, route, this.#nowMs()))
   }
 
   /** The stream has ended, and the session with it. */
@@ -148,10 +157,16 @@ export class HubPort<M> implements RelayPort {
   #told(frame: RelayFrame): void {
     const control = parseControl(frame.datagram)
     if (control?.kind === 'udp-use') this.#session?.use(control.use)
-    if (control?.kind !== 'ping') return
+    if (control?.kind !== 'ping' || !this.#mayAnswer(control)) return
     const { token, length } = control
     const pong = controlFrame({ kind: 'pong', token, challenge: new Uint8Array(8), length })
     this.#queue.send(encodeRelayFrame(pong))
+  }
+
+  #mayAnswer({ length }: Ask): boolean {
+    if (this.#pings.spend('all', 1, this.#nowMs())) return true
+    this.#options.onSurplusPing(length)
+    return false
   }
 
   #nowMs(): number {

@@ -83,6 +83,7 @@ export class RelayHub<M extends HubMember> {
       random: this.#options.random,
       onFrame: (frame, way) => this.#received(board, port, frame, way),
       onSession: (from, to) => this.#session(port, from, to),
+      onSurplusPing: (bytes) => this.#drop(port, bytes, 'pings'),
     })
     this.#boards.set(member.organization, board)
     board.switchboard.attach(member.address, port)
@@ -147,11 +148,12 @@ export class RelayHub<M extends HubMember> {
     if (frame.datagram.length === 0) return
     if (frame.peer === own?.address) own.deliver(member, frame.datagram)
     else if (!forOthers()) port.send({ peer: frame.peer, datagram: NOTHING })
-    else if (relayedKind(frame.datagram) === undefined) this.#drop(port, frame, 'not-wireguard')
+    else if (relayedKind(frame.datagram) === undefined)
+      this.#drop(port, frame.datagram.length, 'not-wireguard')
     else if (this.#isWithinRate(board, member, frame)) {
       board.switchboard.forward(member.address, frame)
     } else {
-      this.#drop(port, frame, 'over-rate')
+      this.#drop(port, frame.datagram.length, 'over-rate')
       if (way === 'stream') port.pause(PAUSE_MS)
       else port.refused(frame.datagram.length, this.#options.rate.member)
     }
@@ -169,7 +171,7 @@ export class RelayHub<M extends HubMember> {
     )
   }
 
-  #drop({ member }: HubPort<M>, { datagram }: RelayFrame, reason: Excess['reason']): void {
-    this.#excess.count(member, reason, datagram.length, this.#options.clock.monotonicMs())
+  #drop({ member }: HubPort<M>, bytes: number, reason: Excess['reason']): void {
+    this.#excess.count(member, reason, bytes, this.#options.clock.monotonicMs())
   }
 }

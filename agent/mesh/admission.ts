@@ -5,6 +5,7 @@ import { BadSignatureError, MalformedError } from '../../protocol/errors.ts'
 import { HELLO_PROTOCOL, type HelloPeer } from '../../protocol/hello.ts'
 import type { HelloParty } from '../../protocol/hello-exchange.ts'
 import type { Log } from '../../protocol/log.ts'
+import { Pace } from '../../protocol/pace.ts'
 import type { DeniedPeers } from './denied.ts'
 import { deviceOf } from './device-peer.ts'
 import { sayHello } from './hello-stream.ts'
@@ -18,6 +19,10 @@ const HELLO_MS = 3000
 export const DENY_MS = 60_000
 /** A peer that was only slow comes back soon. */
 const DENY_SLOW_MS = 5000
+
+/** Connections of one peer: two, where both ends dial, and as many again after each break. Each costs two
+ *  milliseconds before anything is known of it. */
+const CONNECTIONS = { burst: 64, perSecond: 1 } as const
 
 export interface AdmissionOptions {
   readonly party: HelloParty
@@ -42,6 +47,7 @@ export async function startAdmission(
   options: AdmissionOptions,
 ): Promise<Admission> {
   const gates = new Map<string, Gate>()
+  const pace = new Pace(CONNECTIONS)
   const gateOf = (connection: Connection): Gate => {
     const known = gates.get(connection.id)
     if (known !== undefined) return known
@@ -60,7 +66,12 @@ export async function startAdmission(
     if (protocol !== HELLO_PROTOCOL) await gateOf(connection).promise
   })
   mesh.node.addEventListener('connection:open', ({ detail: connection }) => {
-    watch(connection, gateOf(connection), options)
+    const gate = gateOf(connection)
+    watch(connection, gate, options)
+    const isInbound = connection.direction === 'inbound'
+    const nowMs = options.clock.monotonicMs()
+    if (isInbound && !pace.spend(connection.remotePeer.toString(), 1, nowMs))
+      gate.reject(new MalformedError('more connections than a member needs'))
     if (connection.direction === 'outbound') greet(connection)
   })
   mesh.node.addEventListener('connection:close', ({ detail: connection }) => {

@@ -1,7 +1,9 @@
 /** Dialer: keeps this device connected to registries and members, and never gives up. */
 import { peerIdFromString } from '@libp2p/peer-id'
+import type { Multiaddr } from '@multiformats/multiaddr'
 import type { IpAddress } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
+import { Pace } from '../../protocol/pace.ts'
 import { peerIdOf } from './device-peer.ts'
 import {
   type DialContext,
@@ -13,7 +15,7 @@ import {
 } from './dial-round.ts'
 import { keptPeers } from './kept-peers.ts'
 import type { Link } from './links.ts'
-import { parseMultiaddr, peerIdTextOf } from './multiaddrs.ts'
+import { dialable, parseMultiaddr, peerIdTextOf } from './multiaddrs.ts'
 import { type Redial, startRedial } from './redial.ts'
 
 /** Milliseconds between looks at which registries there are. */
@@ -23,6 +25,10 @@ const ASK_DHT_EVERY = 4
 const DHT_MS = 5000
 /** Rounds of direct dials that may fail while the tunnel carries the mesh: the peer may relay for others. */
 const BESIDE_OVERLAY = 3
+
+/** Of one peer, addresses that are new and dialled at once; then redial.ts takes its time. Who says another place
+ *  each second is not to have all others dial there. */
+const NEWS = { burst: 6, perSecond: 0.1 } as const
 
 /** A member as the dialer needs it. */
 export interface DialPeer {
@@ -52,6 +58,7 @@ export class Dialer {
   #peers: ReadonlyMap<string, DialTarget & { peer: string }> = new Map()
   /** What mDNS and the DHT found, newest last. */
   readonly #found = new Map<string, readonly string[]>()
+  readonly #news = new Pace(NEWS)
 
   constructor(options: DialerOptions) {
     this.#options = options
@@ -66,10 +73,12 @@ export class Dialer {
   }
 
   setPeers(peers: readonly DialPeer[]): void {
-    this.#peers = new Map(peers.map((each) => targetOf(each)).map((each) => [each.peer, each]))
+    const own = this.#options.mesh.node.getMultiaddrs()
+    const targets = peers.map((each) => targetOf(each, own))
+    this.#peers = new Map(targets.map((each) => [each.peer, each]))
     const devices = peers.map(({ device }) => device)
     const kept = keptPeers(this.#options.device, devices)
-    this.#refresh(peers.filter(({ device }) => kept.has(device)).map((each) => targetOf(each).peer))
+    this.#refresh(devices.filter((each) => kept.has(each)).map((each) => peerIdOf(each).toString()))
   }
 
   /** The network has changed: everything is worth another try. */
@@ -88,9 +97,9 @@ export class Dialer {
   found(peer: string, multiaddrs: readonly string[]): void {
     const kept = this.#kept.get(peer)
     if (kept === undefined || !this.#peers.has(peer)) return
-    this.#found.set(peer, multiaddrs)
+    this.#found.set(peer, dialable(multiaddrs, this.#options.mesh.node.getMultiaddrs()))
     kept.target = this.#withFound(kept.target)
-    if (linksTo(kept.target, this.#options.links).length === 0) kept.direct.hint()
+    if (linksTo(kept.target, this.#options.links).length === 0) this.#tellNews(peer, kept)
   }
 
   /** Tries once to reach a member. Resolves to the links there are then. One that is kept is being dialled
@@ -140,7 +149,7 @@ export class Dialer {
       const isNews = target.multiaddrs.some((each) => !known.target.multiaddrs.includes(each))
       known.target = target
       const links = linksTo(target, this.#options.links)
-      if (isNews && links.every(({ kind }) => kind === 'circuit')) known.direct.hint()
+      if (isNews && links.every(({ kind }) => kind === 'circuit')) this.#tellNews(key, known)
       return
     }
     const { clock, random } = this.#options
@@ -156,6 +165,10 @@ export class Dialer {
     }
     this.#kept.set(key, kept)
     for (const way of waysOf(kept)) way.hint()
+  }
+
+  #tellNews(key: string, { direct }: Kept): void {
+    if (this.#news.spend(key, 1, this.#options.clock.monotonicMs())) direct.hint()
   }
 
   #redial(dial: typeof dialDirectly, target: () => DialTarget): Redial {
@@ -218,12 +231,12 @@ function waysOf({ direct, overlay, circuit }: Kept): readonly Redial[] {
   return [direct, overlay, circuit]
 }
 
-function targetOf({
-  device,
-  multiaddrs,
-  overlayAddresses,
-}: DialPeer): DialTarget & { peer: string } {
-  return { peer: peerIdOf(device).toString(), multiaddrs, overlayAddresses }
+function targetOf(
+  { device, multiaddrs, overlayAddresses }: DialPeer,
+  own: readonly Multiaddr[],
+): DialTarget & { peer: string } {
+  const peer = peerIdOf(device).toString()
+  return { peer, multiaddrs: dialable(multiaddrs, own), overlayAddresses }
 }
 
 function merge(target: DialTarget, other: DialTarget | undefined): DialTarget {

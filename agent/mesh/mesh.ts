@@ -32,6 +32,7 @@ import { type RelayServer, startRelayServer } from './relay-server.ts'
 import { newRelaying, type Relaying, serveRelayUdp } from './relaying.ts'
 import { startReservations } from './reservations.ts'
 import { Roster } from './roster.ts'
+import { watchStreams } from './stream-pace.ts'
 import { watchSurplus } from './surplus.ts'
 import { type Sync, startSync } from './sync-stream.ts'
 import { startWhys, type WhyReply, type Whys } from './why-stream.ts'
@@ -158,6 +159,7 @@ async function assemble(options: MeshOptions): Promise<Parts> {
   const relaying = newRelaying({ ...options, self, rate })
   const shared = { ...options, links, denied, addresses, onFault: roster.blame.bind(roster) }
   const gossip = startGossip(mesh, shared)
+  watchStreams(mesh, shared)
   const party = { ...options, key: deviceKey, device: self }
   const kindOf = roster.kindOf.bind(roster)
   return {

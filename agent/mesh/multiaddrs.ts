@@ -1,6 +1,7 @@
 /** Multiaddrs: taking them apart, and choosing this device's own. */
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { type IpAddress, parseIpAddress } from '../../protocol/address.ts'
+import { mayBeChecked } from '../host/usable-address.ts'
 
 const CIRCUIT = '/p2p-circuit'
 
@@ -66,6 +67,22 @@ export function toPeer(address: Multiaddr, peer: string): Multiaddr {
   return peerIdTextOf(address) === peer && !address.toString().endsWith(CIRCUIT)
     ? address
     : address.encapsulate(`/p2p/${peer}`)
+}
+
+/** Of what a member says of itself: circuits, and addresses of one host. No names, which whoever owns them points
+ *  where they like, and loopback only where this device listens nowhere else: nobody is to have others talk to their
+ *  own services. @param own by which this device listens */
+export function dialable(
+  multiaddrs: readonly string[],
+  own: readonly Multiaddr[],
+): readonly string[] {
+  const isAlone = own.every((each) => isLoopback(ipOf(each) ?? ''))
+  return multiaddrs.filter((text) => {
+    const address = parseMultiaddr(text)
+    if (address === undefined || isCircuit(address)) return address !== undefined
+    const ip = ipOf(address)
+    return ip !== undefined && mayBeChecked(ip, isAlone)
+  })
 }
 
 /** What this device tells others: no overlay, no link-local addresses, no loopback unless alone. */

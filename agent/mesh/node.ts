@@ -72,7 +72,15 @@ interface Internals {
 
 interface DhtInternals {
   readonly routingTable: { remove(peer: PeerId): Promise<void> }
+  readonly rpc: { readonly handlers: Record<string, unknown> }
 }
+
+interface ConnectionInternals {
+  readonly muxer?: EventTarget
+}
+
+/** Messages of the DHT by which members store what they like with others; nothing of ours asks for it. */
+const STORING = ['PUT_VALUE', 'ADD_PROVIDER']
 
 /** A libp2p node, not started yet. */
 export interface MeshNode {
@@ -82,6 +90,8 @@ export interface MeshNode {
   readonly reservations: ReservationStore
   /** Runs `gate` before any stream, of either direction, reaches its protocol. */
   gateProtocols(gate: (protocol: string, connection: Connection) => Promise<void>): void
+  /** Calls `onStream` for each stream that the other end opens, before anything is known of it. */
+  onInboundStream(connection: Connection, onStream: () => void): void
   /** Leaves nothing of a peer in the DHT's table and the peer store. */
   forget(peer: PeerId): Promise<void>
   /** Past libp2p's dial queue, which joins dials to one peer and tries addresses one by one. */
@@ -152,6 +162,8 @@ function meshNodeOf(node: Libp2p<Services>, topic: string): MeshNode {
     | { reservationStore: ReservationStore }
     | undefined
   if (circuit === undefined) throw new Error('libp2p has no circuit relay transport')
+  const { routingTable, rpc } = node.services.dht as unknown as DhtInternals
+  for (const message of STORING) delete rpc.handlers[message]
   circuit.reservationStore.relayFilter = { has: () => false, add: () => undefined }
   return {
     node,
@@ -167,8 +179,12 @@ function meshNodeOf(node: Libp2p<Services>, topic: string): MeshNode {
         },
       ]
     },
+    onInboundStream: (connection, onStream) => {
+      const { muxer } = connection as unknown as ConnectionInternals
+      if (muxer === undefined) throw new Error('libp2p has no muxer in a connection')
+      muxer.addEventListener('stream', onStream)
+    },
     forget: async (peer) => {
-      const { routingTable } = node.services.dht as unknown as DhtInternals
       await Promise.all([routingTable.remove(peer), node.peerStore.delete(peer)])
     },
     dial: async (address, signal) => components.transportManager.dial(address, { signal }),

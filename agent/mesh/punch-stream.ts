@@ -1,7 +1,10 @@
 /** Punch messages over libp2p streams: by every connection to the peer at once. */
 import type { Stream } from '@libp2p/interface'
+import type { Clock } from '../../protocol/clock.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
+import type { Log } from '../../protocol/log.ts'
+import { Pace } from '../../protocol/pace.ts'
 import {
   encodePunch,
   PUNCH_BYTES,
@@ -9,18 +12,25 @@ import {
   type Punch,
   parsePunch,
 } from '../../protocol/punch.ts'
+import { newFloodLog } from '../flood-log.ts'
 import { frameChannel } from './frames.ts'
-import { deviceOfLink, type Link, type Links } from './links.ts'
+import { deviceOfLink, type Link, type Links, nameOfLink } from './links.ts'
 import type { MeshNode } from './node.ts'
 import { serve } from './streams.ts'
 
 const PUNCH_MS = 5000
 const STREAMS = 8
+/** Punches of one member that are acted upon: as many as its paths send (PUNCH_SPACING_MS), and some. */
+const PACE = { burst: 16, perSecond: 5 } as const
+/** More than so many beyond that, in a minute, are worth a line. */
+const MANY = 20
 
 export interface PunchOptions {
   readonly links: Links
   onPunch(from: DeviceId, punch: Punch): void
   onFault(link: Link, error: unknown): void
+  readonly clock: Clock
+  readonly log: Log
 }
 
 export interface Punches {
@@ -31,6 +41,8 @@ export interface Punches {
 export async function startPunches(mesh: MeshNode, options: PunchOptions): Promise<Punches> {
   /** The same message comes by several links; an older one that was held up tells nothing new. */
   const newest = new Map<DeviceId, number>()
+  const pace = new Pace(PACE)
+  const floods = newFloodLog(options.log, MANY)
   await serve(
     mesh,
     options.links,
@@ -43,7 +55,9 @@ export async function startPunches(mesh: MeshNode, options: PunchOptions): Promi
       const punch = parsePunch(await frameChannel(stream, PUNCH_BYTES, signal).read())
       if (punch.sequence > (newest.get(device) ?? -1)) {
         newest.set(device, punch.sequence)
-        options.onPunch(device, punch)
+        const nowMs = options.clock.monotonicMs()
+        if (pace.spend(device, 1, nowMs)) options.onPunch(device, punch)
+        else floods.count('mesh.member-floods', nameOfLink(link), nowMs, { with: 'punches' })
       }
       await stream.close({ signal })
     },

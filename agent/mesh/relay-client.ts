@@ -5,12 +5,13 @@ import type { Log } from '../../protocol/log.ts'
 import type { RelayFrame } from '../../protocol/relay.ts'
 import { relayedKind } from '../../protocol/relay-datagram.ts'
 import { isStun } from '../../protocol/stun.ts'
-import { type Link, type Links, nameOfLink } from './links.ts'
+import { deviceOfLink, type Link, type Links, nameOfLink } from './links.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
 import { chooseRelays, mayReach } from './relay-choice.ts'
 import { type Choice, type RelayEnd, RelayEnds } from './relay-ends.ts'
 import { RelayLines } from './relay-lines.ts'
 import { Undelivered } from './relay-undelivered.ts'
+import type { Relaying } from './relaying.ts'
 
 /** Datagrams passed so lately: a sign of a break is worth a check. Milliseconds. */
 const IN_USE_MS = 5000
@@ -27,6 +28,8 @@ export interface RelayClientOptions {
   readonly links: Links
   /** Does the other end pass on datagrams to others? */
   passesOn(link: Link): boolean
+  /** May it, by what its certificate says? */
+  readonly relaying: Pick<Relaying, 'hasRole'>
   readonly addresses: RelayAddresses
   /** @param relay id of the one that brought it */
   onDatagram(from: DeviceId, datagram: Uint8Array, relay: string): void
@@ -111,6 +114,7 @@ export class RelayClient {
   received(end: RelayEnd, { peer, datagram }: RelayFrame): void {
     const now = this.#options.clock.monotonicMs()
     const device = this.#options.addresses.deviceAt(peer)
+    if (!this.#maySpeakFor(end.link, device)) return
     if (datagram.length === 0) {
       this.#ends.unreachable(end, peer, now)
       if (device !== undefined) this.#undelivered.retry(device)
@@ -193,6 +197,12 @@ export class RelayClient {
     const [best, second] = chooseRelays(this.#choices(to), now, this.#used.get(to)?.id)
     if (best === undefined || second !== undefined) return undefined
     return { name: best.name, by: best.end.by() }
+  }
+
+  /** Whoever is no relay brings nothing of others: it could break handshakes in their name. */
+  #maySpeakFor(link: Link, device: DeviceId | undefined): boolean {
+    if (device !== undefined && deviceOfLink(link) === device) return true
+    return this.#options.relaying.hasRole(link)
   }
 
   #choices(to: DeviceId): readonly Choice[] {

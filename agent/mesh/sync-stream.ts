@@ -1,6 +1,8 @@
 /** Sync over libp2p streams: with whoever is met, now and then with someone, and at once with registries. */
+import type { Stream } from '@libp2p/interface'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Envelope } from '../../protocol/envelope.ts'
+import type { FrameChannel } from '../../protocol/frame-channel.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { FRAME_BYTES } from '../../protocol/limits.ts'
 import type { Log } from '../../protocol/log.ts'
@@ -12,6 +14,7 @@ import type { Link, Links } from './links.ts'
 import type { MeshNode } from './node.ts'
 import { fraction } from './redial.ts'
 import { serve } from './streams.ts'
+import { SyncPace } from './sync-pace.ts'
 
 export const SYNC_PROTOCOL = '/nexodus/sync/1'
 /** Milliseconds of a whole exchange: 10,000 devices on a slow link. */
@@ -28,6 +31,8 @@ const ROUNDS = 3
 /** Milliseconds that publications wait for each other on their way to a registry. */
 const PUSH_MS = 50
 const INBOUND_STREAMS = 4
+/** Frames that may wait to be read: 32 MB. */
+const WAITING = 512
 
 export interface SyncOptions {
   readonly links: Links
@@ -41,6 +46,10 @@ export interface SyncOptions {
   readonly log: Log
 }
 
+interface PacedOptions extends SyncOptions {
+  readonly pace: SyncPace
+}
+
 export interface Sync {
   /** Tells every registry that is connected. */
   push(envelope: Envelope): void
@@ -48,6 +57,7 @@ export interface Sync {
 }
 
 export async function startSync(mesh: MeshNode, options: SyncOptions): Promise<Sync> {
+  const pace = new SyncPace(options)
   const timers = new Set<Cancellable>()
   const later = (ms: number, task: () => void): void => {
     const timer = options.clock.after(ms, () => {
@@ -57,7 +67,9 @@ export async function startSync(mesh: MeshNode, options: SyncOptions): Promise<S
     timers.add(timer)
   }
   const offer = (link: Link, pushed: readonly Envelope[] = []): void => {
-    offerOn(link, pushed, options).catch((error: unknown) => options.onFault(link, error))
+    offerOn(link, pushed, { ...options, pace }).catch((error: unknown) =>
+      options.onFault(link, error),
+    )
   }
   await serve(
     mesh,
@@ -66,7 +78,8 @@ export async function startSync(mesh: MeshNode, options: SyncOptions): Promise<S
     { maxInboundStreams: INBOUND_STREAMS },
     async (stream, link) => {
       const signal = AbortSignal.timeout(EXCHANGE_MS)
-      const channel = frameChannel(stream, FRAME_BYTES, signal)
+      pace.begin(link)
+      const channel = channelOn(link, stream, signal, { ...options, pace })
       await withTeachings(link, options, (party) => answerSync(channel, party))
       await stream.close({ signal })
     },
@@ -116,7 +129,7 @@ function pusher(
 async function offerOn(
   link: Link,
   pushed: readonly Envelope[],
-  options: SyncOptions,
+  options: PacedOptions,
 ): Promise<void> {
   for (let round = 0; round < ROUNDS && link.connection.status === 'open'; round++) {
     if ((await offerOnce(link, round === 0 ? pushed : [], options)) === 0) return
@@ -126,7 +139,7 @@ async function offerOn(
 async function offerOnce(
   link: Link,
   pushed: readonly Envelope[],
-  options: SyncOptions,
+  options: PacedOptions,
 ): Promise<number> {
   const signal = AbortSignal.timeout(EXCHANGE_MS)
   const stream = await link.connection.newStream(SYNC_PROTOCOL, {
@@ -134,7 +147,7 @@ async function offerOnce(
     runOnLimitedConnection: true,
   })
   try {
-    const channel = frameChannel(stream, FRAME_BYTES, signal)
+    const channel = channelOn(link, stream, signal, options)
     const taught = await withTeachings(link, options, (party) => offerSync(channel, party, pushed))
     await stream.close({ signal })
     return taught
@@ -142,6 +155,16 @@ async function offerOnce(
     stream.abort(error instanceof Error ? error : new Error(String(error)))
     throw error
   }
+}
+
+function channelOn(
+  link: Link,
+  stream: Stream,
+  signal: AbortSignal,
+  { pace }: PacedOptions,
+): FrameChannel {
+  const onBytes = (count: number): void => pace.spend(link, count)
+  return frameChannel(stream, FRAME_BYTES, signal, { waiting: WAITING, onBytes })
 }
 
 /** Runs an exchange; publishes what it taught, also when it breaks off half-way. Resolves to how much. */

@@ -13,6 +13,7 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
+import { isUsable, mayBeChecked } from '../host/usable-address.ts'
 import { type LocalKnowledge, startReports } from './local-reports.ts'
 import { FAMILIES, NatTracker } from './nat/tracker.ts'
 import { reflexiveEndpoints } from './observations.ts'
@@ -58,10 +59,11 @@ export interface Seen {
 
 export interface LocalCandidates {
   current(): readonly Candidate[]
-  /** Is it one of our own host candidates? To be sent there would be to talk to oneself. */
-  isOwn(endpoint: Endpoint): boolean
   /** May it be used outside the tunnel? */
   isOutside(address: IpAddress): boolean
+  /** May a member be checked there: outside the tunnel, one host, and not this one, for that would be to talk to
+   *  oneself? */
+  mayBePeer(endpoint: Endpoint): boolean
   observed(observer: Endpoint, mapped: Endpoint, seen?: Seen): void
   readonly nat: NatTracker
   /** The NATs are known better. */
@@ -96,8 +98,8 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
   const servers = startServers(options, nat, report.soon)
   return {
     current,
-    isOwn: (endpoint) => host().some((own) => sameEndpoint(own, endpoint)),
     isOutside,
+    mayBePeer: (endpoint) => isOutside(endpoint.address) && mayBeOther(endpoint, host()),
     observed: (observer, mapped, { device, roundTripMs = 0 } = {}) => {
       if (device === undefined) servers.answered(observer, roundTripMs)
       if (!isUsable(mapped.address) || !isOutside(mapped.address)) return
@@ -121,6 +123,11 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
       servers.close()
     },
   }
+}
+
+function mayBeOther(endpoint: Endpoint, host: readonly Endpoint[]): boolean {
+  if (!mayBeChecked(endpoint.address, host.length === 0)) return false
+  return !host.some((own) => sameEndpoint(own, endpoint))
 }
 
 function startServers(
@@ -201,9 +208,4 @@ function without(endpoints: readonly Endpoint[], known: readonly Endpoint[]): re
 /** What a host with too many addresses leaves out first: private ones of IPv6. */
 function order(address: IpAddress): number {
   return (isPrivate(address) ? 1 : 0) + (isPrivate(address) && addressFamily(address) === 6 ? 1 : 0)
-}
-
-/** Loopback and link-local addresses mean something else on every host. */
-function isUsable(address: IpAddress): boolean {
-  return !/^(127\.|169\.254\.|::1$|::$|0\.|fe[89ab])/.test(address)
 }

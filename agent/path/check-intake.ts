@@ -1,7 +1,9 @@
 /** Check intake: what follows from a STUN message that arrived, by the network or by a relay. */
 import type { Endpoint } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
+import { type FloodLog, newFloodLog } from '../flood-log.ts'
 import type { LocalCandidates } from './candidates.ts'
+import type { CheckBudget } from './check-budget.ts'
 import type { CheckPath, Checks, Received } from './checks.ts'
 import { type DropCounter, newDropCounter } from './drops.ts'
 import type { MtuProbes } from './mtu-probes.ts'
@@ -14,6 +16,7 @@ import type { Sprayer } from './spray/sprayer.ts'
 export interface CheckIntakeOptions
   extends Pick<PathsOptions, 'sendDatagram' | 'relays' | 'clock' | 'log'> {
   readonly checks: Checks
+  readonly budget: Pick<CheckBudget, 'proved'>
   readonly paths: ReadonlyMap<DeviceId, PeerPath>
   /** By WireGuard's port. */
   send(datagram: Uint8Array, to: Endpoint): void
@@ -37,16 +40,18 @@ export interface CheckListeners {
 export class CheckIntake {
   readonly #options: CheckIntakeOptions
   readonly #drops: DropCounter
+  readonly #floods: FloodLog
 
   constructor(options: CheckIntakeOptions) {
     this.#options = options
     this.#drops = newDropCounter('path.checks-dropped', options.log)
+    this.#floods = newFloodLog(options.log)
   }
 
   take(arrived: Arrived, listeners: CheckListeners): void {
     const { checks, clock } = this.#options
     const nowMs = clock.monotonicMs()
-    const received = checks.receive(arrived.datagram, arrived.from, nowMs)
+    const received = checks.receive(arrived.datagram, arrived.from, nowMs, arrived.via)
     switch (received.kind) {
       case 'request':
         this.#requested(received, arrived, listeners)
@@ -61,8 +66,25 @@ export class CheckIntake {
         listeners.nat?.hairpinned(received.mapped)
         break
       case 'dropped':
-        this.#drops.count(received.reason, nowMs)
+        this.#dropped(received, arrived, nowMs)
         break
+    }
+  }
+
+  /** What a stranger can do is counted; what takes a member's key, or is done in its name, is told. */
+  #dropped(
+    { reason, device }: Received & { readonly kind: 'dropped' },
+    { from }: Arrived,
+    nowMs: number,
+  ): void {
+    this.#drops.count(reason, nowMs)
+    const name = device && this.#options.paths.get(device)?.peer.name
+    if (name === undefined) return
+    const address = typeof from === 'string' ? 'a relay' : from.address
+    if (reason === 'flood') this.#floods.count('path.member-floods', name, nowMs, { address })
+    if (reason === 'not-authentic') {
+      const hint = 'somebody sends checks in its name without its key; they are dropped'
+      this.#floods.count('path.checks-forged', name, nowMs, { address, hint })
     }
   }
 
@@ -78,7 +100,7 @@ export class CheckIntake {
       return
     }
     // Inside the tunnel a check proves nothing about its outside.
-    if (local?.isOutside(from.address) === false) return
+    if (local?.mayBePeer(from) === false) return
     local?.nat.arrived(device, from)
     if (paths.get(device)?.isBlocked(from) === true) return
     send(answer, from)
@@ -97,6 +119,7 @@ export class CheckIntake {
       peer?.give({ kind: 'relay-check-answered', roundTripMs: used || roundTripMs })
       return
     }
+    this.#options.budget.proved(device, path, this.#options.clock.monotonicMs())
     if (mapped !== undefined) local?.observed(path, mapped, { device })
     sprayer?.answered(device, path)
     if (probed === undefined) {

@@ -71,8 +71,8 @@ export class CheckRecord {
       },
       spray: checks.request.bind(checks),
       hairpin: checks.hairpin.bind(checks),
-      receive: (datagram, from, nowMs) => {
-        const received = checks.receive(datagram, from, nowMs)
+      receive: (datagram, from, nowMs, via) => {
+        const received = checks.receive(datagram, from, nowMs, via)
         this.received(received, from, nowMs)
         return received
       },

@@ -2,7 +2,7 @@
  *  the key that their two WireGuard keys share (SPEC §10), and the requests that await an answer. */
 import type { AgreementKeyPair, AgreementPublicKey } from '../../crypto/agreement.ts'
 import { equal, toHex } from '../../crypto/bytes.ts'
-import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
+import { addressFamily, type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { type RelayAddress, relayAddressOf } from '../../protocol/relay.ts'
@@ -15,53 +15,20 @@ import {
   verifyIntegrity,
 } from '../../protocol/stun.ts'
 import { checkKey, checkUsername, parseCheckUsername } from '../../protocol/stun-credentials.ts'
-import { type Bucket, newBucket } from './bucket.ts'
+import type { CheckPath, DropReason, Received } from './received.ts'
+import { Verifications } from './verifications.ts'
+
+export type { CheckPath, Received } from './received.ts'
 
 /** An answer after this long is none: longer than any round trip in use. Milliseconds. */
 const TRANSACTION_MS = 5000
-/** Signatures looked at per second: 1 % of a core, and far more than peers send. */
-const VERIFICATIONS_PER_SECOND = 2000
+/** Makes a check over IPv6 as long as its answer, bytes of PADDING; over IPv4 it is longer. */
+const IPV6_PADDING = 4
+/** Makes a request without credentials as long as its answer, over IPv6 too (SPEC §10.6). */
+const ASKING = 'nexodus asks where it is'
 
 /** Bytes of an attribute's type and length. */
 const ATTRIBUTE_BYTES = 4
-
-/** Where a message came from or goes to: an endpoint of the network, or a relay, by its id where known. */
-export type CheckPath = Endpoint | 'relay' | `relay ${string}`
-
-export type DropReason =
-  | 'malformed'
-  | 'not-asked'
-  | 'unknown-user'
-  | 'not-authentic'
-  | 'too-many'
-  | 'refused'
-
-export type Received =
-  /** A member checks the path: `answer` goes back by it. */
-  | { readonly kind: 'request'; readonly device: DeviceId; readonly answer: Uint8Array }
-  /** A member answered; `mapped` is as what it saw us, unless by the relay. */
-  | {
-      readonly kind: 'answer'
-      readonly device: DeviceId
-      readonly path: CheckPath
-      readonly roundTripMs: number
-      readonly mapped: Endpoint | undefined
-      /** Bytes that its WireGuard has received of ours; undefined where it does not say. */
-      readonly receivedBytes: number | undefined
-      /** Of a probe: bytes of the check that passed, 0 of one that was not padded. */
-      readonly probed?: number
-    }
-  /** A STUN server answered, or a member that was asked as one. */
-  | {
-      readonly kind: 'mapped'
-      readonly server: Endpoint
-      readonly device: DeviceId | undefined
-      readonly mapped: Endpoint
-      readonly roundTripMs: number
-    }
-  /** A request of ours to our own mapped endpoint came back. */
-  | { readonly kind: 'hairpinned'; readonly mapped: Endpoint }
-  | { readonly kind: 'dropped'; readonly reason: DropReason }
 
 export interface Checks {
   /** The members whose checks are answered. One whose WireGuard key is unusable is left out. */
@@ -75,8 +42,9 @@ export interface Checks {
   askMember(device: DeviceId, server: Endpoint, nowMs: number): Uint8Array | undefined
   /** A request to our own mapped endpoint, to be sent from another port. */
   hairpin(mapped: Endpoint, nowMs: number): Uint8Array
-  /** Total: whatever is no message for us is dropped, with the reason. */
-  receive(datagram: Uint8Array, from: CheckPath, nowMs: number): Received
+  /** Total: whatever is no message for us is dropped, with the reason.
+   *  @param via of what came by a relay: whose the relay says it is */
+  receive(datagram: Uint8Array, from: CheckPath, nowMs: number, via?: DeviceId): Received
 }
 
 interface Member {
@@ -111,7 +79,7 @@ class MemberChecks implements Checks {
   readonly #keys: AgreementKeyPair
   readonly #random: (length: number) => Uint8Array
   readonly #receivedFrom: (device: DeviceId) => number | undefined
-  readonly #verifications: Bucket = newBucket(VERIFICATIONS_PER_SECOND, VERIFICATIONS_PER_SECOND)
+  readonly #verifications = new Verifications()
   /** In the order in which they were sent. */
   readonly #transactions = new Map<string, Transaction>()
   #members: ReadonlyMap<DeviceId, Member> = new Map()
@@ -132,6 +100,7 @@ class MemberChecks implements Checks {
       return this.#memberOf(device, wireguardKey)
     })
     this.#members = new Map(members.map((member) => [member.device, member]))
+    this.#verifications.keep(this.#members)
     this.#byAddress = new Map(members.map((member) => [member.address, member]))
   }
 
@@ -171,9 +140,12 @@ class MemberChecks implements Checks {
     const username = checkUsername(device, this.#device)
     const transactionId = this.#begin({ purpose, member, path, sentMs: nowMs, probed })
     const check: StunMessage = { kind: 'request', transactionId, username }
+    const padded = (padding: number) => encodeStun({ ...check, padding }, member.key)
+    const isIpv6 = typeof path !== 'string' && addressFamily(path.address) === 6
+    if (probed === undefined && isIpv6) return padded(IPV6_PADDING)
     const plain = encodeStun(check, member.key)
     if (probed === undefined || probed === 0) return plain
-    return encodeStun({ ...check, padding: probed - plain.length - ATTRIBUTE_BYTES }, member.key)
+    return padded(probed - plain.length - ATTRIBUTE_BYTES)
   }
 
   ask(server: Endpoint, nowMs: number): Uint8Array {
@@ -184,9 +156,10 @@ class MemberChecks implements Checks {
     return this.#plain('hairpin', mapped, nowMs)
   }
 
-  #plain(purpose: Transaction['purpose'], path: Endpoint, nowMs: number): Uint8Array {
+  #plain(purpose: 'ask' | 'hairpin', path: Endpoint, nowMs: number): Uint8Array {
     const transactionId = this.#begin({ purpose, member: undefined, path, sentMs: nowMs })
-    return encodeStun({ kind: 'request', transactionId })
+    const said = purpose === 'ask' ? { software: ASKING } : {}
+    return encodeStun({ kind: 'request', transactionId, ...said })
   }
 
   #begin(transaction: Transaction): Uint8Array {
@@ -199,10 +172,11 @@ class MemberChecks implements Checks {
     return transactionId
   }
 
-  receive(datagram: Uint8Array, from: CheckPath, nowMs: number): Received {
+  receive(datagram: Uint8Array, from: CheckPath, nowMs: number, via?: DeviceId): Received {
     try {
       const message = parseStun(datagram)
-      if (message.kind === 'request') return this.#requested(datagram, message, from, nowMs)
+      if (message.kind === 'request')
+        return this.#returned(message) ?? this.#requested(datagram, message, { from, via, nowMs })
       if (message.kind === 'success') return this.#answered(datagram, message, from, nowMs)
       return { kind: 'dropped', reason: 'refused' }
     } catch (error) {
@@ -214,20 +188,33 @@ class MemberChecks implements Checks {
   #requested(
     datagram: Uint8Array,
     message: ReceivedStun,
-    from: CheckPath,
-    nowMs: number,
+    { from, via, nowMs }: { from: CheckPath; via: DeviceId | undefined; nowMs: number },
   ): Received {
-    const { username = '', transactionId } = message
-    const returned = this.#returned(message)
-    if (returned !== undefined) return returned
-    const { receiver, sender } = parseCheckUsername(username)
+    const { receiver, sender } = parseCheckUsername(message.username ?? '')
     const member = receiver === this.#own ? this.#byAddress.get(sender) : undefined
-    if (member === undefined) return { kind: 'dropped', reason: 'unknown-user' }
-    const fault = this.#faultIn(datagram, member, message, nowMs)
-    if (fault !== undefined) return { kind: 'dropped', reason: fault }
-    const seen = typeof from === 'string' ? {} : { mappedAddress: from, ...this.#received(member) }
-    const answer = encodeStun({ kind: 'success', transactionId, ...seen }, member.key)
-    return { kind: 'request', device: member.device, answer }
+    if (member === undefined || (via !== undefined && via !== member.device))
+      return { kind: 'dropped', reason: 'unknown-user' }
+    const { device } = member
+    const may = message.hasFingerprint ? this.#verifications.mayAsk(device, from, nowMs) : 'yes'
+    if (may !== 'yes') return dropped(may === 'no' ? 'too-many' : 'flood', device)
+    const fault = faultIn(datagram, member, message)
+    if (fault !== undefined) return dropped(fault, device)
+    if (!this.#verifications.asked(device, from, nowMs)) return dropped('flood', device)
+    return { kind: 'request', device, answer: this.#answerTo(datagram, message, member, from) }
+  }
+
+  /** No longer than what it answers: nobody is to gain by a source that is forged. */
+  #answerTo(
+    { length }: Uint8Array,
+    { transactionId }: ReceivedStun,
+    member: Member,
+    from: CheckPath,
+  ): Uint8Array {
+    const seen = typeof from === 'string' ? {} : { mappedAddress: from }
+    const answer = { kind: 'success' as const, transactionId, ...seen }
+    const whole = typeof from === 'string' ? answer : { ...answer, ...this.#received(member) }
+    const encoded = encodeStun(whole, member.key)
+    return encoded.length <= length ? encoded : encodeStun(answer, member.key)
   }
 
   #received({ device }: Member): Pick<StunMessage, 'receivedBytes'> {
@@ -265,8 +252,10 @@ class MemberChecks implements Checks {
       }
       return { kind: 'mapped', server: path, device: undefined, mapped, roundTripMs }
     }
-    const fault = this.#faultIn(datagram, member, message, nowMs)
+    if (!this.#verifications.mayAnswer(nowMs)) return { kind: 'dropped', reason: 'too-many' }
+    const fault = faultIn(datagram, member, message)
     if (fault !== undefined) return { kind: 'dropped', reason: fault }
+    this.#verifications.answered(member.device, from)
     this.#transactions.delete(id)
     if (!this.#members.has(member.device)) return { kind: 'dropped', reason: 'unknown-user' }
     const { device } = member
@@ -276,18 +265,20 @@ class MemberChecks implements Checks {
     }
     return { kind: 'mapped', server: path, device, mapped, roundTripMs }
   }
+}
 
-  #faultIn(
-    datagram: Uint8Array,
-    member: Member,
-    { unknownRequired, hasFingerprint, responsePort }: ReceivedStun,
-    nowMs: number,
-  ): DropReason | undefined {
-    if (!hasFingerprint) return 'malformed'
-    if (!this.#verifications.take(nowMs)) return 'too-many'
-    if (!verifyIntegrity(datagram, member.key)) return 'not-authentic'
-    return unknownRequired.length > 0 || responsePort !== undefined ? 'refused' : undefined
-  }
+function dropped(reason: DropReason, device: DeviceId): Received {
+  return { kind: 'dropped', reason, device }
+}
+
+function faultIn(
+  datagram: Uint8Array,
+  member: Member,
+  { unknownRequired, hasFingerprint, responsePort }: ReceivedStun,
+): DropReason | undefined {
+  if (!hasFingerprint) return 'malformed'
+  if (!verifyIntegrity(datagram, member.key)) return 'not-authentic'
+  return unknownRequired.length > 0 || responsePort !== undefined ? 'refused' : undefined
 }
 
 function isSamePath(a: CheckPath, b: CheckPath): boolean {

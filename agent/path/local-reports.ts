@@ -4,9 +4,15 @@ import { formatEndpoint } from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
+import { newBucket } from './bucket.ts'
 
 /** Changes are reported together after so long, milliseconds: the servers' answers come in one bunch. */
 const REPORT_DELAY_MS = 30
+/** Changes that are told at once, and the time for one more of them, milliseconds: whoever answers each check with
+ *  another address must not have this device talk all the time, for others stop listening to one that does
+ *  (STATEMENTS in pace.ts). A host that moves tells two or three. */
+const REPORTS = 12
+const NEXT_REPORT_MS = 3000
 /** What is no more than a hint waits longer, for more of it, milliseconds: nobody waits for it. */
 const HINT_DELAY_MS = 10_000
 
@@ -30,6 +36,13 @@ export function startReports(options: {
   let told = { candidates: '', mapping: '', nat: '' }
   let timer: Cancellable | undefined
   let hintTimer: Cancellable | undefined
+  const pace = newBucket(REPORTS, 1000 / NEXT_REPORT_MS)
+  const later = (ms: number): void => {
+    timer ??= clock.after(ms, () => {
+      timer = undefined
+      report(false)
+    })
+  }
   const report = (areHintsDue: boolean): void => {
     const known = options.now()
     const [candidates, mapping, nat] = known
@@ -50,17 +63,16 @@ export function startReports(options: {
         return
       }
     }
+    if (!pace.take(clock.monotonicMs())) {
+      later(NEXT_REPORT_MS)
+      return
+    }
     told = text
     options.onChange(...known)
     if (areOthers) options.onCandidates?.()
   }
   return {
-    soon: () => {
-      timer ??= clock.after(REPORT_DELAY_MS, () => {
-        timer = undefined
-        report(false)
-      })
-    },
+    soon: () => later(REPORT_DELAY_MS),
     close: () => {
       timer?.cancel()
       hintTimer?.cancel()

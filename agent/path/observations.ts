@@ -60,22 +60,48 @@ export function evidence(
   return observations.filter(({ seenMs }) => seenMs >= nowMs - EVIDENCE_MS)
 }
 
-/** Mapped endpoints that are not the host's own: the most often seen first, then the newest. What is much
- *  older than the newest of its family is left out: the NAT may have forgotten it. */
+/** Mapped endpoints that are not the host's own: what most voices see first, then what a server sees, then the
+ *  newest. Of what one member alone says only the newest, so that none crowds out what is true. What is much older
+ *  than the newest of its family is left out: the NAT may have forgotten it. */
 export function reflexiveEndpoints(
   observations: readonly Observation[],
   host: readonly Endpoint[],
 ): readonly Endpoint[] {
   const newestMs = new Map<number, number>()
-  const seen = new Map<string, { endpoint: Endpoint; count: number }>()
-  for (const { mapped, seenMs } of observations.toSorted((a, b) => b.seenMs - a.seenMs)) {
+  const seen = new Map<string, Sighting>()
+  for (const { observer, device, mapped, seenMs } of observations.toSorted(
+    (a, b) => b.seenMs - a.seenMs,
+  )) {
     const family = addressFamily(mapped.address)
     const newest = newestMs.get(family) ?? seenMs
     newestMs.set(family, newest)
     if (seenMs < newest - OBSERVATION_MS) continue
     if (host.some((endpoint) => sameEndpoint(endpoint, mapped))) continue
     const text = formatEndpoint(mapped)
-    seen.set(text, { endpoint: mapped, count: (seen.get(text)?.count ?? 0) + 1 })
+    const sighting = seen.get(text) ?? { endpoint: mapped, voices: new Set(), hasServer: false }
+    sighting.voices.add(voiceOf({ observer, device }))
+    seen.set(text, { ...sighting, hasServer: sighting.hasServer || device === undefined })
   }
-  return [...seen.values()].toSorted((a, b) => b.count - a.count).map(({ endpoint }) => endpoint)
+  return withoutRepeated([...seen.values()])
+    .toSorted((a, b) => b.voices.size - a.voices.size || Number(b.hasServer) - Number(a.hasServer))
+    .map(({ endpoint }) => endpoint)
+}
+
+interface Sighting {
+  readonly endpoint: Endpoint
+  readonly voices: Set<Voice>
+  readonly hasServer: boolean
+}
+
+/** @param sightings the newest first */
+function withoutRepeated(sightings: readonly Sighting[]): readonly Sighting[] {
+  const heard = new Set<string>()
+  return sightings.filter(({ endpoint, voices, hasServer }) => {
+    const [voice, second] = voices
+    if (hasServer || second !== undefined) return true
+    const name = `${voice} ${addressFamily(endpoint.address)}`
+    const isFirst = !heard.has(name)
+    heard.add(name)
+    return isFirst
+  })
 }

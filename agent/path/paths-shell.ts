@@ -8,9 +8,9 @@ import { CANDIDATES } from '../../protocol/limits.ts'
 import type { Spray } from '../../protocol/punch.ts'
 import { isStun } from '../../protocol/stun.ts'
 import type { TunnelPeerStats } from '../tunnel/backend.ts'
-import { newBucket } from './bucket.ts'
 import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
+import { type CheckBudget, heldBackLog, newCheckBudget } from './check-budget.ts'
 import { CheckIntake } from './check-intake.ts'
 import { CheckRecord, type RecordedChecks } from './check-record.ts'
 import type { CheckSocket } from './check-socket.ts'
@@ -29,9 +29,6 @@ import type { Sprayer } from './spray/sprayer.ts'
 import { EAGER_PEERS } from './timing.ts'
 import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
 
-/** Checks a second to all peers together, and the largest burst: 100 kB/s while a thousand start. */
-const ALL_CHECKS_PER_SECOND = 800
-
 /** Throws CheckPortError. */
 export async function openPathsShell(options: PathsOptions, sockets: PathSockets): Promise<Paths> {
   const shell = new PathsShell(options, sockets)
@@ -44,7 +41,7 @@ class PathsShell implements Paths {
   readonly #sockets: PathSockets
   readonly #checks: RecordedChecks
   readonly #record = new CheckRecord()
-  readonly #pace = newBucket(ALL_CHECKS_PER_SECOND, ALL_CHECKS_PER_SECOND)
+  readonly #budget: CheckBudget
   readonly #intake: CheckIntake
   readonly #paths = new Map<DeviceId, PeerPath>()
   readonly #carriers: RelayCarriers
@@ -70,9 +67,12 @@ class PathsShell implements Paths {
     this.#carriers = new RelayCarriers(sockets.openRelayCarrier, options, (device, datagram) =>
       this.#paths.get(device)?.fromWireGuard(datagram),
     )
+    const nameOf = (device: DeviceId) => this.#paths.get(device)?.peer.name
+    this.#budget = newCheckBudget(heldBackLog(options.log, nameOf))
     this.#intake = new CheckIntake({
       ...options,
       checks: this.#checks,
+      budget: this.#budget,
       paths: this.#paths,
       send: (datagram, to) => void this.#socket?.send(datagram, to),
     })
@@ -85,7 +85,7 @@ class PathsShell implements Paths {
       clock: options.clock,
       log: options.log,
       sendCheck: ({ device }, path) => this.#sendCheck(device, path),
-      sendDirect: (datagram, to) => void this.#socket?.send(datagram, to),
+      sendDirect: ({ device }, datagram, to) => this.#sendDirect(device, datagram, to),
       sendRelayed: (peer, datagram) => options.sendDatagram(peer.device, datagram),
       sendPunch: (peer) => options.sendPunch(peer.device, this.#local?.current() ?? []),
       refreshMapping: () => this.#local?.askAgain(),
@@ -166,7 +166,7 @@ class PathsShell implements Paths {
     }
   }
 
-  /** Without candidates that lie inside the tunnel, or are this host itself. */
+  /** Without candidates that lie inside the tunnel, are this host itself, or no host at all. */
   #usable(peer: PathPeer): PathPeer {
     return { ...peer, candidates: this.#usableCandidates(peer.candidates) }
   }
@@ -175,11 +175,12 @@ class PathsShell implements Paths {
     const local = this.#local
     return candidates
       .slice(0, CANDIDATES)
-      .filter((one) => local === undefined || (local.isOutside(one.address) && !local.isOwn(one)))
+      .filter((one) => local === undefined || local.mayBePeer(one))
   }
 
   #forget(device: DeviceId, path: PeerPath): void {
     this.#paths.delete(device)
+    this.#budget.forget(device)
     this.#carriers.forget(device)
     this.#mtus?.forget(device)
     void path.close()
@@ -271,10 +272,15 @@ class PathsShell implements Paths {
       const { sendDatagram: send, relays } = this.#options
       return sendRelayChecks(this.#checks, device, { routes: relays?.(), send, nowMs })
     }
-    if (!this.#pace.take(nowMs)) return false
+    if (!this.#budget.take(device, path, nowMs)) return false
     const request = this.#checks.request(device, path, nowMs, probed)
     if (request === undefined) return false
     return this.#socket?.send(request, path) ?? false
+  }
+
+  #sendDirect(device: DeviceId, datagram: Uint8Array, to: Endpoint): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (this.#budget.take(device, to, nowMs)) this.#socket?.send(datagram, to)
   }
 
   #ask(server: Endpoint): void {

@@ -51,7 +51,7 @@ export interface PathContext {
   readonly log: Log
   /** A check to the peer by an endpoint, or by the relay (then false where no relay took it). */
   sendCheck(peer: PathPeer, path: Endpoint | 'relay'): boolean
-  sendDirect(datagram: Uint8Array, to: Endpoint): void
+  sendDirect(peer: PathPeer, datagram: Uint8Array, to: Endpoint): void
   sendRelayed(peer: PathPeer, datagram: Uint8Array): boolean
   sendPunch(peer: PathPeer): void
   refreshMapping(): void
@@ -239,7 +239,7 @@ export class PeerPath {
 
   #forward(datagram: Uint8Array): void {
     const { direct, relay } = waysOf(this.#state, this.#peer.candidates, datagram)
-    for (const endpoint of direct) this.#context.sendDirect(datagram, endpoint)
+    for (const endpoint of direct) this.#context.sendDirect(this.#peer, datagram, endpoint)
     if (relay) this.#relay(datagram)
   }
 

@@ -8,10 +8,12 @@ import { HELLO_BYTES, HELLO_PROTOCOL } from '../../protocol/hello.ts'
 import { answerHello, type HelloParty } from '../../protocol/hello-exchange.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
+import { Pace } from '../../protocol/pace.ts'
 import { frameChannel } from './frames.ts'
 import { deviceOfPeer, type Link, type Links } from './links.ts'
 import type { RendezvousNode } from './node.ts'
 import type { Strangers } from './strangers.ts'
+import { StreamPace } from './stream-pace.ts'
 
 /** Milliseconds from a connection's opening to the end of its hello. */
 const HELLO_MS = 3000
@@ -30,6 +32,9 @@ export class RefusedPeerError extends Error {
 /** It said nothing, or not enough. */
 class SilentPeerError extends RefusedPeerError {}
 
+/** Connections of one peer, each of which costs two milliseconds before anything is known of it. */
+const CONNECTIONS = { burst: 64, perSecond: 1 } as const
+
 export interface AdmissionOptions {
   /** Who speaks for an organization; undefined of one that this registry does not have. */
   partyOf(organization: OrganizationId): HelloParty | undefined
@@ -44,9 +49,12 @@ type Gate = PromiseWithResolvers<Link>
 
 /** To be called before the node starts. */
 export async function startAdmission(
-  { node, gateProtocols }: RendezvousNode,
+  rendezvous: RendezvousNode,
   options: AdmissionOptions,
 ): Promise<void> {
+  const { node, gateProtocols } = rendezvous
+  const streams = new StreamPace(options)
+  const connections = new Pace(CONNECTIONS)
   const gates = new Map<string, Gate>()
   const gateOf = (connection: Connection): Gate => {
     const known = gates.get(connection.id)
@@ -60,7 +68,11 @@ export async function startAdmission(
     if (protocol !== HELLO_PROTOCOL) await gateOf(connection).promise
   })
   node.addEventListener('connection:open', ({ detail: connection }) => {
-    watch(connection, gateOf(connection), options)
+    const gate = gateOf(connection)
+    watch(connection, gate, options)
+    const peer = connection.remotePeer.toString()
+    if (!connections.spend(peer, 1, options.clock.monotonicMs()))
+      gate.reject(new RefusedPeerError('more connections than a device needs'))
   })
   node.addEventListener('connection:close', ({ detail: connection }) => {
     gateOf(connection).reject(new Error('connection closed'))
@@ -74,7 +86,12 @@ export async function startAdmission(
       stream.abort(new Error('admitted already'))
       return
     }
-    greet(node.peerId, stream, connection, options).then(gate.resolve, gate.reject)
+    greet(node.peerId, stream, connection, options)
+      .then((link) => {
+        streams.watch(link, rendezvous)
+        return link
+      })
+      .then(gate.resolve, gate.reject)
   }
   await node.handle(HELLO_PROTOCOL, answer, { runOnLimitedConnection: true, maxInboundStreams: 1 })
 }

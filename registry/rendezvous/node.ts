@@ -47,6 +47,12 @@ export interface RendezvousNode {
   readonly node: Libp2p
   /** Runs `gate` before any stream, of either direction, reaches its protocol. */
   gateProtocols(gate: (protocol: string, connection: Connection) => Promise<void>): void
+  /** Calls `onStream` for each stream that the other end opens, before anything is known of it. */
+  onInboundStream(connection: Connection, onStream: () => void): void
+}
+
+interface ConnectionInternals {
+  readonly muxer?: EventTarget
 }
 
 export async function createNode(options: NodeOptions): Promise<RendezvousNode> {
@@ -78,6 +84,11 @@ export async function createNode(options: NodeOptions): Promise<RendezvousNode> 
   const { components } = node as unknown as Internals
   return {
     node,
+    onInboundStream: (connection, onStream) => {
+      const { muxer } = connection as unknown as ConnectionInternals
+      if (muxer === undefined) throw new Error('libp2p has no muxer in a connection')
+      muxer.addEventListener('stream', onStream)
+    },
     gateProtocols: (gate) => {
       // node.use() is broken in libp2p 3.3; a new array each time, for libp2p pushes onto it.
       components.registrar.getMiddleware = (protocol) => [

@@ -21,8 +21,12 @@ import type { HostPort } from '../config.ts'
 import { cannotListen, isMissingIpv6, stunText } from './listening.ts'
 
 const SOFTWARE = 'nexodus'
-/** An answer is at most so many times its request, so that nobody gains by forging a source. */
+/** An answer is no longer than its request, so that nobody gains by forging a source; but for requests of other STUN
+ *  clients (20 bytes), whose answers may be so many times as long, and are few: in a second, to one source and to
+ *  all. */
 const AMPLIFICATION = 3
+const LONGER = 5
+const LONGER_IN_ALL = 100
 /** Requests of one source (an IPv4 address, an IPv6 /64) in a second; a NAT may have many behind it. */
 const REQUESTS = 200
 /** Sources in a second; beyond them the responder is under attack and new ones are not answered. */
@@ -56,11 +60,9 @@ export interface StunResponder extends AsyncDisposable {
 /** Throws ConfigError where an address can't be listened on. */
 export async function startStunResponder(options: StunResponderOptions): Promise<StunResponder> {
   await using started = new AsyncDisposableStack()
-  const budget = { all: new Map<string, number>(), elsewhere: new Map<string, number>() }
+  const budget = newBudget()
   started.adopt(
-    options.clock.every(WINDOW_MS, () => {
-      for (const spent of Object.values(budget)) spent.clear()
-    }),
+    options.clock.every(WINDOW_MS, () => budget.renew()),
     (timer) => timer.cancel(),
   )
   const bound: HostPort[] = []
@@ -72,11 +74,7 @@ export async function startStunResponder(options: StunResponderOptions): Promise
     socket.on('message', (request, from) => {
       if (isRelayDatagram(request, 'to-relay')) {
         options.onRelayDatagram?.(request, routeTo(socket, from))
-      } else if (isWithinBudget(budget.all, from.address, REQUESTS)) {
-        answer(socket, request, from, () =>
-          isWithinBudget(budget.elsewhere, from.address, ELSEWHERE),
-        )
-      }
+      } else if (budget.mayAsk(from.address)) answer(socket, request, from, budget)
     })
     bound.push({ host, port: socket.address().port })
   }
@@ -117,6 +115,36 @@ async function close(socket: Socket): Promise<void> {
   await closed
 }
 
+/** What is left of a second. */
+interface Budget {
+  mayAsk(source: string): boolean
+  /** An answer to another port. */
+  mayElsewhere(source: string): boolean
+  /** An answer that is longer than its request. */
+  mayLonger(source: string): boolean
+  renew(): void
+}
+
+function newBudget(): Budget {
+  const asked = new Map<string, number>()
+  const elsewhere = new Map<string, number>()
+  const longer = new Map<string, number>()
+  let longerInAll = 0
+  return {
+    mayAsk: (source) => isWithinBudget(asked, source, REQUESTS),
+    mayElsewhere: (source) => isWithinBudget(elsewhere, source, ELSEWHERE),
+    mayLonger: (source) => {
+      if (longerInAll >= LONGER_IN_ALL || !isWithinBudget(longer, source, LONGER)) return false
+      longerInAll += 1
+      return true
+    },
+    renew: () => {
+      for (const spent of [asked, elsewhere, longer]) spent.clear()
+      longerInAll = 0
+    },
+  }
+}
+
 function isWithinBudget(budget: Map<string, number>, address: string, most: number): boolean {
   const bytes = addressBytes(parseIpAddress(address.replace(/%.*$/, '')))
   const source = toHex(bytes.subarray(0, 8))
@@ -126,17 +154,14 @@ function isWithinBudget(budget: Map<string, number>, address: string, most: numb
   return true
 }
 
-/** @param mayElsewhere is there budget left for an answer to another port? */
-function answer(
-  socket: Socket,
-  request: Uint8Array,
-  from: RemoteInfo,
-  mayElsewhere: () => boolean,
-): void {
+function answer(socket: Socket, request: Uint8Array, from: RemoteInfo, budget: Budget): void {
   const response = answerTo(request, from)
-  if (response === undefined || (response.port !== from.port && !mayElsewhere())) return
+  if (response === undefined) return
+  const { bytes, port } = response
+  if (port !== from.port && !budget.mayElsewhere(from.address)) return
+  if (bytes.length > request.length && !budget.mayLonger(from.address)) return
   // What the network does to an answer is not ours to mend.
-  socket.send(response.bytes, response.port, from.address, () => undefined)
+  socket.send(bytes, port, from.address, () => undefined)
 }
 
 interface Answer {
@@ -154,8 +179,10 @@ function answerTo(bytes: Uint8Array, from: RemoteInfo): Answer | undefined {
     if (request.kind !== 'request') return undefined
     const { port = from.port, message } = responseTo(request, from)
     const most = port === from.port ? AMPLIFICATION * bytes.length : bytes.length
-    const encoded = withinBounds(message, most)
-    return encoded && { bytes: encoded, port }
+    const plain = encodeStun(message)
+    const named = encodeStun({ ...message, software: SOFTWARE })
+    if (plain.length > most) return undefined
+    return { bytes: named.length <= bytes.length ? named : plain, port }
   } catch (error) {
     if (error instanceof MalformedError) return undefined
     throw error
@@ -186,10 +213,4 @@ function responseTo(
     mappedAddress: { address, port: from.port },
   }
   return responsePort === undefined ? { message } : { message, port: responsePort }
-}
-
-function withinBounds(message: StunMessage, most: number): Uint8Array | undefined {
-  return [encodeStun({ ...message, software: SOFTWARE }), encodeStun(message)].find(
-    ({ length }) => length <= most,
-  )
 }

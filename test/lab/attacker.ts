@@ -7,7 +7,7 @@ import { peerIdOf } from '../../agent/mesh/device-peer.ts'
 import { SYNC_PROTOCOL } from '../../agent/mesh/sync-stream.ts'
 import { RegistryClient } from '../../agent/registry-client.ts'
 import { systemClock } from '../../agent/system-clock.ts'
-import { generateAgreementKeyPair } from '../../crypto/agreement.ts'
+import { generateAgreementKeyPair, privateBytesOf } from '../../crypto/agreement.ts'
 import { fromBase64, toBase64, toHex } from '../../crypto/bytes.ts'
 import { randomBytes } from '../../crypto/random.ts'
 import { generateSigningKeyPair, seedOf } from '../../crypto/signing.ts'
@@ -25,12 +25,15 @@ import { startStranger } from '../agent/mesh/stranger.ts'
 import { channelOf } from '../support/rendezvous-peer.ts'
 import { BROKEN, type Errand, type Speech } from './errands.ts'
 import { HostileMember, keyOf } from './hostile-member.ts'
+import { deluge, point } from './mesh-attacks.ts'
+import { attack } from './path-attacks.ts'
 
 const now = () => systemClock.now()
 
 async function enrol({ registry, key, name }: Extract<Errand, { kind: 'enrol' }>) {
   const deviceKey = generateSigningKeyPair<'device'>()
-  const by = { deviceKey, wireguardKey: generateAgreementKeyPair(), name, system: 'attacker' }
+  const wireguardKey = generateAgreementKeyPair()
+  const by = { deviceKey, wireguardKey, name, system: 'attacker' }
   const client = new RegistryClient(registry, now, randomBytes)
   const issued = await client.enrol(by, { registrationKey: key })
   return {
@@ -38,6 +41,7 @@ async function enrol({ registry, key, name }: Extract<Errand, { kind: 'enrol' }>
     organization: issued.organization ?? '',
     envelopes: issued.envelopes.map(toBase64),
     rendezvous: issued.rendezvous.multiaddrs,
+    wireguard: toHex(privateBytesOf(wireguardKey)),
     device: deviceIdOf(deviceKey.publicKey),
     peer: peerIdOf(deviceIdOf(deviceKey.publicKey)).toString(),
   }
@@ -138,6 +142,12 @@ async function run(errand: Errand): Promise<unknown> {
       return member?.streams(errand.count)
     case 'garbage':
       return member?.garbage()
+    case 'point':
+      return member && point(errand.count, errand.victim, member)
+    case 'deluge':
+      return member && deluge(errand.count, errand.device, member)
+    case 'udp':
+      return member && attack(errand, member)
   }
 }
 

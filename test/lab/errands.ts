@@ -1,5 +1,7 @@
 /** What an attacker in the laboratory is asked to do (attacker.ts). */
 
+import type { DeviceId } from '../../protocol/keys.ts'
+
 /** Who the attacker says it is. */
 export interface Identity {
   /** Hex of the device key's seed. */
@@ -7,6 +9,29 @@ export interface Identity {
   readonly organization: string
   /** Base64: what it shows, and what it knows. */
   readonly envelopes: readonly string[]
+  /** Hex of the private WireGuard key, of one that enrolled. */
+  readonly wireguard?: string
+}
+
+/** Datagrams to an endpoint, whatever their source. */
+export type UdpAttack = {
+  readonly kind: 'udp'
+  readonly to: string
+  readonly count: number
+  /** The endpoint that they seem to come from; missing: the attacker's own. */
+  readonly source?: string
+} & (
+  | { readonly with: 'own checks'; readonly device: DeviceId }
+  | { readonly with: 'forged checks'; readonly device: DeviceId; readonly named: DeviceId }
+  | { readonly with: 'bare requests' }
+  | { readonly with: 'relay datagrams' }
+)
+
+/** What was sent, bytes of datagrams, and what came back to the source. */
+export interface UdpSent {
+  readonly packets: number
+  readonly bytes: number
+  readonly answers: number
 }
 
 export const SPEECHES = ['hello', 'sync', 'gossip', 'relay', 'punch'] as const
@@ -35,3 +60,8 @@ export type Errand =
   | { readonly kind: 'relay'; readonly count: number }
   | { readonly kind: 'streams'; readonly count: number }
   | { readonly kind: 'garbage' }
+  /** Says so often that it is to be found at the victim's address, by gossip and by punches. */
+  | { readonly kind: 'point'; readonly count: number; readonly victim: string }
+  /** Frames to the device by the relays among the targets, and to nobody, without reading what comes back. */
+  | { readonly kind: 'deluge'; readonly count: number; readonly device: DeviceId }
+  | UdpAttack

@@ -9,11 +9,12 @@ import { Links } from '../../agent/mesh/links.ts'
 import { createNode, type MeshNode } from '../../agent/mesh/node.ts'
 import { SYNC_PROTOCOL } from '../../agent/mesh/sync-stream.ts'
 import { systemClock } from '../../agent/system-clock.ts'
+import { type AgreementKeyPair, agreementKeyPairFromPrivate } from '../../crypto/agreement.ts'
 import { fromBase64, fromHex, toBase64, toHex } from '../../crypto/bytes.ts'
 import { randomBytes } from '../../crypto/random.ts'
 import { generateSigningKeyPair, signingKeyPairFromSeed } from '../../crypto/signing.ts'
-import { parseIpAddress, parsePrefix } from '../../protocol/address.ts'
-import { encodeEndpointUpdate } from '../../protocol/endpoint-update.ts'
+import { type IpAddress, parseIpAddress, parsePrefix } from '../../protocol/address.ts'
+import { type Candidate, encodeEndpointUpdate } from '../../protocol/endpoint-update.ts'
 import { type Envelope, openEnvelope, sealEnvelope } from '../../protocol/envelope.ts'
 import {
   type DeviceId,
@@ -29,7 +30,7 @@ import { ALLOW_ALL } from '../../protocol/policy.ts'
 import { PUNCH_PROTOCOL } from '../../protocol/punch.ts'
 import { encodeRelayFrame, RELAY_PROTOCOL, relayAddressOf } from '../../protocol/relay.ts'
 import { encodeRouteAdvertisement } from '../../protocol/route-advertisement.ts'
-import { apply, emptyState } from '../../protocol/state.ts'
+import { apply, emptyState, type OrganizationState } from '../../protocol/state.ts'
 import { syncable } from '../../protocol/sync.ts'
 import { answerSync, offerSync } from '../../protocol/sync-exchange.ts'
 import { seconds } from '../../protocol/time.ts'
@@ -47,9 +48,10 @@ export class HostileMember {
   readonly device: DeviceId
   readonly organization: OrganizationId
   readonly mesh: MeshNode
+  readonly wireguardKey: AgreementKeyPair
   readonly #targets: readonly string[]
   readonly #admission: { admitted(connection: Connection): Promise<unknown> }[] = []
-  #state
+  #state: OrganizationState
   #sequence = Date.now()
 
   private constructor(as: Identity, mesh: MeshNode, targets: readonly string[]) {
@@ -57,6 +59,7 @@ export class HostileMember {
     this.device = deviceIdOf(this.key.publicKey)
     this.organization = parseOrganizationId(as.organization)
     this.mesh = mesh
+    this.wireguardKey = agreementKeyPairFromPrivate(fromHex(as.wireguard ?? '00'.repeat(32)))
     this.#targets = targets
     this.#state = emptyState(this.organization)
     for (const each of as.envelopes) this.#hear(openEnvelope(fromBase64(each)))
@@ -93,13 +96,13 @@ export class HostileMember {
     await mesh.node.start()
     mesh.gossip.subscribe(mesh.topic)
     member.#admission.push(admission)
-    await member.#connections()
+    await member.connections()
     await member.#learn()
     return member
   }
 
   /** One to each target: others close what is one too many. */
-  async #connections(): Promise<readonly Connection[]> {
+  async connections(): Promise<readonly Connection[]> {
     const found: Connection[] = []
     for (const target of this.#targets) {
       const open = this.mesh.node
@@ -133,11 +136,15 @@ export class HostileMember {
   }
 
   async #learn(): Promise<void> {
-    const [first] = await this.#connections()
+    const [first] = await this.connections()
     if (first === undefined) return
     const stream = await first.newStream(SYNC_PROTOCOL)
     await offerSync(channelOf(stream), this.#party())
     await stream.close()
+  }
+
+  get state(): OrganizationState {
+    return this.#state
   }
 
   known(): readonly string[] {
@@ -163,14 +170,26 @@ export class HostileMember {
     }
   }
 
-  #endpoint(key: DeviceKeyPair, address: ReturnType<typeof parseIpAddress>): Uint8Array {
+  #endpoint(key: DeviceKeyPair, address: IpAddress): Uint8Array {
+    return this.endpointUpdate(
+      [{ kind: 'host', address, port: 51_820 }],
+      [`/ip4/${address}/tcp/51822`],
+      key,
+    )
+  }
+
+  endpointUpdate(
+    candidates: readonly Candidate[],
+    multiaddrs: readonly string[],
+    key = this.key,
+  ): Uint8Array {
     this.#sequence += 1
     const update = {
       sequence: this.#sequence,
       issuedAt: now(),
       notAfter: seconds(now() + 3600),
-      candidates: [{ kind: 'host' as const, address, port: 51_820 }],
-      multiaddrs: [`/ip4/${address}/tcp/51822`],
+      candidates,
+      multiaddrs,
       natMapping: 'none' as const,
       system: 'x'.repeat(100),
     }
@@ -214,7 +233,7 @@ export class HostileMember {
 
   /** Frames for devices that there are not, and for one that sent none, by each target. */
   async relay(count: number): Promise<void> {
-    for (const connection of await this.#connections()) {
+    for (const connection of await this.connections()) {
       const stream = await connection.newStream(RELAY_PROTOCOL)
       for (let n = 0; n < count && stream.status === 'open'; n++) {
         const peer = n % 2 === 0 ? toHex(randomBytes(9)) : relayAddressOf(this.device)
@@ -226,7 +245,7 @@ export class HostileMember {
   /** Opened, and left open without a word. */
   async streams(count: number): Promise<number> {
     let opened = 0
-    for (const connection of await this.#connections()) {
+    for (const connection of await this.connections()) {
       for (let n = 0; n < count && connection.status === 'open'; n++) {
         const protocol = [SYNC_PROTOCOL, PUNCH_PROTOCOL, RELAY_PROTOCOL, '/ipfs/ping/1.0.0'][n % 4]
         const signal = AbortSignal.timeout(200)

@@ -1,8 +1,6 @@
 // time limit: 600 s
-import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { z } from 'zod'
@@ -16,12 +14,12 @@ import { encodeMembershipCertificate } from '../../protocol/membership-certifica
 import { seconds } from '../../protocol/time.ts'
 import { openKeyStore } from '../../registry/key-store.ts'
 import type { LabAgent } from '../../simulations/lab/agent.ts'
-import type { Namespace } from '../../simulations/lab/namespace.ts'
 import { ping, untilAnswered } from '../../simulations/lab/ping.ts'
 import { startScene, until } from '../../simulations/lab/scene.ts'
 import { startVisitor } from '../../simulations/lab/visitor.ts'
 import { needs } from '../support/needs.ts'
-import { BROKEN, type Errand, type Identity, SPEECHES } from './errands.ts'
+import { startAttacker } from './attacker-process.ts'
+import { BROKEN, type Identity, SPEECHES } from './errands.ts'
 
 needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping')
 
@@ -35,33 +33,6 @@ const scene = await startScene({
 const [hub, laptop] = [scene.agent('hub'), scene.agent('laptop')]
 const members = [hub, laptop]
 const attacker = startAttacker(scene.lab.host(4).namespace)
-
-/** A process of its own, spoken to in lines. */
-function startAttacker({ name }: Namespace) {
-  const script = new URL('attacker.ts', import.meta.url).pathname
-  const child = spawn('ip', ['netns', 'exec', name, process.execPath, script], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  })
-  const waiting: PromiseWithResolvers<unknown>[] = []
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    const said = JSON.parse(line) as { answer?: unknown; error?: string }
-    const next = waiting.shift()
-    if (said.error === undefined) next?.resolve(said.answer)
-    else next?.reject(new Error(said.error))
-  })
-  child.once('close', () => {
-    for (const each of waiting) each.reject(new Error('the attacker has gone'))
-  })
-  return {
-    ask: (errand: Errand): Promise<unknown> => {
-      const said = Promise.withResolvers<unknown>()
-      waiting.push(said)
-      child.stdin.write(`${JSON.stringify(errand)}\n`)
-      return said.promise
-    },
-    stop: () => child.kill('SIGKILL'),
-  }
-}
 
 const ENROLLED = z.object({
   seed: z.string(),
@@ -231,7 +202,7 @@ rule('a hostile member is believed of itself alone, and the others stay up', asy
   await Promise.all([attacker.ask({ kind: 'nonsense', count: 2000, victim }), answered()])
   await attacker.ask({ kind: 'replay', envelopes: [...old, ...known] })
   await Promise.all([attacker.ask({ kind: 'relay', count: 2000 }), answered()])
-  await Promise.all([attacker.ask({ kind: 'streams', count: 1500 }), answered()])
+  await Promise.all([attacker.ask({ kind: 'streams', count: 400 }), answered()])
   assert.equal([await beliefs(), await registryBelief()], before)
   for (const [index, agent] of members.entries()) {
     const grown = residentMegabytes(agent) - (megabytes[index] ?? 0)

@@ -263,4 +263,29 @@ udp('ends a stream, not the relay, on control that can not be', () => {
 })
 
 rule.run()
+udp(
+  'answers so many pings a second of a member, by either way, and names who sends more',
+  async () => {
+    const { join, told, sent, clock, zero } = relayScene()
+    const a = join(1)
+    const ping = { kind: 'ping', token: new Uint8Array(8), echo: zero, length: 1452 } as const
+    for (let n = 0; n < 500; n += 1) a.say(ping)
+    assert.is(a.controls().filter(({ kind }) => kind === 'pong').length, 32)
+    const frame = { peer: '00'.repeat(9), datagram: Uint8Array.of(1, ...new Uint8Array(1451)) }
+    for (let n = 0; n < 500; n += 1) a.sendUdp(frame, 'victim')
+    assert.is(sent.length, 0)
+    assert.equal(
+      told.map(({ member, reason }) => `${member} ${reason}`),
+      [`${a.address} pings`],
+    )
+    await clock.advance(1000)
+    for (let n = 0; n < 500; n += 1) a.sendUdp(frame, 'victim')
+    const bytes = sent.map((each) => each.bytes.length)
+    assert.is(bytes.length, 8)
+    assert.ok(bytes.every((each) => each <= a.seal(frame).length))
+    join(2).say(ping)
+    assert.is(told.length, 1, 'another is answered')
+  },
+)
+
 udp.run()

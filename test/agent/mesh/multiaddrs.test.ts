@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import { deviceOf, libp2pKeyOf, peerIdOf } from '../../../agent/mesh/device-peer.ts'
 import {
   announced,
+  dialable,
   ipOf,
   isCircuit,
   parseMultiaddr,
@@ -84,6 +85,32 @@ rule('announces one address of each port before the second of any', () => {
 rule('announces loopback when there is nothing else', () => {
   const listening = [multiaddr(`/ip4/127.0.0.1/tcp/1/p2p/${a}`)]
   assert.equal(announced(listening, new Set()), ['/ip4/127.0.0.1/tcp/1'])
+})
+
+rule('of what a member says only circuits and addresses of one host are dialled', () => {
+  const good = [
+    '/ip4/198.51.100.7/tcp/51822',
+    '/ip6/2001:db8::7/tcp/51822',
+    '/ip4/192.168.1.7/tcp/51822',
+    `/ip4/203.0.113.1/tcp/4001/p2p/${a}/p2p-circuit`,
+  ]
+  const bad = [
+    '/dns4/metadata.internal/tcp/80',
+    '/dnsaddr/example.org',
+    '/ip4/169.254.169.254/tcp/80',
+    '/ip6/fe80::1/tcp/22',
+    '/ip6zone/eth0/ip6/fe80::1/tcp/22',
+    '/ip4/224.0.0.1/tcp/1',
+    '/ip4/0.0.0.0/tcp/22',
+    `/p2p/${a}`,
+    'nonsense',
+  ]
+  const loopback = ['/ip4/127.0.0.1/tcp/22', '/ip6/::1/tcp/22']
+  const said = [...bad, ...loopback, ...good]
+  const own = [...loopback, '/ip4/192.168.1.9/tcp/51822'].map((each) => multiaddr(each))
+  assert.equal(dialable(said, own), good)
+  assert.equal(dialable(said, own.slice(0, 2)), [...loopback, ...good])
+  assert.equal(dialable(said, []), [...loopback, ...good])
 })
 
 rule.run()

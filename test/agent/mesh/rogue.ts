@@ -9,6 +9,7 @@ import { Links } from '../../../agent/mesh/links.ts'
 import { createNode, type MeshNode } from '../../../agent/mesh/node.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { randomBytes } from '../../../crypto/random.ts'
+import type { OrganizationState } from '../../../protocol/state.ts'
 import type { TestOrganization } from '../../support/organization.ts'
 
 export interface Rogue extends AsyncDisposable {
@@ -20,9 +21,12 @@ export interface Rogue extends AsyncDisposable {
   gossip(bytes: Uint8Array): Promise<void>
 }
 
-export async function startRogue(organization: TestOrganization, name: string): Promise<Rogue> {
+export async function startRogue(
+  organization: TestOrganization,
+  name: string,
+  state: OrganizationState = organization.stateWith(name),
+): Promise<Rogue> {
   const device = organization.device(name)
-  const state = organization.stateWith(name)
   const log = (): void => undefined
   const links = new Links()
   const denied = new DeniedPeers(systemClock, log)

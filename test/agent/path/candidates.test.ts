@@ -2,6 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startLocalCandidates } from '../../../agent/path/candidates.ts'
 import type { PortMappings } from '../../../agent/path/port-mapping/port-mapping.ts'
+import { generateSigningKeyPair } from '../../../crypto/signing.ts'
 import {
   formatEndpoint,
   parseEndpoint,
@@ -9,6 +10,7 @@ import {
   parsePrefix,
 } from '../../../protocol/address.ts'
 import type { Candidate } from '../../../protocol/endpoint-update.ts'
+import { deviceIdOf } from '../../../protocol/keys.ts'
 import { VirtualClock } from '../../../simulations/world/virtual-clock.ts'
 
 const SERVER = parseEndpoint('192.0.2.1:3478')
@@ -59,7 +61,7 @@ rule(
     await clock.advance(1000)
     const before = reads()
     for (const text of ['192.168.1.10:51820', '192.168.1.10:51821', '192.168.1.11:51820']) {
-      assert.is(own.isOwn(parseEndpoint(text)), text === '192.168.1.10:51820')
+      assert.is(own.mayBePeer(parseEndpoint(text)), text !== '192.168.1.10:51820')
     }
     assert.is(reads(), before + 1)
     addresses[0] = '192.168.1.11'
@@ -138,8 +140,8 @@ rule('ask at once when the network changed, and read the host’s addresses anew
 
 rule('know themselves and what lies inside the tunnel', () => {
   const { own } = local(['192.168.1.10'])
-  assert.ok(own.isOwn(parseEndpoint('192.168.1.10:51820')))
-  assert.not(own.isOwn(parseEndpoint('192.168.1.11:51820')))
+  assert.not(own.mayBePeer(parseEndpoint('192.168.1.10:51820')))
+  assert.ok(own.mayBePeer(parseEndpoint('192.168.1.11:51820')))
   assert.not(own.isOutside(parseIpAddress('100.64.0.9')))
   assert.ok(own.isOutside(parseIpAddress('198.51.100.1')))
   own.close()
@@ -230,6 +232,32 @@ rule('keep room for a mapped port, pass on changes of the network, and end clean
   assert.equal(calls, ['network'])
   own.close()
   assert.is(listeners.size, 0)
+})
+
+rule('a member that sees another address each time has this host say little', async () => {
+  const { clock, own, reports } = local(['192.168.1.10'])
+  const device = deviceIdOf(generateSigningKeyPair<'device'>().publicKey)
+  for (let n = 0; n < 20 * 60; n++) {
+    own.observed(parseEndpoint('192.0.2.66:1'), parseEndpoint(`203.0.113.7:${n + 1}`), { device })
+    await clock.advance(50)
+  }
+  assert.ok(reports.length <= 12 + 21, `${reports.length} reports in a minute`)
+  await clock.advance(4000)
+  assert.is(reports.at(-1)?.at(-1)?.port, 20 * 60, 'the last of them is told in the end')
+  own.close()
+})
+
+rule('of a member are none inside the tunnel, of no single host, or of this host itself', () => {
+  const { own } = local(['192.168.1.10'])
+  const bad = ['224.0.0.251:5353', '127.0.0.1:53', '169.254.169.254:80', '100.64.0.9:51820']
+  for (const text of [...bad, '192.168.1.10:51820', '[ff02::1]:51820', '[fd00:1::9]:51820'])
+    assert.not(own.mayBePeer(parseEndpoint(text)), text)
+  for (const text of ['192.168.1.11:51820', '198.51.100.1:1', '[2001:db8::7]:51820'])
+    assert.ok(own.mayBePeer(parseEndpoint(text)), text)
+  own.close()
+  const alone = local([]).own
+  assert.ok(alone.mayBePeer(parseEndpoint('127.0.0.1:51820')))
+  alone.close()
 })
 
 rule.run()

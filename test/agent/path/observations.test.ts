@@ -5,7 +5,9 @@ import {
   reflexiveEndpoints,
   withObservation,
 } from '../../../agent/path/observations.ts'
+import { generateSigningKeyPair } from '../../../crypto/signing.ts'
 import { formatEndpoint, parseEndpoint } from '../../../protocol/address.ts'
+import { type DeviceId, deviceIdOf } from '../../../protocol/keys.ts'
 
 const HOST = [parseEndpoint('192.168.1.10:51820')]
 /** `observer sees mapped`, a second apart. */
@@ -76,6 +78,38 @@ rule('lists first what most observers saw', () => {
     '198.51.100.1:40000',
     '198.51.100.1:40007',
   ])
+})
+
+const device = () => deviceIdOf(generateSigningKeyPair<'device'>().publicKey)
+/** `observer` of the device sees the mapped endpoint. */
+const by = (of: DeviceId | undefined, observer: string, mapped: string, seenMs: number) => ({
+  ...{ observer: parseEndpoint(observer), mapped: parseEndpoint(mapped) },
+  ...(of && { device: of }),
+  seenMs,
+})
+const told = (all: readonly Observation[]) =>
+  reflexiveEndpoints(
+    all.reduce<readonly Observation[]>((known, one) => withObservation(known, one, -Infinity), []),
+    HOST,
+  ).map(formatEndpoint)
+
+rule('one member that lies has one place, after what a server says, and never the first', () => {
+  const mallory = device()
+  const lies = [1, 2, 3, 4, 5, 6].map((n) =>
+    by(mallory, `192.0.2.66:${n}`, `203.0.113.7:${n}`, n * 1000),
+  )
+  const same = [1, 2, 3, 4].map((n) => by(mallory, `192.0.2.66:${n}`, '203.0.113.7:9', n * 1000))
+  const truth = by(undefined, '192.0.2.1:3478', '198.51.100.1:40000', 0)
+  assert.equal(told([truth, ...lies]), ['198.51.100.1:40000', '203.0.113.7:6'])
+  assert.equal(told([truth, ...same]), ['198.51.100.1:40000', '203.0.113.7:9'])
+})
+
+rule('what two voices see comes before what a server sees alone', () => {
+  const seenBy = [device(), device()].map((one, n) =>
+    by(one, `192.0.2.${n + 10}:1`, '198.51.100.1:40000', n),
+  )
+  const server = by(undefined, '192.0.2.1:3478', '198.51.100.1:40001', 5)
+  assert.equal(told([...seenBy, server]), ['198.51.100.1:40000', '198.51.100.1:40001'])
 })
 
 rule.run()

@@ -8,6 +8,7 @@ import { openEnvelope, sealEnvelope } from '../../../protocol/envelope.ts'
 import { encodeManifest } from '../../../protocol/manifest.ts'
 import { ALLOW_ALL } from '../../../protocol/policy.ts'
 import { seconds } from '../../../protocol/time.ts'
+import { until } from '../../support/rendezvous-peer.ts'
 import { startRendezvousScene } from '../../support/rendezvous-scene.ts'
 
 const rule = suite('a hostile member at the registry')
@@ -58,6 +59,35 @@ rule('removes nobody and numbers nothing by a manifest that it signed itself', a
   )
   assert.is(currentManifest(state, now)?.body.sequence, 1)
   assert.not.ok(core.logged.some(({ event }) => event === 'registry.was-behind'))
+})
+
+rule('is thrown out for streams or connections without end, and named once', async () => {
+  await using scene = await startRendezvousScene()
+  const { core } = scene
+  const told = (event: string, peer: string) =>
+    core.logged.filter(
+      (line) => line.event === event && line.level === 'warn' && line.fields?.['peer'] === peer,
+    )
+  const mallory = await scene.enrolled('mallory')
+  const connection = await mallory.peer.join(scene.address)
+  for (let n = 0; n < 30 && connection.status === 'open'; n++) {
+    const opened = Array.from({ length: 200 }, () =>
+      connection.newStream('/ipfs/ping/1.0.0').catch(() => undefined),
+    )
+    await Promise.all(opened)
+  }
+  await until('it is thrown out', () => connection.status !== 'open')
+  assert.is(told('rendezvous.device-misbehaves', mallory.peer.peerId).length, 1)
+  const trudy = await scene.enrolled('trudy')
+  let joined = 0
+  const join = () =>
+    trudy.peer.join(scene.address).then(
+      (each) => each.close().then(() => true),
+      () => false,
+    )
+  while (joined < 200 && (await join())) joined += 1
+  assert.ok(joined >= 60 && joined < 120, `${joined} connections`)
+  await until('it is named', () => told('rendezvous.peer-refused', trudy.peer.peerId).length === 1)
 })
 
 rule.run()

@@ -42,7 +42,13 @@ for (const host of ['127.0.0.1', '::1']) {
   rule(`tells whence a request came: ${host}`, async () => {
     await using here = await scene(host)
     const transactionId = randomBytes(12)
-    here.send(encodeStun({ kind: 'request', transactionId }))
+    here.send(
+      encodeStun({
+        kind: 'request',
+        transactionId,
+        software: 'a request that is as long as its answer',
+      }),
+    )
     const [answer] = await here.answers(1)
     const message = parseStun(answer ?? new Uint8Array())
     assert.is(message.kind, 'success')
@@ -58,6 +64,35 @@ function bareRequest(...attributes: number[]): Uint8Array {
   const head = Uint8Array.of(0, 1, 0, attributes.length, 0x21, 0x12, 0xa4, 0x42)
   return concat(head, randomBytes(12), Uint8Array.from(attributes))
 }
+
+/** As agents ask: as long as any answer. */
+const asking = () =>
+  encodeStun({
+    kind: 'request',
+    transactionId: randomBytes(12),
+    software: 'nexodus asks where it is',
+  })
+
+rule('answers an agent with no more than it was asked with', async () => {
+  for (const host of ['127.0.0.1', '::1']) {
+    await using here = await scene(host)
+    const request = asking()
+    here.send(request)
+    const [answer = new Uint8Array()] = await here.answers(1)
+    assert.is(parseStun(answer).kind, 'success')
+    assert.ok(answer.length <= request.length, `${answer.length} to ${request.length}`)
+  }
+})
+
+rule('answers short requests, whose answers are longer, five times a second', async () => {
+  await using here = await scene('127.0.0.1')
+  for (let count = 0; count < 100; count++) here.send(bareRequest())
+  for (let count = 0; count < 20; count++) here.send(asking())
+  const answers = await here.answers(31)
+  const longer = answers.filter((each) => parseStun(each).software === undefined)
+  assert.ok(longer.length >= 5 && longer.length <= 10, `${longer.length} of ${answers.length}`)
+  assert.ok(answers.length >= 20 + 5)
+})
 
 rule('never answers with more than 3 times the request', async () => {
   for (const host of ['127.0.0.1', '::1']) {
@@ -107,7 +142,7 @@ rule('is silent to all that is no binding request', async () => {
 rule('answers one source 200 times a second and no more', async () => {
   await using here = await scene('127.0.0.1')
   for (let count = 0; count < 500; count++) {
-    here.send(encodeStun({ kind: 'request', transactionId: randomBytes(12) }))
+    here.send(asking())
     if (count % 50 === 0) await systemClock.sleep(1)
   }
   const { length } = await here.answers(401)
@@ -184,8 +219,7 @@ elsewhere('says that a port is none, or of a wrong form, to nobody', async () =>
 elsewhere('answers so five times a second, and the port that asks as always', async () => {
   await using two = await twoPorts('127.0.0.1')
   for (let count = 0; count < 100; count++) two.here.send(two.request())
-  for (let count = 0; count < 20; count++)
-    two.here.send(encodeStun({ kind: 'request', transactionId: randomBytes(12) }))
+  for (let count = 0; count < 20; count++) two.here.send(asking())
   assert.is((await two.here.answers(20)).length, 20)
   assert.ok(two.arrived.length >= 5 && two.arrived.length <= 10, `${two.arrived.length}`)
 })
