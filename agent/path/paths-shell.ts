@@ -67,8 +67,9 @@ class PathsShell implements Paths {
     this.#carriers = new RelayCarriers(sockets.openRelayCarrier, options, (device, datagram) =>
       this.#paths.get(device)?.fromWireGuard(datagram),
     )
-    const nameOf = (device: DeviceId) => this.#paths.get(device)?.peer.name
-    this.#budget = newCheckBudget(heldBackLog(options.log, nameOf))
+    this.#budget = newCheckBudget(
+      heldBackLog(options.log, (device) => this.#paths.get(device)?.peer.name),
+    )
     this.#intake = new CheckIntake({
       ...options,
       checks: this.#checks,
@@ -80,10 +81,7 @@ class PathsShell implements Paths {
       void this.#sendCheck(device, to, bytes)
     this.#mtus = options.mtu && newMtuProbes({ ...options, ...options.mtu, send })
     this.#context = {
-      tunnel: options.tunnel,
-      listenPort: options.listenPort,
-      clock: options.clock,
-      log: options.log,
+      ...options,
       sendCheck: ({ device }, path) => this.#sendCheck(device, path),
       sendDirect: ({ device }, datagram, to) => this.#sendDirect(device, datagram, to),
       sendRelayed: (peer, datagram) => options.sendDatagram(peer.device, datagram),
@@ -126,16 +124,16 @@ class PathsShell implements Paths {
       socket: this.#socket,
     })
     this.#looks = startLooks({
-      tunnel: options.tunnel,
-      clock: options.clock,
-      log: options.log,
+      ...options,
       activity: () => mostActive(this.#paths.values()),
       onStats: (stats) => this.#looked(stats),
     })
   }
 
   setPeers(peers: readonly PathPeer[]): void {
-    const wanted = new Map(peers.map((peer) => [peer.device, this.#usable(peer)]))
+    const wanted = new Map(
+      peers.map((peer) => [peer.device, { ...peer, candidates: this.#usable(peer.candidates) }]),
+    )
     for (const [device, path] of this.#paths) {
       const peer = wanted.get(device)
       if (peer === undefined || !equal(peer.wireguardKey, path.peer.wireguardKey)) {
@@ -166,12 +164,8 @@ class PathsShell implements Paths {
     }
   }
 
-  /** Without candidates that lie inside the tunnel, are this host itself, or no host at all. */
-  #usable(peer: PathPeer): PathPeer {
-    return { ...peer, candidates: this.#usableCandidates(peer.candidates) }
-  }
-
-  #usableCandidates(candidates: readonly Candidate[]): readonly Candidate[] {
+  /** Without what lies inside the tunnel, is this host itself, or no host at all. */
+  #usable(candidates: readonly Candidate[]): readonly Candidate[] {
     const local = this.#local
     return candidates
       .slice(0, CANDIDATES)
@@ -192,7 +186,7 @@ class PathsShell implements Paths {
   }
 
   punched(from: DeviceId, candidates: readonly Candidate[], spray?: Spray): void {
-    this.#give(from, { kind: 'punched', candidates: this.#usableCandidates(candidates) })
+    this.#give(from, { kind: 'punched', candidates: this.#usable(candidates) })
     if (spray !== undefined) this.#sprayer?.told(from, spray)
   }
 
