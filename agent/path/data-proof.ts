@@ -15,20 +15,29 @@ import {
 } from './path-state.ts'
 import {
   BLOCK_MS,
+  INITIATION_BYTES,
   KEEPALIVE_BYTES,
   LONGEST_BLOCK_MS,
   PROOF_ANSWERS_MS,
   PROOF_CHECK_MS,
   PROOF_SENDS,
+  RESPONSE_BYTES,
 } from './timing.ts'
 
 /** WireGuard was seen to have sent `bytes` more since the last look. Keepalives do not count: wireguard-go does not
- *  count those that it receives. */
+ *  count those that it receives. Nor do handshakes: where both sides initiate at once they come to nothing on a path
+ *  that is well. */
 export function dataSent(state: PathState, bytes: number, nowMs: number): PathState {
   const { proof, told } = state
-  if (told === undefined || bytes <= KEEPALIVE_BYTES) return state
+  if (told === undefined || withoutHandshake(bytes) <= KEEPALIVE_BYTES) return state
   const sinceMs = Math.min(proof.sinceMs, nowMs)
   return { ...state, proof: { ...proof, sends: proof.sends + 1, sinceMs } }
+}
+
+/** Data messages are filled up to whole blocks of 16 bytes (whitepaper §5.4.6), handshake messages are not. */
+function withoutHandshake(bytes: number): number {
+  const message = [INITIATION_BYTES, RESPONSE_BYTES].find((size) => size % 16 === bytes % 16)
+  return bytes - (message ?? 0)
 }
 
 /** The peer's count, in an answer by the endpoint that WireGuard was told. */

@@ -1,6 +1,7 @@
 /** What each action of the path machine does. */
 import { type Endpoint, formatEndpoint } from '../../protocol/address.ts'
 import { unreachable } from '../../protocol/errors.ts'
+import type { Seconds } from '../../protocol/time.ts'
 import type { PathAction, PathInput } from './machine.ts'
 import type { PathPeer } from './paths.ts'
 import type { PathContext } from './peer-path.ts'
@@ -12,6 +13,8 @@ export interface PathActor {
   readonly tunnel: PeerTunnel
   /** The agent's socket for the peer. */
   readonly loopback: Endpoint
+  /** As WireGuard showed when it was last looked at. */
+  readonly latestHandshake: Seconds
   give(input: PathInput): void
 }
 
@@ -46,7 +49,7 @@ export function perform(action: PathAction, actor: PathActor): void {
       tunnel.rest(action.restart)
       break
     case 'restart-peer':
-      tunnel.restart()
+      tunnel.restart(actor.latestHandshake, () => context.lookSoon(0))
       break
     default:
       unreachable(action)

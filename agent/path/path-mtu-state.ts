@@ -4,8 +4,9 @@ import type { Endpoint } from '../../protocol/address.ts'
 import { usualMtu } from '../tunnel/mtu.ts'
 import { toldMtu } from './path-mtu-search.ts'
 
-/** CONFIRMATION_TIMER, milliseconds, while packets pass: 100 bytes a second. */
-export const CONFIRM_MS = 15_000
+/** CONFIRMATION_TIMER, milliseconds, while large packets pass; each costs two processes that ask the kernel. A black hole
+ *  shows sooner, by what is not answered. */
+export const CONFIRM_MS = 60_000
 /** PMTU_RAISE_TIMER, milliseconds (RFC 8899 §5.1.1); as long as the kernel remembers what routers said. */
 export const RAISE_MS = 600_000
 /** PROBE_TIMER, milliseconds: three round trips within these bounds. A later answer still counts. */

@@ -30,8 +30,8 @@ import {
 export const MAX_PROBES = 3
 /** Endpoints of the peer whose finding is remembered. */
 const REMEMBERED = 8
-/** Bytes between two looks that tell of users' packets. */
-const TRAFFIC_BYTES = 300
+/** Bytes between two looks that tell of large packets. */
+const TRAFFIC_BYTES = 1000
 /** Bytes sent without any answer that are more than keepalives and handshakes. */
 const STUCK_BYTES = 1000
 /** Unanswered for so long, milliseconds; and no more often. */

@@ -3,6 +3,7 @@
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
+import { seconds } from '../../protocol/time.ts'
 import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
 import {
   completed,
@@ -45,7 +46,7 @@ const LOOKS_MS = [20, 100, 300]
 
 /** What a peer's paths use of the shell they live in. */
 export interface PathContext {
-  readonly tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer'>
+  readonly tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer' | 'stats'>
   readonly listenPort: number
   readonly clock: Clock
   readonly log: Log
@@ -73,8 +74,9 @@ export class PeerPath {
   #timer: Cancellable | undefined
   #told: PathStatus
   #isStepping = false
-  /** Of the last look at WireGuard. */
+  /** Of the last look at WireGuard: when, and what it showed. */
   #seenMs = -Infinity
+  #latestHandshake = seconds(0)
   #isClosed = false
 
   /** @param isEager seek it now, not only when its first packet comes */
@@ -122,8 +124,10 @@ export class PeerPath {
     return this.#state.told ?? this.#carrier.endpoint
   }
 
-  /** Bytes that WireGuard has received of the peer; undefined where the last look is too long ago to tell. */
+  /** Bytes that WireGuard has received of the peer; undefined where the last look is too long ago to tell, and where
+   *  WireGuard has no session and so counts nothing, whatever arrives. */
   get receivedBytes(): number | undefined {
+    if (this.#latestHandshake === 0) return undefined
     if (this.#nowMs() - this.#seenMs <= PROOF_FRESH_MS) return this.#state.bytes?.received
     this.#context.lookSoon(0)
     return undefined
@@ -196,6 +200,7 @@ export class PeerPath {
   /** What WireGuard shows of the peer. */
   seen(stats: TunnelPeerStats): void {
     this.#seenMs = this.#nowMs()
+    this.#latestHandshake = stats.latestHandshake
     const input = this.#inputOf(stats)
     if (input === undefined) return
     // A peer that was made anew has none, and could not even try.
@@ -218,6 +223,7 @@ export class PeerPath {
       peer: this.#peer,
       tunnel: this.#tunnel,
       loopback: this.#carrier.endpoint,
+      latestHandshake: this.#latestHandshake,
       give: (input) => this.give(input),
     })
   }

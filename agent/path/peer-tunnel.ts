@@ -1,6 +1,8 @@
 /** One peer of the tunnel as its paths use it: operations one after the other. */
+import { equal } from '../../crypto/bytes.ts'
 import type { Endpoint } from '../../protocol/address.ts'
 import type { Log } from '../../protocol/log.ts'
+import type { Seconds } from '../../protocol/time.ts'
 import { explain } from '../errors.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import type { PathPeer } from './paths.ts'
@@ -15,14 +17,16 @@ export interface PeerTunnel {
   wake(onDone: () => void): void
   /** @param restart ends WireGuard's own retries, too: the peer is removed and added */
   rest(restart: boolean): void
-  /** As `wake`, also where WireGuard is inside its REKEY_TIMEOUT. */
-  restart(): void
+  /** As `wake`, also where WireGuard is inside its REKEY_TIMEOUT. Nothing where a handshake was completed since the
+   *  last look: its session would be lost on this side alone.
+   *  @param known the last look's; `onSession` is called where there is a newer one */
+  restart(known: Seconds, onSession: () => void): void
   /** Nothing is begun any more; resolves when the last operation has ended. */
   close(): Promise<void>
 }
 
 export function openPeerTunnel(
-  tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer'>,
+  tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer' | 'stats'>,
   { name, wireguardKey }: PathPeer,
   log: Log,
 ): PeerTunnel {
@@ -52,8 +56,10 @@ export function openPeerTunnel(
         await tunnel.setKeepalive(wireguardKey, 0)
         if (restart) await tunnel.restartPeer(wireguardKey)
       }),
-    restart: () =>
+    restart: (known, onSession) =>
       queue(async () => {
+        const now = (await tunnel.stats()).find(({ publicKey }) => equal(publicKey, wireguardKey))
+        if ((now?.latestHandshake ?? 0) > known) return onSession()
         await tunnel.setKeepalive(wireguardKey, 0)
         await tunnel.restartPeer(wireguardKey)
         await tunnel.setKeepalive(wireguardKey, KEEPALIVE_SECONDS)

@@ -89,6 +89,9 @@ export const OFFLINE_AFTER_MS = 30_000
 
 /** Bytes of two keepalives: no user's packets. */
 export const KEEPALIVE_BYTES = 64
+/** Bytes of WireGuard's handshake messages. */
+export const INITIATION_BYTES = 148
+export const RESPONSE_BYTES = 92
 
 /** Data-plane verification (data-proof.ts): so many looks must have seen WireGuard send, for packets are lost; this
  *  long lies before the first answer that counts, and the other between that and the last one: the search for

@@ -6,10 +6,10 @@ import { checkNow, checkReceived, doubted, heard, suspected, wanted } from './hi
 import type { PathInput } from './machine.ts'
 import { pairAt } from './pairs.ts'
 import { directPair, isOverdue, isSessionUp, type PathState } from './path-state.ts'
-import { BETTER_ROUND_MS, KEEPALIVE_BYTES } from './timing.ts'
+import { BETTER_ROUND_MS, INITIATION_BYTES, KEEPALIVE_BYTES, RESPONSE_BYTES } from './timing.ts'
 
 /** Bytes of both handshake messages and a keepalive: no user's packets. */
-const HANDSHAKE_BYTES = 148 + 92 + 32
+const HANDSHAKE_BYTES = INITIATION_BYTES + RESPONSE_BYTES + 32
 
 type TunnelSeen = PathInput & { readonly kind: 'tunnel' }
 

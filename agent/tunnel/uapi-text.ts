@@ -86,7 +86,7 @@ function allowedIpLine(prefix: Prefix): string {
 
 /** From the lines of `get=1`. Unknown keys are passed over: newer versions have more. Throws MalformedError,
  *  EncodingError or KeyError on values that are not what the protocol says. */
-export function deviceStateOf(lines: readonly string[]): DeviceState {
+export function deviceStateOf(lines: readonly string[], keyOf = privateKeyOf): DeviceState {
   const pairs = lines.map((line): [string, string] => {
     const at = line.indexOf('=')
     return [line.slice(0, at), line.slice(at + 1)]
@@ -95,7 +95,7 @@ export function deviceStateOf(lines: readonly string[]): DeviceState {
   const device = new Map(pairs.slice(0, starts[0] ?? pairs.length))
   const privateKey = device.get('private_key')
   return {
-    ...(privateKey === undefined ? {} : { privateKey: privateKeyOf(privateKey) }),
+    ...(privateKey === undefined ? {} : { privateKey: keyOf(privateKey) }),
     listenPort: Number(device.get('listen_port') ?? 0),
     peers: starts.map((start, index) => peerOf(pairs.slice(start, starts[index + 1]))),
   }
@@ -103,6 +103,16 @@ export function deviceStateOf(lines: readonly string[]): DeviceState {
 
 function privateKeyOf(hex: string): AgreementKeyPair {
   return agreementKeyPairFromPrivate(fromHex(hex))
+}
+
+/** As `privateKeyOf`, and remembers the last: WireGuard shows its key at each look, and deriving the public one costs
+ *  more than all the rest. */
+export function rememberedPrivateKey(): (hex: string) => AgreementKeyPair {
+  let last: { readonly hex: string; readonly pair: AgreementKeyPair } | undefined
+  return (hex) => {
+    if (last?.hex !== hex) last = { hex, pair: privateKeyOf(hex) }
+    return last.pair
+  }
 }
 
 function peerOf(pairs: readonly [string, string][]): DevicePeer {

@@ -12,7 +12,13 @@ import { TunnelError } from './errors.ts'
 import { nameTakenError } from './interface-name.ts'
 import { portTakenError } from './listen-port.ts'
 import { openUapi, type Uapi, UapiError } from './uapi.ts'
-import { changeLines, deviceStateOf, replaceLines, updateLines } from './uapi-text.ts'
+import {
+  changeLines,
+  deviceStateOf,
+  rememberedPrivateKey,
+  replaceLines,
+  updateLines,
+} from './uapi-text.ts'
 
 /** Sockets are in the file system, not in the network namespace: one name a host. */
 const SOCKET_DIRECTORY = '/var/run/wireguard'
@@ -47,11 +53,12 @@ export async function startWireguardGo(
 
 function deviceOver(uapi: Uapi, daemon: Daemon, options: BackendOptions): WireGuardDevice {
   const { commands, interfaceName } = options
+  const keyOf = rememberedPrivateKey()
   return {
     kind: 'wireguard-go',
     interfaceName,
     ended: daemon.ended,
-    read: async () => deviceStateOf(await uapi.get()),
+    read: async () => deviceStateOf(await uapi.get(), keyOf),
     async change(change) {
       try {
         await uapi.set(changeLines(change))

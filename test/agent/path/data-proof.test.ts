@@ -120,6 +120,16 @@ rule('takes keepalives for no data: wireguard-go does not count those it receive
   assert.equal(reports(path), [])
 })
 
+rule('takes initiations for no data: two that cross come to nothing on a path that is well', () => {
+  const { path, wire } = begin()
+  for (let atMs = path.nowMs + 1000; atMs < 60_000; atMs += 1000) {
+    wire.sent += 148
+    look(path, wire, atMs)
+  }
+  assert.is(kind(path), 'direct')
+  assert.equal(reports(path), [])
+})
+
 rule('takes silence of both sides for no fault', () => {
   const { path } = begin()
   path.runUntil(120_000)
