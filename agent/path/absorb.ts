@@ -135,13 +135,14 @@ function relayCheckReceived(state: PathState, nowMs: number): PathState {
 }
 
 /** Checks all pairs once, now. The rounds go on as planned: were they to begin anew, and each round punches, two
- *  agents would keep each other checking for ever. */
+ *  agents would keep each other checking for ever. Nor is it traffic: they would keep each other from resting. */
 function punched(state: PathState, candidates: readonly Candidate[], nowMs: number): PathState {
   const pairs = candidates.reduce(
     (known, candidate) => withPeerReflexive(known, candidate, nowMs),
     state.pairs,
   )
-  const learned = wanted(heard({ ...state, pairs }, nowMs), nowMs)
+  const told = heard({ ...state, pairs }, nowMs)
+  const learned = state.phase.kind === 'idle' ? wanted(told, nowMs) : told
   // The peer searches: the path in use may be gone.
   if (learned.phase.kind === 'direct') return doubted(learned, nowMs)
   const isDue = (pair: CandidatePair) => pair.sentMs + FIRST_ROUND_MS <= nowMs

@@ -102,6 +102,17 @@ rule('keeps a path whose answers a busy host delays, and leaves one that has bec
   assert.is(used().at(-1), PUBLIC.address)
 })
 
+rule('rests although both sides search, and each tells the other', () => {
+  const path = start(network([], 80))
+  for (let atMs = 5000; atMs <= 305_000; atMs += 15_000) {
+    path.give({ kind: 'punched', candidates: [] }, atMs)
+  }
+  path.runUntil(304_000)
+  assert.is(statusOf(path.state, path.nowMs).kind, 'idle')
+  path.runUntil(306_000)
+  assert.is.not(statusOf(path.state, path.nowMs).kind, 'idle')
+})
+
 rule('goes back to the relay when answers end, after 6.5 s and not before', () => {
   const world = network([[PUBLIC, 40]], 80)
   const path = start(world)
