@@ -195,9 +195,14 @@ function statusText(status: StatusReport): string {
         `${registry.url} ${registry.connected ? 'connected' : registry.reachable ? 'reachable' : 'not reachable'}`,
       ],
       ['mesh', `${mesh.connections} connections as ${mesh.peerId}`],
-      ['peers', `${counted.connected} of ${counted.total} reached`],
+      ['peers', reachedText(counted)],
     ],
   )
+}
+
+function reachedText({ connected, idle, total }: StatusReport['peers']): string {
+  const reached = `${connected} of ${total} reached`
+  return idle === 0 ? reached : `${reached}, ${idle} idle until a first packet`
 }
 
 function manifestText({ manifest }: StatusReport): string {

@@ -91,7 +91,7 @@ export class DaemonView implements Controls {
         connections: connections.length,
         multiaddrs: [...(mesh?.multiaddrs() ?? [])],
       },
-      peers: { connected: this.#reached(), total: this.#daemon.plan.peers.size },
+      peers: this.#counted(),
     }
   }
 
@@ -212,12 +212,11 @@ export class DaemonView implements Controls {
     }
   }
 
-  /** How many peers a path leads to. */
-  #reached(): number {
-    const { plan } = this.#daemon
-    const { paths } = this.#daemon.parts
-    const kinds = [...plan.peers.keys()].map((device) => paths?.status(device).kind)
-    return kinds.filter((kind) => kind === 'direct' || kind === 'relay').length
+  #counted(): StatusReport['peers'] {
+    const { plan, parts } = this.#daemon
+    const kinds = [...plan.peers.keys()].map((device) => parts.paths?.status(device).kind)
+    const connected = kinds.filter((kind) => kind === 'direct' || kind === 'relay').length
+    return { connected, idle: kinds.filter((kind) => kind === 'idle').length, total: kinds.length }
   }
 
   #peer(

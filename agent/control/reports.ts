@@ -25,7 +25,8 @@ export const STATUS = z.object({
   candidates: z.array(z.string()),
   registry: z.object({ url: z.string(), reachable: z.boolean(), connected: z.boolean() }),
   mesh: z.object({ peerId: z.string(), connections: z.number(), multiaddrs: z.array(z.string()) }),
-  peers: z.object({ connected: z.number(), total: z.number() }),
+  /** `idle` ones are sought when the first packet is sent to them. */
+  peers: z.object({ connected: z.number(), idle: z.number(), total: z.number() }),
 })
 export type StatusReport = z.output<typeof STATUS>
 

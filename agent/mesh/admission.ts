@@ -1,5 +1,7 @@
 /** Admission: nothing runs on a connection before both ends have said hello (SPEC §7.1). */
+
 import type { Connection, Stream } from '@libp2p/interface'
+import { abortConnection } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { BadSignatureError, MalformedError } from '../../protocol/errors.ts'
 import { HELLO_PROTOCOL, type HelloPeer } from '../../protocol/hello.ts'
@@ -107,7 +109,7 @@ function watch(connection: Connection, gate: Gate, options: AdmissionOptions): v
 function refuse(connection: Connection, error: unknown, { denied, log }: AdmissionOptions): void {
   const peer = connection.remotePeer.toString()
   const cause = error instanceof Error ? error : new Error(String(error))
-  connection.abort(cause)
+  abortConnection(connection, cause)
   const fields = {
     device: deviceOf(connection.remotePeer),
     address: connection.remoteAddr.toString(),

@@ -1,6 +1,8 @@
 /** One round of dialling a peer: every way that may work, the better ones a little earlier. */
+
 import type { Connection } from '@libp2p/interface'
 import type { Multiaddr } from '@multiformats/multiaddr'
+import { abortConnection } from '../../protocol/abort.ts'
 import type { IpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
@@ -92,7 +94,7 @@ async function race(
     if (laterMs > 0) await context.clock.sleep(laterMs, signal)
     // Another address, or the other end, was faster: one connection will do.
     if (!isReached()) await connect(address, signal, context)
-    won.abort(new Error('reached by another address'))
+    abortConnection(won, new Error('reached by another address'))
   })
   await settled(dials, target, context)
   return isReached()

@@ -1,4 +1,5 @@
 /** Liveness: a connection whose other end has gone silent is closed, one that is busy is not. */
+import { abortConnection } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { type Link, type Links, nameOfLink } from './links.ts'
@@ -61,7 +62,7 @@ export function startLiveness(links: Links, clock: Clock, log: Log): Liveness {
     pulse.isPinging = false
     if (isAnswered || pulse.heardAt > began || links.of(link.connection) === undefined) return
     log('info', 'mesh.connection-silent', { name: nameOfLink(link), peer: link.peer })
-    link.connection.abort(new Error('no answer to pings'))
+    abortConnection(link.connection, new Error('no answer to pings'))
   }
   const look = (): void => {
     const all = links.all()

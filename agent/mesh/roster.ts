@@ -1,5 +1,7 @@
 /** Roster: who belongs to the mesh now, and the end of whoever no longer does. */
+
 import type { Connection } from '@libp2p/interface'
+import { abortConnection } from '../../protocol/abort.ts'
 import { prefixAddress } from '../../protocol/address.ts'
 import { memberOf } from '../../protocol/belief.ts'
 import type { Clock } from '../../protocol/clock.ts'
@@ -60,7 +62,7 @@ export class Roster {
     const peer = id.toString()
     denied.deny(peer, EXPELLED_MS)
     const open = links.to(peer)
-    for (const { connection } of open) connection.abort(new Error('no member any more'))
+    for (const { connection } of open) abortConnection(connection, new Error('no member any more'))
     log('info', 'mesh.peer-expelled', { device, peer, connections: open.length })
     mesh.forget(id).catch((error: unknown) => {
       log('debug', 'mesh.peer-not-forgotten', { peer, reason: String(error) })
@@ -78,7 +80,7 @@ export class Roster {
     const who = link.who.kind === 'device' ? { name: link.who.name } : { name: 'registry' }
     if (link.who.kind === 'device') denied.deny(link.peer, DENY_MS, reason)
     denied.tell(link.peer, 'mesh.peer-faulty', { ...who, reason })
-    for (const { connection } of links.to(link.peer)) connection.abort(error)
+    for (const { connection } of links.to(link.peer)) abortConnection(connection, error)
   }
 
   /** Through the tunnel, when the other end's address is one of its overlay addresses. */

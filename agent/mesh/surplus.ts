@@ -1,4 +1,5 @@
 /** Surplus connections: two ends that dial at the same time get two; one is enough. */
+import { abortConnection } from '../../protocol/abort.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Link, LinkKind, Links } from './links.ts'
 
@@ -41,7 +42,7 @@ export function watchSurplus(links: Links, self: string, clock: Clock): { stop()
       for (const { connection } of surplusLinks(links.to(peer), self)) {
         connection
           .close({ signal: AbortSignal.timeout(CLOSE_MS) })
-          .catch((error: unknown) => connection.abort(error as Error))
+          .catch((error: unknown) => abortConnection(connection, error as Error))
       }
     })
     timers.add(timer)

@@ -1,7 +1,9 @@
 /** Admission: nothing runs on a connection before its device has said hello (SPEC §7.1), and the
  *  registry has answered with the issuer key of the organization that was greeted. */
+
 import type { Connection, PeerId, Stream } from '@libp2p/interface'
 import type { RandomBytes } from '../../crypto/random.ts'
+import { abortConnection } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { BadSignatureError, MalformedError } from '../../protocol/errors.ts'
 import { HELLO_BYTES, HELLO_PROTOCOL } from '../../protocol/hello.ts'
@@ -149,7 +151,7 @@ function refuse(
 ): void {
   const peer = connection.remotePeer.toString()
   const cause = asError(error)
-  connection.abort(cause)
+  abortConnection(connection, cause)
   const fields = { address: connection.remoteAddr.toString(), reason: cause.message }
   if (!isFaultOfPeer(cause)) {
     log('debug', 'rendezvous.hello-failed', { peer, ...fields })

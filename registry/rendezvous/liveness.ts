@@ -1,4 +1,5 @@
 /** Liveness: a connection whose other end has gone silent is closed, one that is busy is not. */
+import { abortConnection } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Link, Links } from './links.ts'
@@ -29,7 +30,7 @@ export function startLiveness(links: Links, clock: Clock, log: Log): { stop(): v
     waiting.set(id, looks + 1)
     if (looks + 1 < MISSES) return
     log('info', 'rendezvous.device-silent', { device: link.device, name: link.name })
-    link.connection.abort(new Error('no answer to pings'))
+    abortConnection(link.connection, new Error('no answer to pings'))
   }
   const timer = clock.every(PING_MS, () => {
     for (const link of links.all()) look(link)

@@ -3,6 +3,7 @@
 
 import type { Libp2p } from '@libp2p/interface'
 import type { RandomBytes } from '../../crypto/random.ts'
+import { abortConnection } from '../../protocol/abort.ts'
 import { deviceStanding } from '../../protocol/belief.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { HelloParty } from '../../protocol/hello-exchange.ts'
@@ -152,7 +153,7 @@ function startReview({ organizations, links, strangers, clock, log }: Parts): { 
     const { organization, device, name } = link
     log('info', 'rendezvous.device-dropped', { organization, device, name, reason: refusal })
     strangers.deny(link.peer, DENIED_MS)
-    link.connection.abort(new Error(refusal))
+    abortConnection(link.connection, new Error(refusal))
   }
   organizations.onNews(({ organization, envelopes }) => {
     for (const envelope of envelopes) {

@@ -1,5 +1,6 @@
 /** Stream pace: how many streams a device may open. Each costs a millisecond, whatever it is for and however soon it
  *  is refused; a device that opens many is thrown out. */
+import { abortConnection } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { Pace } from '../../protocol/pace.ts'
 import type { Link } from './links.ts'
@@ -39,6 +40,6 @@ export class StreamPace {
     const reason = `more than ${STREAMS.perSecond} streams a second`
     strangers.deny(peer, DENIED_MS)
     strangers.tell(peer, 'rendezvous.device-misbehaves', { device, name, organization, reason })
-    connection.abort(new Error(reason))
+    abortConnection(connection, new Error(reason))
   }
 }

@@ -1,5 +1,7 @@
 /** Sync with devices: answers theirs, and pushes what is new to all others of the organization at once. */
+
 import type { Connection, Stream } from '@libp2p/interface'
+import { abortConnection } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Envelope } from '../../protocol/envelope.ts'
 import { FRAME_BYTES } from '../../protocol/limits.ts'
@@ -155,6 +157,6 @@ class Sync {
     const { device, name, organization } = link
     const fields = { device, name, organization, reason: cause.message }
     this.#options.strangers.tell(link.peer, 'rendezvous.device-misbehaves', fields)
-    link.connection.abort(cause)
+    abortConnection(link.connection, cause)
   }
 }
