@@ -13,3 +13,13 @@ export function abortConnection(connection: Abortable, cause: Error): void {
     connection.abort(cause)
   }
 }
+
+/** Does something to a stream, which is aborted where it can't be done: it then gives `otherwise`. */
+export function orAbort<T>(stream: Abortable, task: () => T, otherwise: T): T {
+  try {
+    return task()
+  } catch (error) {
+    stream.abort(error instanceof Error ? error : new Error(String(error)))
+    return otherwise
+  }
+}

@@ -6,14 +6,16 @@ import { parseRelayFrames, type RelayFrame } from './relay.ts'
 /** A stream as the queue sees it. */
 export interface RelayPipe {
   isOpen(): boolean
+  /** Bytes that were sent to it and have not left. */
+  waiting(): number
   /** False when it has taken enough for now; `drained` of the queue tells when it has room again. */
   send(bytes: Uint8Array): boolean
   /** Runs `task` at the end of this turn of the event loop. */
   soon(task: () => void): void
 }
 
-/** Bytes gathered in one turn of the event loop: what a socket gave at once goes on as one write and one
- *  encryption. Of 64 at a time a datagram costs sender, relay and receiver 20 µs together, not 250. */
+/** Bytes that wait at most. What is gathered in one turn of the event loop, which a socket gave at once, goes on as one
+ *  write and one encryption: of 64 at a time a datagram costs sender, relay and receiver 20 µs together, not 250. */
 const GATHERED_BYTES = 131_072
 
 export class RelayQueue {
@@ -28,7 +30,9 @@ export class RelayQueue {
 
   /** Takes an encoded frame, or drops it: false. */
   send(frame: Uint8Array): boolean {
-    const isTooMuch = this.#gatheredBytes + frame.length > GATHERED_BYTES
+    // Room for some bytes is told as soon as there is room for a few.
+    const waiting = this.#gatheredBytes + this.#pipe.waiting()
+    const isTooMuch = waiting + frame.length > GATHERED_BYTES
     if (this.#isFull || isTooMuch || !this.#pipe.isOpen()) return false
     if (this.#gathered.length === 0) this.#pipe.soon(() => this.#flush())
     this.#gathered.push(frame)

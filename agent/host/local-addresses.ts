@@ -27,10 +27,13 @@ export function isContainerInterface(name: string): boolean {
 export function isTunnelInterface(name: string): boolean {
   const folder = `/sys/class/net/${name}`
   if (existsSync(`${folder}/tun_flags`)) return true
-  return (
-    existsSync(`${folder}/uevent`) &&
-    /^DEVTYPE=wireguard$/m.test(readFileSync(`${folder}/uevent`, 'utf8'))
-  )
+  try {
+    return /^DEVTYPE=wireguard$/m.test(readFileSync(`${folder}/uevent`, 'utf8'))
+  } catch (error) {
+    // It has gone meanwhile.
+    if (error instanceof Error && 'code' in error) return false
+    throw error
+  }
 }
 
 /** Host candidates (RFC 8445 §5.1.1.1): no loopback, link-local, tunnel or container bridge; IPv6 last. */

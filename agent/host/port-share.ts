@@ -3,6 +3,8 @@
  *  incoming after it, so that checks and WireGuard share one conntrack entry and one NAT mapping. A third
  *  one lets routers cut WireGuard's packets in two, and what is diverted to other ports (diverted-ports.ts) is
  *  so on the same sides of conntrack. */
+
+import { OperatorError } from '../errors.ts'
 import {
   DIVERSION_SETS,
   type DivertedPorts,
@@ -10,7 +12,7 @@ import {
   divertingIn,
   divertingOut,
 } from './diverted-ports.ts'
-import { ownerIn, ownerMark } from './owner.ts'
+import { ownerIn, ownerMark, ownerPid } from './owner.ts'
 import type { Commands } from './run.ts'
 
 export interface PortShareOptions {
@@ -27,11 +29,14 @@ const TABLE = /^table inet (nexodus-port-(\d+))$/gm
 
 /** Installs table `inet nexodus-port-<listenPort>` in one transaction, in place of what a crash left, and
  *  removes what agents that died left for other ports. Disposing removes it.
- *  Throws CommandError: nft is missing, or not permitted. */
+ *  Throws CommandError: nft is missing, or not permitted; OperatorError: another agent that runs has the port. */
 export async function startPortShare(options: PortShareOptions): Promise<PortShare> {
   const { commands, listenPort } = options
-  const tables = await commands.run('nft', ['-f', '-'], {
-    input: `${portShareRules(options)}list tables inet\n`,
+  const input = `${portShareRules(options)}list tables inet\n`
+  const install = (): Promise<string> => commands.run('nft', ['-f', '-'], { input })
+  const tables = await install().catch(async (error: unknown) => {
+    await clearTable(commands, listenPort, error)
+    return install()
   })
   const remove = async (): Promise<void> => {
     await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
@@ -62,7 +67,7 @@ function removal(table: string): string {
  *  Checks keep it: they find that MTU. */
 function portShareRules({ listenPort, checkPort }: PortShareOptions): string {
   const table = tableOf(listenPort)
-  return `${removal(table)}
+  return `create table inet ${table}
 table inet ${table} {
 ${DIVERSION_SETS}  chain out {
     type filter hook output priority raw; policy accept;
@@ -77,6 +82,22 @@ ${DIVERSION_SETS}  chain out {
   }
 }
 `
+}
+
+/** Removes what a crash left for the port. Throws `cause` where nothing was left, and OperatorError where an agent that
+ *  runs has it: its checks would go astray. */
+async function clearTable(commands: Commands, listenPort: number, cause: unknown): Promise<void> {
+  const table = tableOf(listenPort)
+  const rules = await commands.run('nft', ['list', 'table', 'inet', table]).catch(() => {
+    throw cause
+  })
+  if (ownerIn(rules) === 'running') {
+    throw new OperatorError(
+      'ERR_USAGE',
+      `UDP port ${listenPort} belongs to another nexd, process ${ownerPid(rules)} (stop that, or choose another port with --listen-port)`,
+    )
+  }
+  await commands.run('nft', ['-f', '-'], { input: removal(table) })
 }
 
 /** @param tables what `list tables` says */

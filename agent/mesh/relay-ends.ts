@@ -62,10 +62,10 @@ export class RelayEnds {
     })
   }
 
-  /** A check was sent; only the first without an answer counts. */
+  /** A check was sent; only the first without an answer, and since the device was last heard this way, counts. */
   asked(end: RelayEnd, peer: RelayAddress, now: number): void {
-    const known = this.#lessons.get(end)?.get(peer)
-    if (known?.askedAt === undefined) this.#learn(end, peer, { askedAt: now })
+    const { askedAt, heardAt = -Infinity } = this.#lessons.get(end)?.get(peer) ?? NOTHING_LEARNT
+    if (askedAt === undefined || heardAt >= askedAt) this.#learn(end, peer, { askedAt: now })
   }
 
   /** @param id of the relay through which the check went and its answer came */

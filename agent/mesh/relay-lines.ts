@@ -105,6 +105,8 @@ export class RelayLines {
       runOnLimitedConnection: true,
     })
     if (this.#stopped) return stream.abort(new Error('not wanted'))
+    // Its end was told to nobody.
+    if (stream.status !== 'open') throw new Error('the relay ended the stream')
     const frames = startRelayStream(stream, {
       onFrame: (frame) => line.received(frame),
       onEnd: (error) => {

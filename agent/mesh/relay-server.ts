@@ -104,6 +104,7 @@ function join(
   const device = deviceOfLink(link)
   // Over the overlay the datagrams would run inside themselves.
   if (device === undefined || link.kind === 'overlay') throw new Error('no relaying here')
+  if (stream.status !== 'open') throw new Error('the stream ended before it began')
   const member: Member = { organization, address: addresses.of(device), device, link }
   const port = hub.join(member, pipeOf(stream))
   const end = endOf(port, own)

@@ -1,6 +1,7 @@
 /** Relay frames on a libp2p stream: never waits, drops what the stream cannot take. */
 import { setImmediate } from 'node:timers'
 import type { Stream } from '@libp2p/interface'
+import { orAbort } from '../../protocol/abort.ts'
 import type { RelayFrame } from '../../protocol/relay.ts'
 import type { HubPipe } from '../../protocol/relay-hub-port.ts'
 import { RelayQueue, relayReader } from '../../protocol/relay-queue.ts'
@@ -56,12 +57,14 @@ export function readRelayStream(
 export function pipeOf(stream: Stream): HubPipe {
   return {
     isOpen: () => stream.status === 'open' && stream.writeStatus === 'writable',
-    send: (bytes) => stream.send(bytes),
+    waiting: () => stream.writeBufferLength,
+    // A stream whose connection closes can neither send nor say that it reads on, and throws.
+    send: (bytes) => orAbort(stream, () => stream.send(bytes), false),
     soon: (task) => void setImmediate(task),
     pause: () => stream.pause(),
     // A stream that has ended meanwhile has nothing more to read.
     resume: () => {
-      if (stream.status === 'open') stream.resume()
+      if (stream.status === 'open') orAbort(stream, () => stream.resume(), undefined)
     },
   }
 }

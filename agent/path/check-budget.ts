@@ -22,6 +22,10 @@ const PEER = { burst: 400, perSecond: 2 }
  *  minutes, and then four a minute. */
 const ADDRESS = { burst: 64, perSecond: 1 }
 const ADDRESS_LONG = { burst: 600, perSecond: 1 / 15 }
+/** To endpoints of one peer from which it has just checked us: without these a peer that comes back would be checked as
+ *  seldom as one that never answers. */
+const TRIGGERED = { burst: 4, perSecond: 0.5 }
+const TRIGGER_MS = 5000
 /** An answer counts for so long, milliseconds: longer than a direct path that rests is left unchecked. */
 const PROVED_MS = 600_000
 /** Of one peer; the oldest goes first. */
@@ -33,6 +37,8 @@ type HeldBack = (device: DeviceId, to: Endpoint, nowMs: number) => void
 export interface CheckBudget {
   /** May one packet for the peer go there? It is charged where it may. */
   take(device: DeviceId, to: Endpoint, nowMs: number): boolean
+  /** A check of the peer's came from there. */
+  heard(device: DeviceId, from: Endpoint, nowMs: number): void
   /** The peer answered a check from there. */
   proved(device: DeviceId, at: Endpoint, nowMs: number): void
   /** The device is no peer any more. */
@@ -42,6 +48,9 @@ export interface CheckBudget {
 interface PeerBudget {
   readonly bucket: Bucket
   readonly addresses: Map<string, { readonly short: Bucket; readonly long: Bucket }>
+  readonly triggered: Bucket
+  /** When the peer's check last came from each endpoint. */
+  readonly heard: Map<string, number>
   /** When each endpoint answered last. */
   readonly proved: Map<string, number>
 }
@@ -53,7 +62,13 @@ export function newCheckBudget(onHeldBack: HeldBack = () => undefined): CheckBud
   const budgetOf = (device: DeviceId): PeerBudget => {
     const known = peers.get(device)
     if (known !== undefined) return known
-    const made = { bucket: bucketOf(PEER), addresses: new Map(), proved: new Map() }
+    const made = {
+      bucket: bucketOf(PEER),
+      addresses: new Map(),
+      triggered: bucketOf(TRIGGERED),
+      heard: new Map(),
+      proved: new Map(),
+    }
     peers.set(device, made)
     return made
   }
@@ -63,10 +78,15 @@ export function newCheckBudget(onHeldBack: HeldBack = () => undefined): CheckBud
       const provedMs = budget.proved.get(formatEndpoint(to)) ?? -Infinity
       if (provedMs + PROVED_MS > nowMs) return true
       const { short, long } = addressBudget(budget, to.address)
-      const isOwnWithin = short.take(nowMs) && long.take(nowMs) && budget.bucket.take(nowMs)
+      const heardMs = budget.heard.get(formatEndpoint(to)) ?? -Infinity
+      const isOwnWithin =
+        (short.take(nowMs) && long.take(nowMs) && budget.bucket.take(nowMs)) ||
+        (heardMs + TRIGGER_MS > nowMs && budget.triggered.take(nowMs))
       if (!isOwnWithin) onHeldBack(device, to, nowMs)
       return isOwnWithin && all.take(nowMs)
     },
+    heard: (device, from, nowMs) =>
+      putNewest(budgetOf(device).heard, formatEndpoint(from), nowMs, PROVED),
     proved: (device, at, nowMs) =>
       putNewest(budgetOf(device).proved, formatEndpoint(at), nowMs, PROVED),
     forget: (device) => void peers.delete(device),

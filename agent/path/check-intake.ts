@@ -16,7 +16,7 @@ import type { Sprayer } from './spray/sprayer.ts'
 export interface CheckIntakeOptions
   extends Pick<PathsOptions, 'sendDatagram' | 'relays' | 'clock' | 'log'> {
   readonly checks: Checks
-  readonly budget: Pick<CheckBudget, 'proved'>
+  readonly budget: Pick<CheckBudget, 'heard' | 'proved'>
   readonly paths: ReadonlyMap<DeviceId, PeerPath>
   /** By WireGuard's port. */
   send(datagram: Uint8Array, to: Endpoint): void
@@ -104,6 +104,7 @@ export class CheckIntake {
     local?.nat.arrived(device, from)
     if (paths.get(device)?.isBlocked(from) === true) return
     send(answer, from)
+    this.#options.budget.heard(device, from, this.#options.clock.monotonicMs())
     paths.get(device)?.give({ kind: 'check-received', endpoint: from })
   }
 

@@ -48,7 +48,8 @@ export async function openCheckSocket(options: {
     send: (datagram, to) => {
       const { address, port } = to
       const socket = addressFamily(address) === 4 ? v4 : v6
-      if (socket === undefined || socket.getSendQueueSize() > QUEUE_BYTES) return false
+      if (socket === undefined || port === 0 || socket.getSendQueueSize() > QUEUE_BYTES)
+        return false
       // Unreachable networks and full buffers are what checks are there to find out.
       socket.send(datagram, port, address, () => undefined)
       options.onSent?.(to)
@@ -93,8 +94,15 @@ function isWithoutIpv6(error: unknown): boolean {
   return cause.code === 'EAFNOSUPPORT' || cause.code === 'EADDRNOTAVAIL'
 }
 
-/** Undefined for a link-local address: it means nothing without its link. */
-function sourceOf({ address, port }: { address: string; port: number }): Endpoint | undefined {
+/** Undefined for a link-local address: it means nothing without its link; and for port 0, to which nothing can be sent. */
+export function sourceOf({
+  address,
+  port,
+}: {
+  address: string
+  port: number
+}): Endpoint | undefined {
+  if (port === 0) return undefined
   try {
     const parsed: IpAddress = parseIpAddress(address)
     return { address: parsed, port }

@@ -24,6 +24,8 @@ import {
 const SOCKET_DIRECTORY = '/var/run/wireguard'
 /** Milliseconds for the device to be ready (measured: 10), and for the process to end before it is killed. */
 const [START_TIMEOUT_MS, STOP_TIMEOUT_MS] = [5000, 2000]
+/** Of what it complained of, for the message where it ends. */
+const LAST_LINES = 3
 /** Milliseconds between looks at whether it answers. */
 const LOOK_MS = 5
 
@@ -130,6 +132,7 @@ function startDaemon({ commands, clock, interfaceName, log }: BackendOptions): D
     createInterface({ input: child.stderr }).on('line', (line) => {
       if (!/^ERROR|fail|exec of/i.test(line)) return
       said.push(line)
+      if (said.length > LAST_LINES) said.shift()
       log('debug', 'tunnel.wireguard-go-said', { line })
     })
   }
@@ -143,7 +146,7 @@ function startDaemon({ commands, clock, interfaceName, log }: BackendOptions): D
     }
     child.once('error', (cause) => end(startError(interfaceName, 'ENOENT', cause)))
     child.once('close', (status, signal) => {
-      end(startError(interfaceName, said.slice(-3).join('; '), `ended with ${status ?? signal}`))
+      end(startError(interfaceName, said.join('; '), `ended with ${status ?? signal}`))
     })
   })
   const stop = (): Promise<void> => {

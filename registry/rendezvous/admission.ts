@@ -63,7 +63,9 @@ export async function startAdmission(
     if (known !== undefined) return known
     const gate = Promise.withResolvers<Link>()
     gate.promise.catch(() => undefined) // whoever waits hears of it; nobody need wait
-    gates.set(connection.id, gate)
+    // No event will come any more for one that has ended: a gate that is kept would never open.
+    if (connection.status !== 'open') gate.reject(new Error('connection closed'))
+    else gates.set(connection.id, gate)
     return gate
   }
   gateProtocols(async (protocol, connection) => {

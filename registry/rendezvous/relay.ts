@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { RandomBytes } from '../../crypto/random.ts'
+import { orAbort } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { RELAY_PROTOCOL, type RelayAddress, relayAddressOf } from '../../protocol/relay.ts'
@@ -48,6 +49,8 @@ export async function startRelay(
   })
   const join = (stream: Stream, connection: Connection): void => {
     const link = options.links.of(connection)
+    // The end of a stream that ended before it began is told to nobody.
+    if (stream.status !== 'open') return
     if (link === undefined) stream.abort(new Error('not admitted'))
     else carry(stream, link, hub, options)
   }
@@ -86,12 +89,14 @@ function carry(stream: Stream, link: Link, hub: RegistryRelay, { log, strangers 
 function pipeOf(stream: Stream): HubPipe {
   return {
     isOpen: () => stream.status === 'open' && stream.writeStatus === 'writable',
-    send: (bytes) => stream.send(bytes),
+    waiting: () => stream.writeBufferLength,
+    // A stream whose connection closes can neither send nor say that it reads on, and throws.
+    send: (bytes) => orAbort(stream, () => stream.send(bytes), false),
     soon: (task) => void setImmediate(task),
     pause: () => stream.pause(),
     // A stream that has ended meanwhile has nothing more to read.
     resume: () => {
-      if (stream.status === 'open') stream.resume()
+      if (stream.status === 'open') orAbort(stream, () => stream.resume(), undefined)
     },
   }
 }

@@ -5,6 +5,7 @@ import { abortConnection } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Envelope } from '../../protocol/envelope.ts'
 import { FRAME_BYTES } from '../../protocol/limits.ts'
+import { Pace } from '../../protocol/pace.ts'
 import { answerSync, offerSync, type SyncParty } from '../../protocol/sync-exchange.ts'
 import { asError, isFaultOfPeer, RefusedPeerError } from './admission.ts'
 import { frameChannel } from './frames.ts'
@@ -19,9 +20,10 @@ const EXCHANGE_MS = 30_000
 /** Milliseconds that news waits for more: a change often makes several envelopes. */
 const PUSH_MS = 20
 const INBOUND_STREAMS = 4
-/** Bytes of sync that a device may send in a minute: ten times all that 1,000 devices say. */
-const BYTES_A_MINUTE = 16 * 1024 * 1024
-const MINUTE_MS = 60_000
+/** Bytes of sync that a device may send, by all its connections: ten times all that 1,000 devices say, and in a minute. */
+const BYTES = { burst: 16 * 1024 * 1024, perSecond: (16 * 1024 * 1024) / 60 } as const
+/** Exchanges that a device may begin; each costs what it takes to compare all that is held. */
+const EXCHANGES = { burst: 32, perSecond: 1 } as const
 
 export interface SyncOptions {
   readonly organizations: Organizations
@@ -40,18 +42,18 @@ export async function startSync({ node }: RendezvousNode, options: SyncOptions):
   options.links.onDown((link) => sync.forget(link))
 }
 
-/** What a link is still to be told, and what it has sent in this minute. */
+/** What a link is still to be told. */
 interface Account {
   waiting: Envelope[]
   isPushing: boolean
-  bytes: number
-  minuteBegan: number
 }
 
 class Sync {
   readonly #options: SyncOptions
   /** By connection id. */
   readonly #accounts = new Map<string, Account>()
+  readonly #bytes = new Pace(BYTES)
+  readonly #exchanges = new Pace(EXCHANGES)
 
   constructor(options: SyncOptions) {
     this.#options = options
@@ -65,6 +67,10 @@ class Sync {
     const link = this.#options.links.of(connection)
     if (link === undefined) {
       stream.abort(new Error('not admitted'))
+      return
+    }
+    if (!this.#exchanges.spend(link.peer, 1, this.#options.clock.monotonicMs())) {
+      stream.abort(new Error('sync: too often'))
       return
     }
     const signal = AbortSignal.timeout(EXCHANGE_MS)
@@ -129,24 +135,15 @@ class Sync {
   #accountOf({ connection }: Link): Account {
     const known = this.#accounts.get(connection.id)
     if (known !== undefined) return known
-    const minuteBegan = this.#options.clock.monotonicMs()
-    const account = { waiting: [], isPushing: false, bytes: 0, minuteBegan }
+    const account = { waiting: [], isPushing: false }
     this.#accounts.set(connection.id, account)
     return account
   }
 
   /** Throws RefusedPeerError where a device sends more than all that is to be said. */
   #charge(link: Link, count: number): void {
-    const account = this.#accountOf(link)
-    const now = this.#options.clock.monotonicMs()
-    if (now - account.minuteBegan >= MINUTE_MS) {
-      account.minuteBegan = now
-      account.bytes = 0
-    }
-    account.bytes += count
-    if (account.bytes > BYTES_A_MINUTE) {
-      throw new RefusedPeerError(`more than ${BYTES_A_MINUTE} bytes of sync in a minute`)
-    }
+    if (this.#bytes.spend(link.peer, count, this.#options.clock.monotonicMs())) return
+    throw new RefusedPeerError(`more than ${BYTES.burst} bytes of sync in a minute`)
   }
 
   /** A fault of the network ends the exchange, a fault of the device the connection. */

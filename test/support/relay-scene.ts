@@ -55,6 +55,7 @@ export function relayScene(change: Partial<HubOptions<HubMember>> = {}) {
       { organization, address },
       {
         isOpen: () => true,
+        waiting: () => 0,
         send: (bytes) => {
           frames.push(...parseRelayFrames(bytes).frames)
           return true

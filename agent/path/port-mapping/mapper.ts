@@ -33,6 +33,8 @@ const WAITS_MS = [250, 500, 1000]
 const SEEK_WAITS_MS = [1500]
 /** Milliseconds that a stop waits for the gateway, twice at most. */
 const STOP_MS = 1000
+/** Until the routing table is read again where it could not be, milliseconds. */
+const REREAD_MS = 30_000
 
 export interface MapperOptions {
   readonly family: AddressFamily
@@ -66,6 +68,7 @@ export class Mapper implements AsyncDisposable {
   #asking = new AbortController()
   #settled: Promise<unknown> = Promise.resolve()
   #reading: Promise<void> = Promise.resolve()
+  #rereading: Cancellable | undefined
   #isEnded = false
 
   constructor(options: MapperOptions) {
@@ -119,6 +122,7 @@ export class Mapper implements AsyncDisposable {
     await this.#within(this.#settled)
     this.#isEnded = true
     this.#timer?.cancel()
+    this.#rereading?.cancel()
     this.#asking.abort()
     const { gateway, held, isPresent } = this.#state
     if (gateway !== undefined && held !== undefined && isPresent) {
@@ -147,7 +151,11 @@ export class Mapper implements AsyncDisposable {
     try {
       gateway = await readGateway(commands, family, tunnelInterface)
     } catch (error) {
-      log('debug', 'port-mapping.no-gateway', { reason: explain(error) })
+      // That it can't be read does not mean that there is none.
+      log('debug', 'port-mapping.gateway-unknown', { reason: explain(error) })
+      this.#rereading?.cancel()
+      this.#rereading = this.#options.clock.after(REREAD_MS, () => void this.networkChanged())
+      return
     }
     if (gateway !== undefined && !sameGateway(gateway, this.#state.gateway)) this.#asking.abort()
     this.#give({ kind: 'gateway', gateway })

@@ -119,6 +119,7 @@ rule('refuses more than its sets hold, and goes on', async () => {
 rule('leaves nothing: what is diverted goes with the table, and a new one has none', async () => {
   await share.divert(at(b.host.ipv4, OTHER), DIVERTED)
   assert.match(await a.host.sh('nft list ruleset'), new RegExp(`${DIVERTED}`))
+  await share[Symbol.asyncDispose]()
   const again = await startPortShare({
     listenPort: LISTEN,
     checkPort: CHECK,

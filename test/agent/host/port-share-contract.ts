@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { explain } from '../../../agent/errors.ts'
 import { startPortShare } from '../../../agent/host/port-share.ts'
 import { commandsOf } from '../../../agent/host/run.ts'
 import type { BackendKind } from '../../../agent/tunnel/backend.ts'
@@ -151,6 +152,17 @@ export function portShareContract(backend: BackendKind): void {
     await again[Symbol.asyncDispose]()
     await alive[Symbol.asyncDispose]()
     assert.is(await a.host.sh('nft list tables'), '')
+  })
+
+  rule('refuses the port of an agent that runs, and leaves its table alone', async () => {
+    await using _share = await share(a)
+    const before = await a.host.sh('nft list table inet nexodus-port-51820')
+    const refused = await share(a).then(
+      () => 'shared',
+      (cause: unknown) => explain(cause),
+    )
+    assert.match(refused, /51820 belongs to another nexd, process \d+ .*--listen-port/)
+    assert.is(await a.host.sh('nft list table inet nexodus-port-51820'), before)
   })
 
   rule('says what to install where nft is missing', async () => {

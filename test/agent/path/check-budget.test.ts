@@ -67,6 +67,17 @@ rule('an endpoint that answered is not bounded, for ten minutes; another port of
   assert.not(Array.from({ length: 200 }, () => budget.take(MALLORY, at(1), 600_001)).every(Boolean))
 })
 
+rule('a peer that checks us from there again is answered in kind, a few times', () => {
+  const budget = newCheckBudget()
+  sent(budget, HOUR_MS, () => at(1))
+  const tries = (): number =>
+    Array.from({ length: 20 }, () => budget.take(MALLORY, at(1), HOUR_MS)).filter(Boolean).length
+  assert.ok(tries() <= 1)
+  budget.heard(MALLORY, at(1), HOUR_MS)
+  assert.is(tries(), 4)
+  assert.not(budget.take(MALLORY, at(2), HOUR_MS))
+})
+
 rule('what one member names takes nothing from another, at the same address', () => {
   const budget = newCheckBudget()
   sent(budget, 60_000, (index) => at(1 + index))
