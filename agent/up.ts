@@ -126,7 +126,7 @@ function startHost(options: UpOptions, stack: AsyncDisposableStack): HostSide {
   const checkPort = listenPort + 1
   const started = startTunnel({ interfaceName, backend, commands, clock, log })
   const tunnel = stack.use(comingTunnel(interfaceName, started))
-  const portShare = startPortShare({ listenPort, checkPort, commands })
+  const portShare = startPortShare({ listenPort, checkPort, commands, clock, log })
   stack.defer(async () => {
     const share = await portShare.catch(() => undefined)
     await share?.[Symbol.asyncDispose]()

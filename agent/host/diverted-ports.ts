@@ -10,6 +10,8 @@ export const DIVERTED_PORTS = 64
 export interface DivertedPorts {
   /** Resolves when packets take that port. Throws CommandError: the table is gone, or full. */
   divert(remote: Endpoint, localPort: number): Promise<void>
+  /** Diverts all anew, in a table that is new. Throws CommandError. */
+  again(): Promise<void>
   /** Takes it back; harmless where it was not diverted. Throws CommandError. */
   restore(remote: Endpoint): Promise<void>
 }
@@ -71,6 +73,10 @@ export function divertedPorts(table: string, commands: Pick<Commands, 'run'>): D
         await remove(remote)
         await run('add', remote, localPort)
         known.set(`${remote.address} ${remote.port}`, { remote, localPort })
+      }),
+    again: () =>
+      inTurn(async () => {
+        for (const { remote, localPort } of known.values()) await run('add', remote, localPort)
       }),
     restore: (remote) => inTurn(() => remove(remote)),
   }

@@ -4,7 +4,9 @@
  *  one lets routers cut WireGuard's packets in two, and what is diverted to other ports (diverted-ports.ts) is
  *  so on the same sides of conntrack. */
 
-import { OperatorError } from '../errors.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Log } from '../../protocol/log.ts'
+import { explain, OperatorError } from '../errors.ts'
 import {
   DIVERSION_SETS,
   type DivertedPorts,
@@ -21,7 +23,12 @@ export interface PortShareOptions {
   /** The port the agent's socket is bound to. */
   readonly checkPort: number
   readonly commands: Commands
+  readonly clock: Pick<Clock, 'every'>
+  readonly log: Log
 }
+
+/** Milliseconds between looks at whether the table is still there. */
+const LOOK_MS = 60_000
 
 export interface PortShare extends DivertedPorts, AsyncDisposable {}
 
@@ -38,7 +45,14 @@ export async function startPortShare(options: PortShareOptions): Promise<PortSha
     await clearTable(commands, listenPort, error)
     return install()
   })
+  const ports = divertedPorts(tableOf(listenPort), commands)
+  let looking: Promise<void> = Promise.resolve()
+  const watch = options.clock.every(LOOK_MS, () => {
+    looking = restoreLost(options, install, ports)
+  })
   const remove = async (): Promise<void> => {
+    watch.cancel()
+    await looking
     await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
   }
   try {
@@ -47,7 +61,28 @@ export async function startPortShare(options: PortShareOptions): Promise<PortSha
     await remove()
     throw error
   }
-  return { ...divertedPorts(tableOf(listenPort), commands), [Symbol.asyncDispose]: remove }
+  return { ...ports, [Symbol.asyncDispose]: remove }
+}
+
+/** A firewall that is loaded anew begins by `flush ruleset`, and our table goes with its own. */
+async function restoreLost(
+  { commands, listenPort, log }: PortShareOptions,
+  install: () => Promise<string>,
+  ports: DivertedPorts,
+): Promise<void> {
+  const table = tableOf(listenPort)
+  try {
+    const tables = await commands.run('nft', ['list', 'tables', 'inet'])
+    if (tables.split('\n').includes(`table inet ${table}`)) return
+    await install()
+    await ports.again()
+    log('warn', 'port-share.restored', {
+      table,
+      hint: 'somebody removed it, as a firewall does that begins by "flush ruleset"',
+    })
+  } catch (error) {
+    log('warn', 'port-share.unknown', { table, reason: explain(error) })
+  }
 }
 
 function tableOf(listenPort: number): string {

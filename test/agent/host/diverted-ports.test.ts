@@ -2,6 +2,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { DIVERTED_PORTS } from '../../../agent/host/diverted-ports.ts'
 import { type PortShare, startPortShare } from '../../../agent/host/port-share.ts'
+import { systemClock } from '../../../agent/system-clock.ts'
 import { needs } from '../../support/needs.ts'
 import { at, config, peerOf, type Side, startSides, statsOf } from '../tunnel/sides.ts'
 import { endSockets, udpSocket } from './udp-socket.ts'
@@ -9,6 +10,7 @@ import { endSockets, udpSocket } from './udp-socket.ts'
 needs('root', 'netns', 'wireguard-go', 'nft', 'ping')
 
 const [LISTEN, CHECK, OTHER, DIVERTED] = [51820, 51821, 9999, 40_123]
+const QUIET = { clock: systemClock, log: () => undefined }
 const TRANSACTION = '0102030405060708090a0b0c'
 const REQUEST = `000100002112a442${TRANSACTION}`
 
@@ -23,6 +25,7 @@ rule.before(async () => {
 rule.before.each(async () => {
   for (const side of [a, b]) await side.tunnel.configure(config(side))
   share = await startPortShare({
+    ...QUIET,
     listenPort: LISTEN,
     checkPort: CHECK,
     commands: a.host.commands,
@@ -121,6 +124,7 @@ rule('leaves nothing: what is diverted goes with the table, and a new one has no
   assert.match(await a.host.sh('nft list ruleset'), new RegExp(`${DIVERTED}`))
   await share[Symbol.asyncDispose]()
   const again = await startPortShare({
+    ...QUIET,
     listenPort: LISTEN,
     checkPort: CHECK,
     commands: a.host.commands,

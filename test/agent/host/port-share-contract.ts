@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 import { explain } from '../../../agent/errors.ts'
 import { startPortShare } from '../../../agent/host/port-share.ts'
 import { commandsOf } from '../../../agent/host/run.ts'
+import { systemClock } from '../../../agent/system-clock.ts'
 import type { BackendKind } from '../../../agent/tunnel/backend.ts'
 import { at, config, peerOf, type Side, startSides } from '../tunnel/sides.ts'
 import { endSockets, udpSocket } from './udp-socket.ts'
@@ -15,11 +16,18 @@ const [LISTEN, CHECK, OTHER] = [51820, 51821, 9999]
 const TRANSACTION = '0102030405060708090a0b0c'
 const [REQUEST, RESPONSE] = [`000100002112a442${TRANSACTION}`, `010100002112a442${TRANSACTION}`]
 
+const QUIET = { clock: systemClock, log: () => undefined }
+
 let a: Side
 let b: Side
 
 function share(side: Side, listenPort = LISTEN): Promise<AsyncDisposable> {
-  return startPortShare({ listenPort, checkPort: listenPort + 1, commands: side.host.commands })
+  return startPortShare({
+    ...QUIET,
+    listenPort,
+    checkPort: listenPort + 1,
+    commands: side.host.commands,
+  })
 }
 
 export function portShareContract(backend: BackendKind): void {
@@ -124,7 +132,7 @@ export function portShareContract(backend: BackendKind): void {
     const commands = `(await import('${new URL('run.ts', module)}')).commandsOf()`
     const script = `const { startPortShare } = await import('${module}')
     for (const listenPort of [${LISTEN}, 6000])
-      await startPortShare({ listenPort, checkPort: 7000, commands: ${commands} })
+      await startPortShare({ listenPort, checkPort: 7000, commands: ${commands}, clock: { every: () => ({ cancel() {} }) }, log() {} })
     console.log('installed'); setInterval(() => {}, 1e4)`
     const args = [
       'netns',
@@ -165,11 +173,35 @@ export function portShareContract(backend: BackendKind): void {
     assert.is(await a.host.sh('nft list table inet nexodus-port-51820'), before)
   })
 
+  rule('comes back, with what is diverted, where somebody flushed all rules', async () => {
+    const looks: (() => void)[] = []
+    const events: string[] = []
+    const clock = {
+      every: (_ms: number, look: () => void) => {
+        looks.push(look)
+        return { cancel: () => undefined }
+      },
+    }
+    const log = (_level: string, event: string): void => void events.push(event)
+    const options = { listenPort: LISTEN, checkPort: CHECK, commands: a.host.commands }
+    await using again = await startPortShare({ ...options, clock, log })
+    await again.divert(at(b.host.ipv4, OTHER), 6001)
+    const before = await a.host.sh(`nft list table inet nexodus-port-${LISTEN}`)
+    await a.host.sh('nft flush ruleset')
+    for (const look of looks) look()
+    while (events.length === 0) await systemClock.sleep(20)
+    assert.equal(events, ['port-share.restored'])
+    assert.is(await a.host.sh(`nft list table inet nexodus-port-${LISTEN}`), before)
+  })
+
   rule('says what to install where nft is missing', async () => {
     const commands = commandsOf({ path: '/nowhere' })
-    const error = await startPortShare({ listenPort: LISTEN, checkPort: CHECK, commands }).catch(
-      (cause: unknown) => cause,
-    )
+    const error = await startPortShare({
+      ...QUIET,
+      listenPort: LISTEN,
+      checkPort: CHECK,
+      commands,
+    }).catch((cause: unknown) => cause)
     assert.is((error as { code?: string }).code, 'ERR_COMMAND_MISSING')
     assert.match((error as Error).message, /nft is not installed \(install the package nftables\)/)
   })

@@ -87,7 +87,15 @@ async function main(settings: HostSettings): Promise<void> {
       ],
     ]),
   })
-  started.use(await startPortShare({ listenPort: LISTEN_PORT, checkPort: CHECK_PORT, commands }))
+  started.use(
+    await startPortShare({
+      listenPort: LISTEN_PORT,
+      checkPort: CHECK_PORT,
+      commands,
+      clock: systemClock,
+      log,
+    }),
+  )
   let hasRelay = false
   let paths: Paths | undefined
   paths = started.use(
