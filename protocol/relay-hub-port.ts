@@ -23,6 +23,8 @@ const PINGS = { burst: 32, perSecond: 8 } as const
 
 /** The stream as the relay uses it. */
 export interface HubPipe extends RelayPipe {
+  /** Ends the stream. */
+  end(): void
   /** Nothing is read until `resume`. */
   pause(): void
   resume(): void
@@ -127,9 +129,16 @@ export class HubPort<M> implements RelayPort {
       this.#options.onFrame(frame, 'udp')
       return
     }
+    // The pong brings the challenge of the new address.
+    if (hasMoved) session.leave()
     const control = parseUdpControl(frame.datagram)
     if (control?.kind === 'ping' && this.#mayAnswer(control))
       route.send(session.pinged(control, route, this.#nowMs()))
+  }
+
+  /** Ends the stream: a newer one has taken its place. */
+  end(): void {
+    this.#pipe.end()
   }
 
   /** The stream has ended, and the session with it. */

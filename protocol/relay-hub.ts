@@ -11,7 +11,7 @@ import { isRelayDatagram, sessionOf } from './relay-udp.ts'
 import type { UdpRoute } from './relay-udp-session.ts'
 
 /** Streams of one member, of one organization, and in all. A member has one or two: the one in use and
- *  its successor. */
+ *  its successor; of more the oldest is ended, which may have died without a word. */
 export const MEMBER_STREAMS = 4
 export const ORGANIZATION_STREAMS = 8192
 export const STREAMS = 20_000
@@ -77,7 +77,12 @@ export class RelayHub<M extends HubMember> {
   /** Throws RelayFullError. The port's `receive` takes what the stream brings; `leave` when it has ended. */
   join(member: M, pipe: HubPipe): HubPort<M> {
     const board = this.#boardOf(member.organization)
-    this.#assertRoom(board, member)
+    const [oldest, ...others] = board.switchboard.of(member.address)
+    if (oldest !== undefined && others.length >= MEMBER_STREAMS - 1) {
+      this.leave(oldest)
+      oldest.end()
+    }
+    this.#assertRoom(board)
     const port = new HubPort(member, pipe, {
       clock: this.#options.clock,
       random: this.#options.random,
@@ -125,10 +130,9 @@ export class RelayHub<M extends HubMember> {
     )
   }
 
-  #assertRoom({ switchboard, streams }: Board<M>, { address }: M): void {
+  #assertRoom({ streams }: Board<M>): void {
     const full = (of: string, limit: number) =>
       new RelayFullError(`relay: ${of} has ${limit} streams, the limit`)
-    if (switchboard.of(address).length >= MEMBER_STREAMS) throw full('the device', MEMBER_STREAMS)
     if (streams >= ORGANIZATION_STREAMS) throw full('the organization', ORGANIZATION_STREAMS)
     if (this.#streams >= STREAMS) throw full('it', STREAMS)
   }

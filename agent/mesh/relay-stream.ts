@@ -61,6 +61,7 @@ export function pipeOf(stream: Stream): HubPipe {
     // A stream whose connection closes can neither send nor say that it reads on, and throws.
     send: (bytes) => orAbort(stream, () => stream.send(bytes), false),
     soon: (task) => void setImmediate(task),
+    end: () => stream.abort(new Error('a newer relay stream takes its place')),
     pause: () => stream.pause(),
     // A stream that has ended meanwhile has nothing more to read.
     resume: () => {

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { MEMBER_STREAMS, ORGANIZATION_STREAMS, RelayFullError } from '../../protocol/relay-hub.ts'
+import { MEMBER_STREAMS } from '../../protocol/relay-hub.ts'
 import { PINGED_MS } from '../../protocol/relay-udp-session.ts'
 import { relayScene, UDP_PORT } from '../support/relay-scene.ts'
 import { transportMessage } from '../support/wireguard-message.ts'
@@ -82,22 +82,28 @@ rule('does not let one organization starve another', () => {
   assert.is(d.streamed().length, 20)
 })
 
-rule('takes so many streams of a member and of an organization, and then no more', () => {
+rule('ends the oldest of too many streams of a member, which may be dead, for the newest', () => {
   const { join } = relayScene()
-  const joined = Array.from({ length: MEMBER_STREAMS }, () => join(1))
-  assert.throws(
-    () => join(1),
-    (error: unknown) =>
-      error instanceof RelayFullError && /device has 4 streams/.test(error.message),
-  )
-  joined[0]?.leave()
-  joined[0]?.leave()
-  join(1)
-  assert.throws(() => join(1))
-  assert.ok(ORGANIZATION_STREAMS > 1000)
+  const a = join(2)
+  const joined = Array.from({ length: MEMBER_STREAMS + 2 }, () => join(1))
+  assert.equal(joined.map((each) => each.isEnded()).lastIndexOf(true), 1)
+  a.send({ peer: joined[0]?.address ?? '', datagram })
+  assert.is(joined.at(-1)?.streamed().length, 1)
 })
 
 const udp = suite('relay hub: UDP (SPEC §12.4)')
+
+udp('sends nothing to the old address once a newer ping came from another', () => {
+  const { join } = relayScene()
+  const [a, b] = [join(1), join(2)]
+  b.useUdp('on', 'home')
+  a.send({ peer: b.address, datagram })
+  assert.is(b.received().length, 1)
+  b.ping('abroad')
+  a.send({ peer: b.address, datagram })
+  assert.is(b.received().length, 1)
+  assert.is(b.streamed().length, 1)
+})
 
 udp('offers a session and a key of its own to each stream', () => {
   const { join, hub } = relayScene()

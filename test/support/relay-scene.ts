@@ -51,10 +51,14 @@ export function relayScene(change: Partial<HubOptions<HubMember>> = {}) {
     const address = toHex(new Uint8Array(9).fill(name))
     const frames: RelayFrame[] = []
     let isPaused = false
+    let isEnded = false
     const port = hub.join(
       { organization, address },
       {
         isOpen: () => true,
+        end: () => {
+          isEnded = true
+        },
         waiting: () => 0,
         send: (bytes) => {
           frames.push(...parseRelayFrames(bytes).frames)
@@ -101,6 +105,7 @@ export function relayScene(change: Partial<HubOptions<HubMember>> = {}) {
     return {
       ...{ address, port, seal, arrive, offer, controls },
       isPaused: () => isPaused,
+      isEnded: () => isEnded,
       /** Datagrams that came by the stream. */
       streamed: () => all().filter((frame) => !isControl(frame)),
       say: (control: RelayControl) => receive(controlFrame(control)),
