@@ -1,4 +1,4 @@
-// time limit: 900 s
+// time limit: 1200 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { LabAgent } from '../../simulations/lab/agent.ts'
@@ -21,7 +21,8 @@ needs(
 /** Two NATs with a port for each destination: without a mapping there is only the relay. A third host is
  *  behind a port-restricted one. */
 const DELAY_MS = 10
-const PATIENCE_MS = 120_000
+/** A router that did not answer in time, on a busy machine, is asked again after 60 s, and after 120 more. */
+const PATIENCE_MS = 240_000
 const scene = await startScene({
   sites: [
     { kind: 'public', delayMs: DELAY_MS },
