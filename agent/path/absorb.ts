@@ -25,6 +25,8 @@ import {
 } from './path-state.ts'
 import {
   FIRST_ROUND_MS,
+  IDLE_AFTER_MS,
+  PUNCHED_MS,
   RELAY_TRUST_MS,
   RESTING_HEARTBEAT_MS,
   TRUST_MS,
@@ -142,7 +144,8 @@ function punched(state: PathState, candidates: readonly Candidate[], nowMs: numb
     state.pairs,
   )
   const told = heard({ ...state, pairs }, nowMs)
-  const learned = state.phase.kind === 'idle' ? wanted(told, nowMs) : told
+  const trafficMs = Math.max(state.trafficMs, nowMs - IDLE_AFTER_MS + PUNCHED_MS)
+  const learned = state.phase.kind === 'idle' ? wanted(told, nowMs) : { ...told, trafficMs }
   // The peer searches: the path in use may be gone.
   if (learned.phase.kind === 'direct') return doubted(learned, nowMs)
   const isDue = (pair: CandidatePair) => pair.sentMs + FIRST_ROUND_MS <= nowMs

@@ -30,6 +30,8 @@ export const RESTING_AFTER_MS = 15_000
 export const RESTING_HEARTBEAT_MS = 15_000
 /** Traffic ended this long ago: nothing is sent until some comes: idle peers cost nothing. */
 export const IDLE_AFTER_MS = 300_000
+/** A peer's punch keeps this one awake for so long: less than from one of its rounds to the next. */
+export const PUNCHED_MS = 10_000
 /** What remains of a path's trust when there is a sign that it broke, or four round trips; and between
  *  the checks of that time, or a little more than a round trip. A public address that changes shall cost a second, not a heartbeat's 6.5. */
 export const SUSPECT_TRUST_MS = 500
