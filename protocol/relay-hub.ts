@@ -77,11 +77,8 @@ export class RelayHub<M extends HubMember> {
   /** Throws RelayFullError. The port's `receive` takes what the stream brings; `leave` when it has ended. */
   join(member: M, pipe: HubPipe): HubPort<M> {
     const board = this.#boardOf(member.organization)
-    const [oldest, ...others] = board.switchboard.of(member.address)
-    if (oldest !== undefined && others.length >= MEMBER_STREAMS - 1) {
-      this.leave(oldest)
-      oldest.end()
-    }
+    const ports = board.switchboard.of(member.address)
+    if (ports.length >= MEMBER_STREAMS) this.#end(ports[0])
     this.#assertRoom(board)
     const port = new HubPort(member, pipe, {
       clock: this.#options.clock,
@@ -107,6 +104,12 @@ export class RelayHub<M extends HubMember> {
     this.#streams -= 1
     port.close()
     if (board.streams === 0) this.#boards.delete(organization)
+  }
+
+  #end(port: HubPort<M> | undefined): void {
+    if (port === undefined) return
+    this.leave(port)
+    port.end()
   }
 
   /** A datagram of the UDP port that is no STUN. Whatever is not authentic gets no answer. */

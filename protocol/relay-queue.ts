@@ -16,7 +16,7 @@ export interface RelayPipe {
 
 /** Bytes that wait at most. What is gathered in one turn of the event loop, which a socket gave at once, goes on as one
  *  write and one encryption: of 64 at a time a datagram costs sender, relay and receiver 20 µs together, not 250. */
-const GATHERED_BYTES = 131_072
+const WAITING_BYTES = 131_072
 
 export class RelayQueue {
   readonly #pipe: RelayPipe
@@ -32,7 +32,7 @@ export class RelayQueue {
   send(frame: Uint8Array): boolean {
     // Room for some bytes is told as soon as there is room for a few.
     const waiting = this.#gatheredBytes + this.#pipe.waiting()
-    const isTooMuch = waiting + frame.length > GATHERED_BYTES
+    const isTooMuch = waiting + frame.length > WAITING_BYTES
     if (this.#isFull || isTooMuch || !this.#pipe.isOpen()) return false
     if (this.#gathered.length === 0) this.#pipe.soon(() => this.#flush())
     this.#gathered.push(frame)

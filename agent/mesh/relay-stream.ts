@@ -1,9 +1,9 @@
 /** Relay frames on a libp2p stream: never waits, drops what the stream cannot take. */
 import { setImmediate } from 'node:timers'
 import type { Stream } from '@libp2p/interface'
-import { orAbort } from '../../protocol/abort.ts'
 import type { RelayFrame } from '../../protocol/relay.ts'
 import type { HubPipe } from '../../protocol/relay-hub-port.ts'
+import { relayPipe } from '../../protocol/relay-pipe.ts'
 import { RelayQueue, relayReader } from '../../protocol/relay-queue.ts'
 
 export interface RelayStream {
@@ -55,17 +55,5 @@ export function readRelayStream(
 }
 
 export function pipeOf(stream: Stream): HubPipe {
-  return {
-    isOpen: () => stream.status === 'open' && stream.writeStatus === 'writable',
-    waiting: () => stream.writeBufferLength,
-    // A stream whose connection closes can neither send nor say that it reads on, and throws.
-    send: (bytes) => orAbort(stream, () => stream.send(bytes), false),
-    soon: (task) => void setImmediate(task),
-    end: () => stream.abort(new Error('a newer relay stream takes its place')),
-    pause: () => stream.pause(),
-    // A stream that has ended meanwhile has nothing more to read.
-    resume: () => {
-      if (stream.status === 'open') orAbort(stream, () => stream.resume(), undefined)
-    },
-  }
+  return relayPipe(stream, (task) => void setImmediate(task))
 }

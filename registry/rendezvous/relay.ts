@@ -2,13 +2,12 @@
 import { setImmediate } from 'node:timers'
 import type { Connection, Stream } from '@libp2p/interface'
 import type { RandomBytes } from '../../crypto/random.ts'
-import { orAbort } from '../../protocol/abort.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { RELAY_PROTOCOL, type RelayAddress, relayAddressOf } from '../../protocol/relay.ts'
 import { RelayFullError, RelayHub } from '../../protocol/relay-hub.ts'
-import type { HubPipe } from '../../protocol/relay-hub-port.ts'
 import type { RelayRate } from '../../protocol/relay-meter.ts'
+import { relayPipe } from '../../protocol/relay-pipe.ts'
 import { asError } from './admission.ts'
 import type { Link, Links } from './links.ts'
 import type { RendezvousNode } from './node.ts'
@@ -61,12 +60,14 @@ export async function startRelay(
   return hub
 }
 
+const soon = (task: () => void): void => void setImmediate(task)
+
 /** Joins the device to the hub for as long as the stream lasts. */
 function carry(stream: Stream, link: Link, hub: RegistryRelay, { log, strangers }: RelayOptions) {
   const { device, name, peer } = link
   let port: ReturnType<RegistryRelay['join']>
   try {
-    port = hub.join({ ...link, address: relayAddressOf(device) }, pipeOf(stream))
+    port = hub.join({ ...link, address: relayAddressOf(device) }, relayPipe(stream, soon))
   } catch (error) {
     if (!(error instanceof RelayFullError)) throw error
     log('debug', 'relay.stream-refused', { device, name, reason: error.message })
@@ -84,20 +85,4 @@ function carry(stream: Stream, link: Link, hub: RegistryRelay, { log, strangers 
       stream.abort(asError(error))
     }
   })
-}
-
-function pipeOf(stream: Stream): HubPipe {
-  return {
-    isOpen: () => stream.status === 'open' && stream.writeStatus === 'writable',
-    waiting: () => stream.writeBufferLength,
-    // A stream whose connection closes can neither send nor say that it reads on, and throws.
-    send: (bytes) => orAbort(stream, () => stream.send(bytes), false),
-    soon: (task) => void setImmediate(task),
-    end: () => stream.abort(new Error('a newer relay stream takes its place')),
-    pause: () => stream.pause(),
-    // A stream that has ended meanwhile has nothing more to read.
-    resume: () => {
-      if (stream.status === 'open') orAbort(stream, () => stream.resume(), undefined)
-    },
-  }
 }

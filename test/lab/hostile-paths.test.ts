@@ -210,7 +210,7 @@ rule('no log has more than a few lines of it all', () => {
 })
 
 rule.after(async () => {
-  attacker.stop()
+  attacker[Symbol.dispose]()
   await scene.stop()
 })
 rule.run()

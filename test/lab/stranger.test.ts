@@ -244,7 +244,7 @@ rule('no log of all this holds a secret', async () => {
 })
 
 rule.after(async () => {
-  attacker.stop()
+  attacker[Symbol.dispose]()
   bob[Symbol.dispose]()
   await scene.stop()
 })
