@@ -8,6 +8,7 @@ Packets from site N wait in queue N, packets to it in queue 100+N, each for the 
 Only metadata is copied from the kernel; a verdict lets a packet go, or drops it. Node has no netlink
 sockets, hence Python.
 """
+import os
 import random
 import select
 import socket
@@ -78,6 +79,7 @@ for argument in sys.argv[1:]:
         tell(CONFIG, number, params + attribute(3, struct.pack("!I", QUEUE_LENGTH)))
 print("ready", flush=True)
 listened = [sock, sys.stdin]
+said = b""
 
 while True:
     now = time.monotonic()
@@ -92,12 +94,14 @@ while True:
             wake = min(wake, packets[0][0])
     ready = select.select(listened, [], [], max(0, wake - time.monotonic()))[0]
     if sys.stdin in ready:
-        line = sys.stdin.readline().strip()
-        if line == "":
+        # Not by readline: what it keeps of a read with several lines no select tells of.
+        read = os.read(sys.stdin.fileno(), 1 << 12)
+        if read == b"":
             listened.remove(sys.stdin)
-        else:
-            change(line)
-            print(line, flush=True)
+        *lines, said = (said + read).split(b"\n")
+        for line in lines:
+            change(line.decode())
+            print(line.decode(), flush=True)
     if sock not in ready:
         continue
     arrived = time.monotonic()

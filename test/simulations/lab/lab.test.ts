@@ -52,6 +52,15 @@ rule(
   },
 )
 
+rule('changes the delays of many sites at once', async () => {
+  using lab = await createLab({
+    sites: Array.from({ length: 6 }, () => ({ kind: 'public' as const, delayMs: 5 })),
+  })
+  for (const ms of [1, 2, 3, 4]) {
+    await Promise.all([1, 2, 3, 4, 5, 6].map((site) => lab.delay(site, ms)))
+  }
+})
+
 rule('delays and loses packets as it is told', async () => {
   using lab = await createLab({
     sites: [
