@@ -11,6 +11,7 @@ import {
   planned,
   replacePair,
   smoothed,
+  unmeasured,
   unplanned,
   withCandidates,
   withPeerReflexive,
@@ -146,24 +147,22 @@ function punched(state: PathState, candidates: readonly Candidate[], nowMs: numb
   const told = heard({ ...state, pairs }, nowMs)
   const trafficMs = Math.max(state.trafficMs, nowMs - IDLE_AFTER_MS + PUNCHED_MS)
   const learned = state.phase.kind === 'idle' ? wanted(told, nowMs) : { ...told, trafficMs }
-  // The peer searches: the path in use may be gone.
-  if (learned.phase.kind === 'direct') return doubted(learned, nowMs)
   const isDue = (pair: CandidatePair) => pair.sentMs + FIRST_ROUND_MS <= nowMs
-  return { ...learned, pairs: planned(learned.pairs, nowMs, isDue) }
+  const checking = { ...learned, pairs: planned(learned.pairs, nowMs, isDue) }
+  if (learned.phase.kind !== 'direct') return checking
+  // The peer searches: the path in use may be gone, or another.
+  return doubted({ ...checking, pairs: checking.pairs.map(unmeasured) }, nowMs)
 }
 
 function networkChanged(state: PathState, nowMs: number): PathState {
   if (state.phase.kind === 'idle') return state
   const used = directPair(state)
-  const pairs = state.pairs.map((pair) =>
-    pair === used
-      ? pair
-      : {
-          ...pair,
-          trustedUntilMs: Math.min(pair.trustedUntilMs, nowMs),
-          blockedUntilMs: -Infinity,
-        },
-  )
+  const pairs = state.pairs.map((pair) => ({
+    ...unmeasured(pair),
+    ...(pair === used
+      ? {}
+      : { trustedUntilMs: Math.min(pair.trustedUntilMs, nowMs), blockedUntilMs: -Infinity }),
+  }))
   const doubting = doubted({ ...state, pairs }, nowMs)
   return hinted(punching(checkingRelay(doubting, nowMs), nowMs), nowMs)
 }

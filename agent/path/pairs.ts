@@ -157,8 +157,10 @@ export function rank({ address }: Endpoint): 0 | 1 | 2 {
   return address.includes(':') ? 1 : 2
 }
 
-/** Is it worth moving from `current`, which works, to `other`, which works too? Never true both ways. */
+/** Is it worth moving from `current`, which works, to `other`, which works too? Never true both ways, nor where nothing
+ *  is known of `current`. */
 export function isBetter(other: CandidatePair, current: CandidatePair): boolean {
+  if (current.recentMs.length === 0) return false
   const [otherMs, currentMs] = [shortestMs(other), shortestMs(current)]
   if (rank(other.endpoint) < rank(current.endpoint)) {
     return otherMs <= currentMs * LIKE_RATIO + LATENCY_MARGIN_MS
@@ -169,6 +171,11 @@ export function isBetter(other: CandidatePair, current: CandidatePair): boolean 
 /** What the path itself takes: a busy host or a queue only adds to that. Infinity before the first answer. */
 function shortestMs({ recentMs }: CandidatePair): number {
   return Math.min(Infinity, ...recentMs)
+}
+
+/** Where the round trips of before say nothing any more. */
+export function unmeasured(pair: CandidatePair): CandidatePair {
+  return { ...pair, recentMs: [] }
 }
 
 /** With one more round trip measured. */
