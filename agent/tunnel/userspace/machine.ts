@@ -99,6 +99,12 @@ export class Machine {
     peer.end()
   }
 
+  /** Forgets all peers and their keys. */
+  end(): void {
+    for (const { publicKey } of [...this.#peers.values()]) this.removePeer(publicKey)
+    this.#own = undefined
+  }
+
   /** Nothing happens if there is no such peer. */
   allow(publicKey: AgreementPublicKey, prefixes: readonly Prefix[]): void {
     const peer = this.peer(publicKey)
