@@ -55,6 +55,11 @@ export class Machine {
     return this.#own?.keys
   }
 
+  /** Handshakes and sessions that there are. */
+  get indicesInUse(): number {
+    return this.#indices.size
+  }
+
   /** Ends all sessions. */
   setPrivateKey(keys: AgreementKeyPair): void {
     this.#own = { keys, macs: new MacReader(keys.publicKey, this.#options.random) }
