@@ -39,7 +39,9 @@ rule.before(async () => {
 rule.before.each(async () => {
   ours = startRemote(['ip', 'netns', 'exec', host.name])
 })
-rule.after.each(() => ours.tunnel[Symbol.asyncDispose]())
+rule.after.each(async () => {
+  await ours.tunnel[Symbol.asyncDispose]()
+})
 rule.after(async () => {
   await host[Symbol.asyncDispose]()
   await other[Symbol.asyncDispose]()
@@ -49,8 +51,8 @@ rule.after(async () => {
 async function theyKnow(endpoint: string | undefined, presharedKey?: Uint8Array): Promise<void> {
   const key = toBase64(ourKeys.publicKey)
   const secret = presharedKey === undefined ? '' : `PresharedKey = ${toBase64(presharedKey)}`
-  await host.commands.run('wg', ['setconf', host.tunnelName, '/dev/stdin'], {
-    input: `[Interface]
+  await host.sh(`wg setconf ${host.tunnelName} /dev/stdin <<EOF
+[Interface]
 PrivateKey = ${toBase64(privateBytesOf(theirKeys))}
 ListenPort = ${THEIR_PORT}
 [Peer]
@@ -58,8 +60,7 @@ PublicKey = ${key}
 ${secret}
 AllowedIPs = ${OURS.ipv4}/32, ${OURS.ipv6}/128
 ${endpoint === undefined ? '' : `Endpoint = ${endpoint}`}
-`,
-  })
+EOF`)
 }
 
 async function weKnow(endpoint: string | undefined, keepalive = 0): Promise<void> {
