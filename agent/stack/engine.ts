@@ -101,6 +101,7 @@ export class Engine {
     module.set_limits(
       STACK_LIMITS.connections,
       STACK_LIMITS.connectionsOfPeer,
+      STACK_LIMITS.halfOpen,
       STACK_LIMITS.halfOpenOfPeer,
     )
     return module

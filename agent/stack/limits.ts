@@ -4,8 +4,10 @@ export const STACK_LIMITS = {
   connections: 4096,
   /** Of them of one peer. */
   connectionsOfPeer: 2048,
-  /** Of one peer that have sent no more than their SYN. */
-  halfOpenOfPeer: 64,
+  /** Connections that have sent no more than their SYN; those are kept for 20 s. */
+  halfOpen: 2048,
+  /** Of them of one peer: a thousand at once are served, a flood leaves room for the others. */
+  halfOpenOfPeer: 1024,
   /** Ports listened on. */
   listeners: 1024,
   /** UDP ports in use: a flow outward takes one. */

@@ -68,6 +68,7 @@ export function createStack(options: StackOptions): Stack {
 
 class LwipStack implements Stack {
   readonly #onPacket: (packet: Uint8Array) => void
+  readonly #defer: (task: () => void) => void
   readonly #addresses = new OwnAddresses()
   readonly #engine: Engine
   readonly #tcp: TcpTable
@@ -78,8 +79,12 @@ class LwipStack implements Stack {
     this.#onPacket = onPacket
     this.#addresses.set(addresses)
     this.#engine = new Engine({ ...rest, mtu: bounded(rest.mtu), clock, random }, this.#events())
-    const later = defer ?? ((task: () => void) => void setImmediate(task))
-    this.#tcp = new TcpTable(this.#engine, { addresses: this.#addresses, clock, defer: later })
+    this.#defer = defer ?? ((task) => void setImmediate(task))
+    this.#tcp = new TcpTable(this.#engine, {
+      addresses: this.#addresses,
+      clock,
+      defer: this.#defer,
+    })
     this.#udp = new UdpSockets((data, port, to, from) => this.#sendDatagram(data, port, to, from))
     const [high = 0, low = 0] = random(2)
     this.#pings = new Pings(clock, high * 256 + low, (to, id, sequence) =>
@@ -169,7 +174,7 @@ class LwipStack implements Stack {
 
   /** What this device says to itself stays here. */
   #output(packet: Uint8Array): void {
-    if (this.#addresses.isDestinationOf(packet)) this.#receive(packet)
+    if (this.#addresses.isDestinationOf(packet)) this.#defer(() => this.#receive(packet))
     else this.#onPacket(packet)
   }
 

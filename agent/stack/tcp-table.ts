@@ -85,14 +85,14 @@ export class TcpTable {
     }
     if (local === undefined) return this.#refused(endpoints, 'EADDRNOTAVAIL')
     if (this.#entries.size >= STACK_LIMITS.connections) return this.#refused(endpoints, 'ENOBUFS')
-    let whole: Endpoints = endpoints
-    const handle = this.#engine.run((module) => {
+    const opened = this.#engine.run<TcpConnection | undefined>((module) => {
       module.putEndpoints(endpoints)
-      const opened = module.connect()
-      if (opened !== 0 && module.describe(opened) !== 0) whole = module.takeEndpoints()
-      return opened
-    }, 0)
-    return handle === 0 ? this.#refused(endpoints, 'ENOBUFS') : this.#add(handle, whole, true)
+      const handle = module.connect()
+      if (handle === 0) return undefined
+      const isThere = module.describe(handle) !== 0
+      return this.#add(handle, isThere ? module.takeEndpoints() : endpoints, true)
+    }, undefined)
+    return opened ?? this.#refused(endpoints, 'ENOBUFS')
   }
 
   accepted(handle: Handle, port: number): void {

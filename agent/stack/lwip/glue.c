@@ -52,7 +52,7 @@ static struct {
 static uint8_t packet_bytes[PACKET_BYTES];
 static uint8_t data_bytes[PACKET_BYTES];
 static struct netif netif;
-static uint32_t most_connections = 4096, most_of_one = 1024, most_half_open = 64;
+static uint32_t most_connections, most_of_one, most_half_open, most_half_open_of_one;
 
 u32_t sys_now(void) {
   return (u32_t)(uint64_t)js_now();
@@ -372,14 +372,17 @@ static err_t on_accepted(void *arg, struct tcp_pcb *pcb, err_t error) {
 /* A SYN arrived from the source of the packet that is looked at. One peer can neither fill the table nor hold more
  * than its share of what waits for its third packet. */
 int may_open(const struct tcp_pcb *pcb) {
-  uint32_t all = 0, of_one = 0, half_open = 0;
+  uint32_t all = 0, of_one = 0, half_open = 0, half_open_of_one = 0;
   for (; pcb != NULL; pcb = pcb->next) {
+    uint32_t is_half_open = pcb->state == SYN_RCVD;
     all++;
+    half_open += is_half_open;
     if (!ip_addr_eq(&pcb->remote_ip, ip_current_src_addr())) continue;
     of_one++;
-    if (pcb->state == SYN_RCVD) half_open++;
+    half_open_of_one += is_half_open;
   }
-  return all < most_connections && of_one < most_of_one && half_open < most_half_open;
+  return all < most_connections && of_one < most_of_one && half_open < most_half_open &&
+         half_open_of_one < most_half_open_of_one;
 }
 
 EXPORT("listen") struct tcp_pcb *listen(uint32_t port) {
@@ -502,10 +505,12 @@ EXPORT("release") void release(struct connection *connection) {
 
 EXPORT("set_mtu") void set_mtu(uint32_t mtu) { netif.mtu = (u16_t)mtu; }
 
-EXPORT("set_limits") void set_limits(uint32_t connections, uint32_t of_one, uint32_t half_open) {
+EXPORT("set_limits") void set_limits(uint32_t connections, uint32_t of_one, uint32_t half_open,
+                                     uint32_t half_open_of_one) {
   most_connections = connections;
   most_of_one = of_one;
   most_half_open = half_open;
+  most_half_open_of_one = half_open_of_one;
 }
 
 /* Connections that lwIP knows: open, and waiting for the last packets that may still come. */

@@ -68,14 +68,15 @@
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_MAX_SACK_NUM 4
 #define LWIP_TCP_TIMESTAMPS 1
-#define TCP_LISTEN_BACKLOG 1
+/* The glue bounds what is half open, by peer. */
+#define TCP_LISTEN_BACKLOG 0
 #define LWIP_TCP_KEEPALIVE 1
 #define LWIP_TCP_RTO_TIME 1000
 /* Milliseconds: delayed acknowledgements, and half of a tick of the retransmission timer. */
 #define TCP_TMR_INTERVAL 50
 #define TCP_MSL 15000UL
 #define TCP_MAXRTX 12
-#define TCP_SYNMAXRTX 4
+#define TCP_SYNMAXRTX 5
 #define SO_REUSE 1
 
 #define LWIP_CHECKSUM_ON_COPY 1

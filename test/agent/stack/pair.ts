@@ -1,4 +1,5 @@
 /** Two stacks on a simulated path, in virtual time: everything repeats by its seed. */
+import { setImmediate as present } from 'node:timers/promises'
 import { createStack, type Stack } from '../../../agent/stack/stack.ts'
 import { parseIpAddress } from '../../../protocol/address.ts'
 import {
@@ -54,6 +55,7 @@ export function newPair({ seed = 1, mtu = 1420, ...path }: PathOptions = {}): Pa
     while (!isSo()) {
       if (clock.monotonicMs() > endMs) throw new Error(`not so within ${withinMs} ms`)
       await clock.advance(10)
+      await present()
     }
   }
   return {
