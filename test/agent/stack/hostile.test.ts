@@ -3,8 +3,8 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { TcpConnection } from '../../../agent/stack/tcp-connection.ts'
 import { addressBytes, parseIpAddress } from '../../../protocol/address.ts'
+import { FAR, NEAR, newPair, type Pair, pattern } from '../../../simulations/world/stack-pair.ts'
 import { seededRandom } from '../../../simulations/world/virtual-clock.ts'
-import { FAR, NEAR, newPair, type Pair, pattern } from './pair.ts'
 import { ipPacket, tcpSegment, tooBig } from './packets.ts'
 
 const rule = suite('the stack under attack')

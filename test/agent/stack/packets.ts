@@ -18,8 +18,7 @@ export interface Segment {
 function checksum(...parts: readonly Uint8Array[]): number {
   const bytes = Buffer.concat(parts)
   let sum = 0
-  for (let at = 0; at < bytes.length; at += 2)
-    sum += ((bytes[at] ?? 0) << 8) + (bytes[at + 1] ?? 0)
+  for (let at = 0; at < bytes.length; at += 2) sum += ((bytes[at] ?? 0) << 8) + (bytes[at + 1] ?? 0)
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16)
   return ~sum & 0xffff
 }

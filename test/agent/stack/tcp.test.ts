@@ -4,7 +4,14 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { TcpConnection } from '../../../agent/stack/tcp-connection.ts'
 import { parseIpAddress } from '../../../protocol/address.ts'
-import { FAR, NEAR, newPair, type Pair, type PathOptions, pattern } from './pair.ts'
+import {
+  FAR,
+  NEAR,
+  newPair,
+  type Pair,
+  type PathOptions,
+  pattern,
+} from '../../../simulations/world/stack-pair.ts'
 
 const rule = suite('TCP of the stack')
 
@@ -104,8 +111,7 @@ rule('carries two hundred connections at once, each its own bytes', async () => 
     connection.end(sent)
     return { sent, back }
   })
-  for (const { sent, back } of all)
-    assert.is(digest(await pair.meanwhile(back)), digest(sent))
+  for (const { sent, back } of all) assert.is(digest(await pair.meanwhile(back)), digest(sent))
   await pair.until(() => pair.far.counts().connections === 0)
 })
 

@@ -3,7 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { UdpMessage } from '../../../agent/stack/udp-sockets.ts'
 import { parseIpAddress } from '../../../protocol/address.ts'
-import { FAR, NEAR, newPair, pattern } from './pair.ts'
+import { FAR, NEAR, newPair, pattern } from '../../../simulations/world/stack-pair.ts'
 
 const rule = suite('UDP and pings of the stack')
 

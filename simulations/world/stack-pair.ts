@@ -1,13 +1,9 @@
 /** Two stacks on a simulated path, in virtual time: everything repeats by its seed. */
 import { setImmediate as present } from 'node:timers/promises'
-import { createStack, type Stack } from '../../../agent/stack/stack.ts'
-import { parseIpAddress } from '../../../protocol/address.ts'
-import {
-  newPacketLink,
-  type PacketLink,
-  type PacketLinkOptions,
-} from '../../../simulations/world/packet-link.ts'
-import { seededRandom, VirtualClock } from '../../../simulations/world/virtual-clock.ts'
+import { createStack, type Stack } from '../../agent/stack/stack.ts'
+import { parseIpAddress } from '../../protocol/address.ts'
+import { newPacketLink, type PacketLink, type PacketLinkOptions } from './packet-link.ts'
+import { seededRandom, VirtualClock } from './virtual-clock.ts'
 
 export const NEAR = { 4: parseIpAddress('100.64.0.1'), 6: parseIpAddress('fd00::1') } as const
 export const FAR = { 4: parseIpAddress('100.64.0.2'), 6: parseIpAddress('fd00::2') } as const
