@@ -23,6 +23,8 @@ export class Engine implements AsyncDisposable {
   readonly #options: EngineOptions
   readonly #inside = new Map<IpAddress, (datagram: Uint8Array) => void>()
   #underlay: Underlay | undefined
+  #configured = ''
+  #isTaking = false
   #timer: Cancellable | undefined
   #timerMs = Number.POSITIVE_INFINITY
 
@@ -33,10 +35,12 @@ export class Engine implements AsyncDisposable {
       clock,
       random,
       send: (datagram, to) => this.#send(datagram, to),
-      deliver: (packet) => device.write(packet),
+      deliver: (packet) => this.#deliver(packet),
     })
     device.onPacket = (packet) => {
+      this.#isTaking = true
       this.machine.outgoing(packet)
+      this.#isTaking = false
       this.changed()
     }
   }
@@ -57,6 +61,15 @@ export class Engine implements AsyncDisposable {
       log,
     })
     await before?.[Symbol.asyncDispose]()
+  }
+
+  /** Of the packets inside. */
+  configure(settings: Parameters<PacketDevice['configure']>[0]): void {
+    this.machine.setMtu(settings.mtu)
+    const said = JSON.stringify(settings)
+    if (said === this.#configured) return
+    this.#configured = said
+    this.#options.device.configure(settings)
   }
 
   /** A datagram of somebody else's by our port. False: dropped. */
@@ -102,6 +115,13 @@ export class Engine implements AsyncDisposable {
     this.machine.end()
     await this.#underlay?.[Symbol.asyncDispose]()
     this.#underlay = undefined
+  }
+
+  /** The device that gives a packet has not ended its own turn yet. */
+  #deliver(packet: Uint8Array): void {
+    const { device } = this.#options
+    if (this.#isTaking) queueMicrotask(() => device.write(packet))
+    else device.write(packet)
   }
 
   #received(datagram: Uint8Array, from: Endpoint): void {

@@ -10,19 +10,20 @@ import { AllowedIps } from './allowed-ips.ts'
 import { MacReader } from './cookies.ts'
 import { Deadlines } from './deadlines.ts'
 import { Indices } from './indices.ts'
-import { ipLayout, trimmed } from './ip-packet.ts'
+import { type IpLayout, ipLayout, trimmed } from './ip-packet.ts'
 import { Load } from './load.ts'
 import { COOKIE_REPLY, INDEX_BYTES, messageKind, RESPONSE, readUint32 } from './messages.ts'
 import { openInitiation } from './noise.ts'
 import { Peer, type PeerContext } from './peer.ts'
 import { Timestamps } from './tai64n.ts'
+import { fitting } from './too-big.ts'
 
 export interface MachineOptions {
   readonly clock: Pick<Clock, 'now' | 'nowMs' | 'monotonicMs'>
   readonly random: RandomBytes
   /** One datagram in parts, which belong to the receiver. */
   send(datagram: readonly Uint8Array[], to: Endpoint): void
-  /** An IP packet that a peer may send. */
+  /** An IP packet that a peer may send, or what is to be said about one of ours. */
   deliver(packet: Uint8Array): void
 }
 
@@ -121,15 +122,24 @@ export class Machine {
     if (peer !== undefined) for (const prefix of prefixes) this.allowedIps.take(prefix, peer)
   }
 
-  /** An IP packet for the mesh. False: no packet, larger than the MTU, or nobody's. It is the machine's from now on. */
+  /** An IP packet for the mesh, which is the machine's from now on. False: no packet, or nobody's. One that is larger
+   *  than the path is cut, or its sender told so: by a packet that is delivered before this returns. */
   outgoing(packet: Uint8Array): boolean {
     const layout = ipLayout(packet)
-    if (layout === undefined || packet.length > this.#mtu || this.#own === undefined) return false
+    if (layout === undefined || this.#own === undefined) return false
     const peer = this.allowedIps.ownerAt(layout.version, packet, layout.destination)
     if (peer === undefined) return false
-    peer.send(packet, this.#nowMs())
+    const mtu = Math.min(this.#mtu, peer.mtu)
+    if (packet.length <= mtu) peer.send(packet, this.#nowMs())
+    else this.#outgoingLarge(packet, layout, peer, mtu)
     this.#deadlines.changed(peer)
     return true
+  }
+
+  #outgoingLarge(packet: Uint8Array, layout: IpLayout, peer: Peer, mtu: number): void {
+    const fit = fitting(packet, layout, mtu)
+    if (fit.kind === 'notice') this.#options.deliver(fit.packet)
+    else for (const part of fit.packets) peer.send(part, this.#nowMs())
   }
 
   /** A datagram from the network: any bytes. It is the machine's from now on. */

@@ -39,6 +39,7 @@ export class Peer {
   readonly #timers = new Timers()
   readonly #keypairs: Keypairs
   #endpoint: Endpoint | undefined
+  #mtu = Number.POSITIVE_INFINITY
   #keepaliveSeconds = 0
   #queue: Uint8Array[] = []
   #jitterMs = 0
@@ -72,6 +73,15 @@ export class Peer {
   } {
     const latestHandshake = this.#latestHandshake
     return { latestHandshake, receivedBytes: this.#receivedBytes, sentBytes: this.#sentBytes }
+  }
+
+  /** Bytes of the largest packet to it; Infinity: whatever the machine's is. */
+  get mtu(): number {
+    return this.#mtu
+  }
+
+  setMtu(mtu: number = Number.POSITIVE_INFINITY): void {
+    this.#mtu = mtu
   }
 
   setEndpoint(endpoint: Endpoint): void {

@@ -81,8 +81,10 @@ async function bound(
     if (from !== undefined) onDatagram(datagram, from)
   })
   try {
+    // Without a look-up Node binds, and says so, before `bind` returns.
+    const listening = once(socket, 'listening')
     socket.bind(port, address)
-    await once(socket, 'listening')
+    await listening
   } catch (error) {
     socket.close()
     throw error
