@@ -11,7 +11,7 @@ import type { Stack } from './stack/stack.ts'
 import { systemClock as clock } from './system-clock.ts'
 import type { BackendKind, Tunnel } from './tunnel/backend.ts'
 import { comingTunnel } from './tunnel/coming-tunnel.ts'
-import { chosenBackend, startTunnel } from './tunnel/detect.ts'
+import { chosenBackend, startTunnel, type TunnelOptions } from './tunnel/detect.ts'
 
 export interface HostSide {
   readonly commands: Commands
@@ -40,9 +40,14 @@ export async function startHostSide(
   ending: AsyncDisposableStack,
 ): Promise<HostSide> {
   const backend = chosenBackend(options.backend)
-  return backend === 'userspace'
-    ? startInside(options, ending)
-    : startOutside({ ...options, backend }, ending)
+  switch (backend) {
+    case 'userspace':
+      return startInside(options, ending)
+    case 'tun':
+      return startOverTun(options, ending)
+    default:
+      return startOutside({ ...options, backend }, ending)
+  }
 }
 
 /** Throws OperatorError where the backend needs a right that this process has not. */
@@ -55,7 +60,7 @@ export function requirePrivileges(backend: HostSideOptions['backend']): void {
 }
 
 function startOutside(
-  options: HostSideOptions & { readonly backend: Exclude<BackendKind, 'userspace'> | 'auto' },
+  options: HostSideOptions & { readonly backend: TunnelOptions['backend'] },
   ending: AsyncDisposableStack,
 ): HostSide {
   const { log, interfaceName, backend, listenPort } = options
@@ -71,6 +76,26 @@ function startOutside(
   // Whoever awaits it hears of its failure; until then nobody does.
   portShare.catch(() => undefined)
   return { commands, checkPort, tunnel, portShare }
+}
+
+/** An interface and routes, and for all the rest one UDP port. */
+async function startOverTun(
+  { interfaceName, listenPort, log }: HostSideOptions,
+  ending: AsyncDisposableStack,
+): Promise<HostSide> {
+  const { startTun } = await import('./tunnel/userspace/start-tun.ts')
+  const { sharedSockets } = await import('./path/shared-sockets.ts')
+  const commands = commandsOf()
+  const options = { interfaceName, commands, clock, random: randomBytes, log }
+  const { tunnel, engine } = await startTun(options)
+  ending.use(tunnel)
+  return {
+    commands,
+    checkPort: listenPort,
+    tunnel,
+    portShare: Promise.resolve(undefined),
+    sockets: sharedSockets(engine),
+  }
 }
 
 /** No interface, no route, no rule, no command of the host: one UDP port. */

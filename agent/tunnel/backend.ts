@@ -6,7 +6,7 @@ import type { Log } from '../../protocol/log.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { Commands } from '../host/run.ts'
 
-export type BackendKind = 'kernel' | 'wireguard-go' | 'userspace'
+export type BackendKind = 'kernel' | 'wireguard-go' | 'tun' | 'userspace'
 
 export interface BackendOptions {
   /** At most 15 characters; on Linux one name a host for wireguard-go, whatever the network namespace. */

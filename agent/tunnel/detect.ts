@@ -11,9 +11,9 @@ import { hostSide, tunnelOver } from './tunnel.ts'
 import { startWireguardGo } from './wireguard-go.ts'
 
 export interface TunnelOptions extends BackendOptions {
-  /** `auto`: the kernel's WireGuard if it has one, else wireguard-go. `userspace` needs nothing of the host, and is
-   *  started by userspace/start.ts. */
-  readonly backend: Exclude<BackendKind, 'userspace'> | 'auto'
+  /** `auto`: the kernel's WireGuard if it has one, else wireguard-go. The others run inside the process, and are
+   *  started by userspace/start.ts and start-tun.ts. */
+  readonly backend: 'kernel' | 'wireguard-go' | 'auto'
 }
 
 /** A tunnel with no key, peer or address yet: `configure` it. What agents that died left is removed first.

@@ -51,6 +51,7 @@ export async function start(
   backend: HostBackend,
   logged: string[],
 ): Promise<Tunnel> {
+  if (backend === 'tun') return startInside(host, logged)
   return startTunnel({
     backend,
     interfaceName: host.tunnelName,
@@ -58,6 +59,22 @@ export async function start(
     clock: systemClock,
     log: (level, event) => logged.push(`${level} ${event}`),
   })
+}
+
+/** A tunnel inside a process belongs where its interface does. */
+async function startInside(host: Namespace, logged: string[]): Promise<Tunnel> {
+  const onLog = (line: string): void => void logged.push(line)
+  const { tunnel, calls, child } = startRemote(['ip', 'netns', 'exec', host.name], {
+    tun: host.tunnelName,
+    onLog,
+  })
+  try {
+    await calls.started()
+    return tunnel
+  } catch (error) {
+    child.kill()
+    throw error
+  }
 }
 
 export function config(side: Side, ...peers: TunnelPeer[]): TunnelConfig {

@@ -1,10 +1,12 @@
 /** A tunnel inside a process that a test starts in a namespace, as whom it likes: one JSON call a line on standard
  *  input, one answer a line on standard output; see remote.ts. */
 import { createInterface } from 'node:readline'
+import { commandsOf } from '../../../../agent/host/run.ts'
 import { systemClock } from '../../../../agent/system-clock.ts'
 import { MacWriter } from '../../../../agent/tunnel/userspace/cookies.ts'
 import { messageKind, newMessage } from '../../../../agent/tunnel/userspace/messages.ts'
 import { startUserspace } from '../../../../agent/tunnel/userspace/start.ts'
+import { startTun } from '../../../../agent/tunnel/userspace/start-tun.ts'
 import { openUnderlay } from '../../../../agent/tunnel/userspace/underlay.ts'
 import { parseAgreementPublicKey } from '../../../../crypto/agreement.ts'
 import { fromHex } from '../../../../crypto/bytes.ts'
@@ -15,8 +17,9 @@ import { type Calls, decodeConfig } from './remote.ts'
 
 const device = new EchoDevice()
 let cookies = 0
-const { tunnel, engine } = startUserspace({
-  openUnderlay: ({ onDatagram, ...rest }) =>
+const [interfaceName] = process.argv.slice(2)
+const options = {
+  openUnderlay: ({ onDatagram, ...rest }: Parameters<typeof openUnderlay>[0]) =>
     openUnderlay({
       ...rest,
       onDatagram: (datagram, from) => {
@@ -24,15 +27,22 @@ const { tunnel, engine } = startUserspace({
         onDatagram(datagram, from)
       },
     }),
-  interfaceName: 'inside',
-  device,
   clock: systemClock,
   random: randomBytes,
-  log: () => undefined,
-})
+  log: (level: string, event: string) => answer({ log: `${level} ${event}` }),
+}
+const started = await start().catch((error: Error) => error)
+const lines = createInterface({ input: process.stdin })
+if (started instanceof Error) {
+  for await (const line of lines) refuse(JSON.parse(line).id, started)
+  process.exit(1)
+}
+const { tunnel, engine } = started
+void tunnel.ended.then((fault) => fault !== undefined && process.exit(1))
 const key = (hex: string) => parseAgreementPublicKey(fromHex(hex))
 
 const calls: Calls = {
+  started: async () => undefined,
   configure: (config) => tunnel.configure(decodeConfig(config)),
   setEndpoint: (hex, endpoint) => tunnel.setEndpoint(key(hex), parseEndpoint(endpoint)),
   setKeepalive: (hex, seconds) => tunnel.setKeepalive(key(hex), seconds),
@@ -86,17 +96,26 @@ async function flood(hex: string, to: Endpoint, count: number): Promise<void> {
   }
 }
 
-for await (const line of createInterface({ input: process.stdin })) {
+for await (const line of lines) {
   const { id, call, args } = JSON.parse(line)
   void Promise.resolve()
     .then(() => (calls[call as keyof Calls] as (...given: unknown[]) => unknown)(...args))
     .then(
       (value) => answer({ id, value }),
-      (error: Error & { code?: string }) =>
-        answer({ id, error: { message: error.message, code: error.code } }),
+      (error: Error) => refuse(id, error),
     )
 }
 process.exit(0)
+
+async function start(): ReturnType<typeof startTun> {
+  if (interfaceName === undefined)
+    return startUserspace({ ...options, interfaceName: 'inside', device })
+  return startTun({ ...options, interfaceName, commands: commandsOf() })
+}
+
+function refuse(id: number, error: Error & { code?: string }): void {
+  answer({ id, error: { message: error.message, code: error.code } })
+}
 
 function answer(said: unknown): void {
   process.stdout.write(`${JSON.stringify(said)}\n`)

@@ -30,6 +30,8 @@ export interface ConfigText {
 type StatsText = Omit<TunnelPeerStats, 'publicKey'> & { readonly publicKey: string }
 
 export interface Calls {
+  /** Resolves when it is there. */
+  started(): Promise<void>
   configure(config: ConfigText): Promise<void>
   setEndpoint(key: string, endpoint: string): Promise<void>
   setKeepalive(key: string, seconds: number): Promise<void>
@@ -53,21 +55,33 @@ export interface Remote {
   readonly child: ChildProcess
 }
 
-/** @param prefix the command that puts it where it belongs, as `ip netns exec …` */
-export function startRemote(prefix: readonly string[]): Remote {
-  const script = fileURLToPath(new URL('remote-process.ts', import.meta.url))
-  const [command = '', ...args] = [...prefix, process.execPath, script]
-  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
-  const calls = callsOf(child)
-  return { tunnel: tunnelOf(calls, child), calls, child }
+export interface RemoteOptions {
+  /** Name of an interface of the host whose packets it carries; its own echo device where it is missing. */
+  readonly tun?: string
+  readonly onLog?: (line: string) => void
 }
 
-function callsOf(child: ChildProcess): Calls {
+/** @param prefix the command that puts it where it belongs, as `ip netns exec …` */
+export function startRemote(prefix: readonly string[], { tun, onLog }: RemoteOptions = {}): Remote {
+  const script = fileURLToPath(new URL('remote-process.ts', import.meta.url))
+  const [command = '', ...args] = [
+    ...prefix,
+    process.execPath,
+    script,
+    ...(tun === undefined ? [] : [tun]),
+  ]
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const calls = callsOf(child, onLog)
+  return { tunnel: tunnelOf(calls, child, tun), calls, child }
+}
+
+function callsOf(child: ChildProcess, onLog: RemoteOptions['onLog']): Calls {
   const waiting = new Map<number, PromiseWithResolvers<unknown>>()
   let last = 0
   if (child.stdout === null || child.stdin === null) throw new Error('no pipes')
   createInterface({ input: child.stdout }).on('line', (line) => {
-    const { id, value, error } = JSON.parse(line)
+    const { id, value, error, log } = JSON.parse(line)
+    if (log !== undefined) onLog?.(log)
     const asked = waiting.get(id)
     waiting.delete(id)
     if (error === undefined) asked?.resolve(value)
@@ -88,11 +102,11 @@ function callsOf(child: ChildProcess): Calls {
   return new Proxy({} as Calls, { get: (_target, name) => call(String(name)) })
 }
 
-function tunnelOf(calls: Calls, child: ChildProcess): Tunnel {
+function tunnelOf(calls: Calls, child: ChildProcess, tun: string | undefined): Tunnel {
   const exited = once(child, 'exit')
   return {
-    kind: 'userspace',
-    interfaceName: 'inside',
+    kind: tun === undefined ? 'userspace' : 'tun',
+    interfaceName: tun ?? 'inside',
     ended: exited.then(() => undefined),
     configure: (wanted) => calls.configure(encodeConfig(wanted)),
     setEndpoint: (publicKey, endpoint) =>
