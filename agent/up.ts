@@ -161,9 +161,10 @@ async function startDaemon(
     random: randomBytes,
   })
   stack.defer(() => daemon.end())
-  const spray = options.spray ? await portShare : void (await portShare)
+  const redirected = await portShare
+  const spray = options.spray ? redirected : undefined
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
-  const pathsOptions = { ...daemon.pathsOptions(), portMappings, spray }
+  const pathsOptions = { ...daemon.pathsOptions(), portMappings, spray, redirected }
   await daemon.begin(stack.use(await startPaths(pathsOptions)))
   await daemon.firstPaths()
   return daemon
