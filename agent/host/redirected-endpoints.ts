@@ -5,7 +5,12 @@
  *  A chain of the port share's table, which is written whole. It reroutes, for the other path may leave by another
  *  interface, and sets the source, which WireGuard keeps for each peer. */
 import { z } from 'zod'
-import { addressFamily, type Endpoint, sameEndpoint } from '../../protocol/address.ts'
+import {
+  type AddressFamily,
+  addressFamily,
+  type Endpoint,
+  sameEndpoint,
+} from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Commands } from './run.ts'
 
@@ -16,9 +21,15 @@ export const REDIRECTIONS = 64
 const CHAIN = 'redirected'
 
 export interface RedirectedEndpoints {
-  /** For 3 s what WireGuard sends to `others` goes to `endpoint`; those of another family are left alone. Resolves
-   *  when it does. Throws CommandError: the table is gone, or nothing leads to `endpoint`. */
-  redirect(others: readonly Endpoint[], endpoint: Endpoint): Promise<void>
+  /** For 3 s what WireGuard sends to `others` goes to `endpoint`, or, from those of another family, to the agent,
+   *  which carries it. Resolves when it does. Throws CommandError: the table is gone, or nothing leads to `endpoint`. */
+  redirect(others: readonly Endpoint[], endpoint: Endpoint, carrier: Carrier): Promise<void>
+}
+
+/** Who carries for WireGuard. */
+export interface Carrier {
+  /** On the loopback; undefined where the host has no such family: then those endpoints are left alone. */
+  endpointOf(family: AddressFamily): Endpoint | undefined
 }
 
 interface Redirection {
@@ -66,12 +77,18 @@ export function redirectedEndpoints(
     })
   }
   return {
-    redirect: async (others, endpoint) => {
-      const froms = others.filter((other) => isOther(other, endpoint))
+    redirect: async (others, endpoint, carrier) => {
+      const froms = others.filter((other) => !sameEndpoint(other, endpoint))
       if (froms.length === 0) return
       const source = await sourceTowards(endpoint, commands)
       const untilMs = clock.monotonicMs() + REDIRECTED_MS
-      const fresh = froms.map((from) => ({ from, to: endpoint, source, untilMs }))
+      const family = addressFamily(endpoint.address)
+      const fresh = froms.flatMap((from): readonly Redirection[] => {
+        const own = addressFamily(from.address)
+        if (own === family) return [{ from, to: endpoint, source, untilMs }]
+        const to = carrier.endpointOf(own)
+        return to === undefined ? [] : [{ from, to, source: to.address, untilMs }]
+      })
       const isKept = ({ from }: Redirection) =>
         !sameEndpoint(from, endpoint) && !froms.some((other) => sameEndpoint(other, from))
       known = [...known.filter(isKept), ...fresh].slice(-REDIRECTIONS)
@@ -80,13 +97,6 @@ export function redirectedEndpoints(
     },
     [Symbol.dispose]: () => ending?.cancel(),
   }
-}
-
-function isOther(other: Endpoint, endpoint: Endpoint): boolean {
-  return (
-    addressFamily(other.address) === addressFamily(endpoint.address) &&
-    !sameEndpoint(other, endpoint)
-  )
 }
 
 const ROUTES = z.tuple([z.object({ prefsrc: z.string() })])

@@ -92,7 +92,7 @@ export class PeerPath {
     const nowMs = context.clock.monotonicMs()
     this.#context = context
     this.#carrier = carrier
-    this.#tunnel = openPeerTunnel(context.tunnel, peer, context.log, context.redirected)
+    this.#tunnel = openPeerTunnel(context.tunnel, peer, context.log, carrier, context.redirected)
     this.#inputOf = newStatsInput(context.clock, carrier.endpoint)
     this.#peer = peer
     this.#state = (isEager ? initialState : idleState)(initiates, peer.candidates, nowMs)

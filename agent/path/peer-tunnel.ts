@@ -4,7 +4,7 @@ import type { Endpoint } from '../../protocol/address.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import { explain } from '../errors.ts'
-import type { RedirectedEndpoints } from '../host/redirected-endpoints.ts'
+import type { Carrier, RedirectedEndpoints } from '../host/redirected-endpoints.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import type { PathPeer } from './paths.ts'
 
@@ -31,6 +31,7 @@ export function openPeerTunnel(
   tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer' | 'stats'>,
   { name, wireguardKey }: PathPeer,
   log: Log,
+  carrier: Carrier,
   endpoints?: RedirectedEndpoints,
 ): PeerTunnel {
   let last: Promise<void> = Promise.resolve()
@@ -50,7 +51,7 @@ export function openPeerTunnel(
   return {
     use: (endpoint, others = []) => {
       if (endpoints !== undefined && others.length > 0)
-        queue(() => endpoints.redirect(others, endpoint))
+        queue(() => endpoints.redirect(others, endpoint, carrier))
       queue(() => tunnel.setEndpoint(wireguardKey, endpoint))
     },
     wake: (onDone) =>
