@@ -4,6 +4,7 @@ import type { Log } from '../protocol/log.ts'
 import { OperatorError } from './errors.ts'
 import { noCommands } from './host/no-commands.ts'
 import { type PortShare, startPortShare } from './host/port-share.ts'
+import type { RedirectedEndpoints } from './host/redirected-endpoints.ts'
 import { type Commands, commandsOf } from './host/run.ts'
 import { hasNetAdmin } from './host/system.ts'
 import type { PathSockets } from './path/paths.ts'
@@ -23,6 +24,8 @@ export interface HostSide {
   readonly portShare: Promise<PortShare | undefined>
   /** The system's where they are missing. */
   readonly sockets?: PathSockets
+  /** Where the tunnel itself redirects. */
+  readonly redirected?: RedirectedEndpoints
   /** The inside of a tunnel that has no interface. */
   readonly stack?: Stack
 }
@@ -95,6 +98,7 @@ async function startOverTun(
     tunnel,
     portShare: Promise.resolve(undefined),
     sockets: sharedSockets(engine),
+    redirected: engine.redirections,
   }
 }
 
@@ -122,6 +126,7 @@ async function startInside(
     tunnel,
     portShare: Promise.resolve(undefined),
     sockets: sharedSockets(engine),
+    redirected: engine.redirections,
     stack,
   }
 }

@@ -43,7 +43,7 @@ program
   )
   .addOption(
     new Option('--backend <name>', 'what carries WireGuard; userspace needs no privilege')
-      .choices(['auto', 'kernel', 'wireguard-go', 'userspace'])
+      .choices(['auto', 'kernel', 'wireguard-go', 'tun', 'userspace'])
       .default('auto')
       .env('NEXODUS_BACKEND'),
   )

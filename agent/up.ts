@@ -113,7 +113,7 @@ interface Parts extends Joined {
 async function startDaemon(
   options: UpOptions,
   parts: Parts,
-  { commands, checkPort, tunnel, portShare, sockets, stack: inside }: HostSide,
+  { commands, checkPort, tunnel, portShare, sockets, redirected, stack: inside }: HostSide,
   stack: AsyncDisposableStack,
 ): Promise<Daemon> {
   const { Daemon } = await import('./daemon.ts')
@@ -133,11 +133,11 @@ async function startDaemon(
   const share = await portShare
   const spray = options.spray ? share : undefined
   if (options.spray && share === undefined) {
-    options.log('warn', 'spray.unavailable', { hint: 'it needs a backend that makes an interface' })
+    options.log('warn', 'spray.unavailable', { hint: 'it needs a backend outside this process' })
   }
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
-  const pathsOptions = { ...daemon.pathsOptions(), portMappings, spray }
-  await daemon.begin(stack.use(await startPaths(pathsOptions, sockets)))
+  const own = { portMappings, spray, redirected: redirected ?? share }
+  await daemon.begin(stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets)))
   await daemon.firstPaths()
   return daemon
 }

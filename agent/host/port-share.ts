@@ -2,7 +2,7 @@
  *  is bound to another (SPEC §7.5). Two nftables rules rewrite the ports: outgoing before conntrack and
  *  incoming after it, so that checks and WireGuard share one conntrack entry and one NAT mapping. A third
  *  one lets routers cut WireGuard's packets in two, and what is diverted to other ports (diverted-ports.ts) is
- *  so on the same sides of conntrack. */
+ *  so on the same sides of conntrack; what is sent to another endpoint (redirected-endpoints.ts) is so before all. */
 
 import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
@@ -15,6 +15,11 @@ import {
   divertingOut,
 } from './diverted-ports.ts'
 import { ownerIn, ownerMark, ownerPid } from './owner.ts'
+import {
+  REDIRECTING_CHAIN,
+  type RedirectedEndpoints,
+  redirectedEndpoints,
+} from './redirected-endpoints.ts'
 import type { Commands } from './run.ts'
 
 export interface PortShareOptions {
@@ -23,14 +28,14 @@ export interface PortShareOptions {
   /** The port the agent's socket is bound to. */
   readonly checkPort: number
   readonly commands: Commands
-  readonly clock: Pick<Clock, 'every'>
+  readonly clock: Pick<Clock, 'every' | 'after' | 'monotonicMs'>
   readonly log: Log
 }
 
 /** Milliseconds between looks at whether the table is still there. */
 const LOOK_MS = 60_000
 
-export interface PortShare extends DivertedPorts, AsyncDisposable {}
+export interface PortShare extends DivertedPorts, RedirectedEndpoints, AsyncDisposable {}
 
 const TABLE = /^table inet (nexodus-port-(\d+))$/gm
 
@@ -46,12 +51,14 @@ export async function startPortShare(options: PortShareOptions): Promise<PortSha
     return install()
   })
   const ports = divertedPorts(tableOf(listenPort), commands)
+  const endpoints = redirectedEndpoints(tableOf(listenPort), listenPort, commands, options.clock)
   let looking: Promise<void> = Promise.resolve()
   const watch = options.clock.every(LOOK_MS, () => {
     looking = restoreLost(options, install, ports)
   })
   const remove = async (): Promise<void> => {
     watch.cancel()
+    endpoints[Symbol.dispose]()
     await looking
     await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
   }
@@ -61,7 +68,7 @@ export async function startPortShare(options: PortShareOptions): Promise<PortSha
     await remove()
     throw error
   }
-  return { ...ports, [Symbol.asyncDispose]: remove }
+  return { ...ports, redirect: endpoints.redirect, [Symbol.asyncDispose]: remove }
 }
 
 /** A firewall that is loaded anew begins by `flush ruleset`, and our table goes with its own. */
@@ -104,7 +111,7 @@ function portShareRules({ listenPort, checkPort }: PortShareOptions): string {
   const table = tableOf(listenPort)
   return `create table inet ${table}
 table inet ${table} {
-${DIVERSION_SETS}  chain out {
+${DIVERSION_SETS}${REDIRECTING_CHAIN}  chain out {
     type filter hook output priority raw; policy accept;
     oifname != "lo" udp sport ${listenPort} ip frag-off set 0
     oifname != "lo" udp sport ${checkPort} udp sport set ${listenPort} comment "${ownerMark()}"

@@ -2,7 +2,16 @@
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import { unreachable } from '../../protocol/errors.ts'
 import { dataReceived } from './data-proof.ts'
-import { checkingRelay, checkReceived, doubted, heard, hinted, punching, wanted } from './hints.ts'
+import {
+  again,
+  checkingRelay,
+  checkReceived,
+  doubted,
+  heard,
+  hinted,
+  punching,
+  wanted,
+} from './hints.ts'
 import type { PathInput } from './machine.ts'
 import {
   type CandidatePair,
@@ -151,7 +160,8 @@ function punched(state: PathState, candidates: readonly Candidate[], nowMs: numb
   const checking = { ...learned, pairs: planned(learned.pairs, nowMs, isDue) }
   if (learned.phase.kind !== 'direct') return checking
   // The peer searches: the path in use may be gone, or another.
-  return doubted({ ...checking, pairs: checking.pairs.map(unmeasured) }, nowMs)
+  const remeasured = checking.pairs.map(unmeasured)
+  return doubted({ ...checking, ...again(state, nowMs), pairs: remeasured }, nowMs)
 }
 
 function networkChanged(state: PathState, nowMs: number): PathState {

@@ -3,6 +3,7 @@ import type { Endpoint } from '../../protocol/address.ts'
 import { pairAt, replacePair, withPeerReflexive } from './pairs.ts'
 import { directPair, isBlocked, isResting, type PathState } from './path-state.ts'
 import {
+  AGAIN_MS,
   FIRST_ROUND_MS,
   SUSPECT_CLEARED_MS,
   SUSPECT_SPACING_MS,
@@ -15,6 +16,11 @@ import {
 export function hinted(state: PathState, nowMs: number): PathState {
   const nextMs = Math.max(nowMs, state.round.atMs + FIRST_ROUND_MS)
   return { ...state, round: { ...state.round, index: 0, nextMs } }
+}
+
+/** A second round over all pairs soon. */
+export function again(state: PathState, nowMs: number): Pick<PathState, 'round'> {
+  return { round: { ...state.round, index: 1, nextMs: nowMs + AGAIN_MS } }
 }
 
 export function punching(state: PathState, nowMs: number): PathState {

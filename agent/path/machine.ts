@@ -79,8 +79,13 @@ export type PathAction =
   | { readonly kind: 'send-punch' }
   /** Ask the STUN servers: our mapping may be another. */
   | { readonly kind: 'refresh-mapping' }
-  /** Tell WireGuard this endpoint, be it the first time or again. */
-  | { readonly kind: 'use-direct'; readonly endpoint: Endpoint }
+  /** Tell WireGuard this endpoint, be it the first time or again. What is still under way from `others` must not take
+   *  it back there: this side's choice stands. */
+  | {
+      readonly kind: 'use-direct'
+      readonly endpoint: Endpoint
+      readonly others: readonly Endpoint[]
+    }
   /** Tell WireGuard the loopback socket. */
   | { readonly kind: 'use-relay' }
   /** The path lets checks through and WireGuard not: it is left alone for so long. */

@@ -34,7 +34,7 @@ export function perform(action: PathAction, actor: PathActor): void {
       context.refreshMapping()
       break
     case 'use-direct':
-      tunnel.use(action.endpoint)
+      tunnel.use(action.endpoint, action.others)
       break
     case 'use-relay':
       tunnel.use(loopback)

@@ -7,6 +7,7 @@ import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { NatMapping, NatReport } from '../../protocol/nat-report.ts'
 import type { Spray } from '../../protocol/punch.ts'
+import type { RedirectedEndpoints } from '../host/redirected-endpoints.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import { openCheckSocket } from './check-socket.ts'
 import type { PathMtuHost } from './mtu-probes.ts'
@@ -65,6 +66,8 @@ export interface PathsOptions {
   readonly mtu?: PathMtuHost
   /** Missing: no NAT is sprayed at. */
   readonly spray?: SprayHost | undefined
+  /** Missing: WireGuard follows whatever comes last. */
+  readonly redirected?: RedirectedEndpoints | undefined
   readonly clock: Clock
   random(length: number): Uint8Array
   readonly log: Log

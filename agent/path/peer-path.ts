@@ -4,6 +4,7 @@ import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { seconds } from '../../protocol/time.ts'
+import type { RedirectedEndpoints } from '../host/redirected-endpoints.ts'
 import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
 import {
   completed,
@@ -50,6 +51,8 @@ export interface PathContext {
   readonly listenPort: number
   readonly clock: Clock
   readonly log: Log
+  /** Missing: WireGuard follows whatever comes last. */
+  readonly redirected?: RedirectedEndpoints | undefined
   /** A check to the peer by an endpoint, or by the relay (then false where no relay took it). */
   sendCheck(peer: PathPeer, path: Endpoint | 'relay'): boolean
   sendDirect(peer: PathPeer, datagram: Uint8Array, to: Endpoint): void
@@ -89,7 +92,7 @@ export class PeerPath {
     const nowMs = context.clock.monotonicMs()
     this.#context = context
     this.#carrier = carrier
-    this.#tunnel = openPeerTunnel(context.tunnel, peer, context.log)
+    this.#tunnel = openPeerTunnel(context.tunnel, peer, context.log, carrier, context.redirected)
     this.#inputOf = newStatsInput(context.clock, carrier.endpoint)
     this.#peer = peer
     this.#state = (isEager ? initialState : idleState)(initiates, peer.candidates, nowMs)
@@ -286,9 +289,8 @@ export class PeerPath {
     const nowMs = this.#nowMs()
     const nextMs = Math.min(nextTickMs(this.#state, nowMs), repeatDueMs(this.#handshake))
     if (this.#isClosed || !Number.isFinite(nextMs)) return
-    this.#timer = this.#context.clock.after(Math.max(1, Math.ceil(nextMs - nowMs)), () =>
-      this.give({ kind: 'tick' }),
-    )
+    const tick = (): void => this.give({ kind: 'tick' })
+    this.#timer = this.#context.clock.after(Math.max(1, Math.ceil(nextMs - nowMs)), tick)
   }
 }
 

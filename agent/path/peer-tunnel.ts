@@ -4,6 +4,7 @@ import type { Endpoint } from '../../protocol/address.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import { explain } from '../errors.ts'
+import type { Carrier, RedirectedEndpoints } from '../host/redirected-endpoints.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import type { PathPeer } from './paths.ts'
 
@@ -11,7 +12,8 @@ import type { PathPeer } from './paths.ts'
 const KEEPALIVE_SECONDS = 25
 
 export interface PeerTunnel {
-  use(endpoint: Endpoint): void
+  /** @param others where WireGuard may send for a moment, and shall not */
+  use(endpoint: Endpoint, others?: readonly Endpoint[]): void
   /** Makes WireGuard initiate: persistent keepalive sends a packet when it goes from off to on.
    *  @param onDone when the tunnel has done it */
   wake(onDone: () => void): void
@@ -29,6 +31,8 @@ export function openPeerTunnel(
   tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer' | 'stats'>,
   { name, wireguardKey }: PathPeer,
   log: Log,
+  carrier: Carrier,
+  endpoints?: RedirectedEndpoints,
 ): PeerTunnel {
   let last: Promise<void> = Promise.resolve()
   let isClosed = false
@@ -45,7 +49,11 @@ export function openPeerTunnel(
     await tunnel.setKeepalive(wireguardKey, KEEPALIVE_SECONDS)
   }
   return {
-    use: (endpoint) => queue(() => tunnel.setEndpoint(wireguardKey, endpoint)),
+    use: (endpoint, others = []) => {
+      if (endpoints !== undefined && others.length > 0)
+        queue(() => endpoints.redirect(others, endpoint, carrier))
+      queue(() => tunnel.setEndpoint(wireguardKey, endpoint))
+    },
     wake: (onDone) =>
       queue(async () => {
         await rouse()

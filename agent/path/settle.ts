@@ -1,6 +1,7 @@
 /** What follows from a path's state at a moment: the phase, and everything that is due. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import { proofAfter, proofDueMs, settleProof } from './data-proof.ts'
+import { again } from './hints.ts'
 import type { PathAction, Step } from './machine.ts'
 import { bestProved, type CandidatePair, isBetter, planned, rank, replacePair } from './pairs.ts'
 import {
@@ -20,6 +21,7 @@ import {
 } from './path-state.ts'
 import { sessionDueMs, settleSession } from './session.ts'
 import {
+  AGAIN_MS,
   BETTER_ROUND_MS,
   CHECKS_PER_SECOND,
   CONFIRM_AFTER_MS,
@@ -60,7 +62,8 @@ function settlePhase(state: PathState, nowMs: number): PathState {
   if (next.kind === 'idle') return entered
   if (next.kind === 'direct') {
     const movableMs = nowMs + MOVE_SPACING_MS
-    return { ...entered, movableMs, round: later(state, nowMs, BETTER_ROUND_MS) }
+    // A move between two of them leaves the rounds alone: a second one may be due.
+    return { ...entered, movableMs, ...(state.phase.kind !== 'direct' && again(state, nowMs)) }
   }
   return state.phase.kind === 'direct' ? withoutDirect(entered, nowMs) : entered
 }
@@ -122,10 +125,6 @@ function withoutDirect(state: PathState, nowMs: number): PathState {
   }
 }
 
-function later(state: PathState, nowMs: number, delayMs: number): PathState['round'] {
-  return { ...state.round, nextMs: nowMs + delayMs }
-}
-
 function settleConfirm(state: PathState, nowMs: number): PathState {
   if (!state.confirmMs.some((momentMs) => momentMs <= nowMs)) return state
   const confirmMs = state.confirmMs.filter((momentMs) => momentMs > nowMs)
@@ -160,7 +159,7 @@ function settleRound(state: PathState, nowMs: number): PathState {
 function isRoundPair(pair: CandidatePair, used: CandidatePair | undefined, index: number): boolean {
   if (used === undefined) return true
   const isPreferred = rank(pair.endpoint) <= rank(used.endpoint)
-  return pair !== used && (index === 0 || isPreferred || isBetter(pair, used))
+  return pair !== used && (index <= 1 || isPreferred || isBetter(pair, used))
 }
 
 function roundDelayMs(state: PathState, nowMs: number): number {
@@ -168,6 +167,7 @@ function roundDelayMs(state: PathState, nowMs: number): number {
     case 'idle':
       return IDLE_ROUND_MS
     case 'direct':
+      if (state.round.index === 0) return AGAIN_MS
       return isResting(state, nowMs) ? IDLE_ROUND_MS : BETTER_ROUND_MS
     default:
       return Math.min(LAST_ROUND_MS, FIRST_ROUND_MS * 2 ** Math.min(state.round.index, 10))
@@ -242,9 +242,18 @@ function settleEndpoint(state: PathState, nowMs: number, actions: PathAction[]):
     if (isNew && state.phase.kind === 'direct') actions.push({ kind: 'refresh-mapping' })
     return { ...told, confirmMs: [] }
   }
-  actions.push({ kind: 'use-direct', endpoint: wanted })
+  actions.push({ kind: 'use-direct', endpoint: wanted, others: leftBehind(state, wanted, nowMs) })
   if (!isNew) return told
   return { ...told, confirmMs: CONFIRM_AFTER_MS.map((afterMs) => nowMs + afterMs) }
+}
+
+/** Of two sides that chose differently the one that initiates prevails. The first path of all leaves nothing behind. */
+function leftBehind(state: PathState, wanted: Endpoint, nowMs: number): readonly Endpoint[] {
+  if (!state.initiates || state.told === undefined) return []
+  return state.pairs
+    .filter(({ trustedUntilMs }) => trustedUntilMs > nowMs)
+    .map(({ endpoint }) => endpoint)
+    .filter((endpoint) => !sameEndpoint(endpoint, wanted))
 }
 
 function isTellingDue(state: PathState, nowMs: number): boolean {

@@ -40,6 +40,7 @@ export function sharedSockets(engine: Engine): PathSockets {
       )
       return {
         endpoint,
+        endpointOf: () => endpoint,
         inject: (datagram) => {
           if (datagram.length > DATAGRAM_BYTES) return false
           engine.inject(datagram, endpoint)

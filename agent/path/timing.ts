@@ -14,6 +14,9 @@ export const FIRST_ROUND_MS = 100
 export const LAST_ROUND_MS = 15_000
 /** Rounds to a peer that nobody asks for and that no path reaches: 5 MB a day for 30 such peers. */
 export const IDLE_ROUND_MS = 300_000
+/** A second round over all pairs follows this long after a hint or the first direct path: what changes much keeps a
+ *  host busy, and round trips measured just then say little. */
+export const AGAIN_MS = 1000
 /** Rounds over better pairs while a direct path is in use and carries traffic. */
 export const BETTER_ROUND_MS = 30_000
 

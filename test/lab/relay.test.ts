@@ -122,7 +122,7 @@ rule('do not suffer when a third member floods the relay', async () => {
   ])
   await server.waitFor(/listening/)
   const flood = tablet.host.namespace.attempt(
-    ...(['iperf3', '-u', '-b', '40M', '-l', '1200', '-t', '6', '-c', phone4] as const),
+    ...(['iperf3', '-u', '-b', '16M', '-l', '1200', '-t', '6', '-c', phone4] as const),
   )
   await near.process.waitFor(/relay\.datagrams-dropped.*"name":"tablet"/)
   const { sent, received } = await ping(from, phone4, { count: 40, intervalMs: 100 })

@@ -6,6 +6,7 @@ import type { Log } from '../../../protocol/log.ts'
 import { Machine } from './machine.ts'
 import { isWireGuard } from './messages.ts'
 import type { PacketDevice } from './packet-device.ts'
+import { Redirections } from './redirections.ts'
 import type { OpenUnderlay, Underlay } from './underlay.ts'
 
 export interface EngineOptions {
@@ -18,6 +19,7 @@ export interface EngineOptions {
 
 export class Engine implements AsyncDisposable {
   readonly machine: Machine
+  readonly redirections: Redirections
   /** Takes what comes by our port and is not WireGuard's. */
   onOther: (datagram: Uint8Array, from: Endpoint) => void = () => undefined
   readonly #options: EngineOptions
@@ -30,6 +32,7 @@ export class Engine implements AsyncDisposable {
 
   constructor(options: EngineOptions) {
     const { device, clock, random } = options
+    this.redirections = new Redirections(clock)
     this.#options = options
     this.machine = new Machine({
       clock,
@@ -131,7 +134,7 @@ export class Engine implements AsyncDisposable {
 
   #send(datagram: readonly Uint8Array[], to: Endpoint): void {
     const take = this.#inside.get(to.address)
-    if (take === undefined) this.#underlay?.send(datagram, to)
+    if (take === undefined) this.#underlay?.send(datagram, this.redirections.of(to))
     else take(datagram.length === 1 && datagram[0] ? datagram[0] : Buffer.concat(datagram))
   }
 }

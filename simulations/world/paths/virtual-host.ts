@@ -26,6 +26,7 @@ import { VirtualWireguard } from './virtual-wireguard.ts'
 const LISTEN_PORT = 51_820
 const LOOPBACK = parseIpAddress('127.0.0.1')
 export const PING_MS = 200
+const REDIRECTED_MS = 3000
 const [ECHO, REPLY] = [1, 2]
 
 export interface Identity {
@@ -63,6 +64,7 @@ export class VirtualHost implements Attachment, Member {
   readonly changes: PathChange[] = []
   readonly #options: HostOptions
   readonly #carriers = new Map<number, (datagram: Uint8Array) => void>()
+  readonly #redirected = new Map<string, { endpoint: Endpoint; untilMs: number }>()
   #onCheck: ((datagram: Uint8Array, from: Endpoint) => void) | undefined
   #wireguard: VirtualWireguard | undefined
   #paths: Paths | undefined
@@ -172,6 +174,15 @@ export class VirtualHost implements Attachment, Member {
       onPathChanged: (_device, status) =>
         this.changes.push({ atMs: clock.monotonicMs(), path: textOf(status) }),
       clock,
+      redirected: {
+        redirect: async (others, endpoint) => {
+          const untilMs = clock.monotonicMs() + REDIRECTED_MS
+          this.#redirected.delete(formatEndpoint(endpoint))
+          for (const other of others) {
+            this.#redirected.set(formatEndpoint(other), { endpoint, untilMs })
+          }
+        },
+      },
       random: (length) => Uint8Array.from({ length }, () => Math.floor(random() * 256)),
       log: () => undefined,
     }
@@ -197,6 +208,7 @@ export class VirtualHost implements Attachment, Member {
         const endpoint = { address: LOOPBACK, port }
         return {
           endpoint,
+          endpointOf: (family) => (family === 4 ? endpoint : undefined),
           inject: (bytes) => {
             const { clock } = this.#options
             clock.after(0, () => this.#wireguard?.receive(bytes, endpoint))
@@ -210,7 +222,9 @@ export class VirtualHost implements Attachment, Member {
 
   /** What WireGuard sends: to a loopback socket of the agent's, or to the network. */
   #emitted(bytes: Uint8Array, to: Endpoint): void {
-    if (to.address !== LOOPBACK) this.#toInternet(bytes, to)
+    const other = this.#redirected.get(formatEndpoint(to))
+    const isRedirected = other !== undefined && other.untilMs > this.#options.clock.monotonicMs()
+    if (to.address !== LOOPBACK) this.#toInternet(bytes, isRedirected ? other.endpoint : to)
     else this.#options.clock.after(0, () => this.#carriers.get(to.port)?.(bytes))
   }
 

@@ -177,6 +177,7 @@ export function portShareContract(backend: BackendKind): void {
     const looks: (() => void)[] = []
     const events: string[] = []
     const clock = {
+      ...systemClock,
       every: (_ms: number, look: () => void) => {
         looks.push(look)
         return { cancel: () => undefined }

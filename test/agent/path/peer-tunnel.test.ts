@@ -1,10 +1,12 @@
 import { setImmediate } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { RedirectedEndpoints } from '../../../agent/host/redirected-endpoints.ts'
 import { openPeerTunnel } from '../../../agent/path/peer-tunnel.ts'
 import type { TunnelPeerStats } from '../../../agent/tunnel/backend.ts'
 import { generateAgreementKeyPair } from '../../../crypto/agreement.ts'
 import { generateSigningKeyPair } from '../../../crypto/signing.ts'
+import { formatEndpoint, parseEndpoint } from '../../../protocol/address.ts'
 import { deviceIdOf } from '../../../protocol/keys.ts'
 import { seconds } from '../../../protocol/time.ts'
 
@@ -12,7 +14,15 @@ const rule = suite('one peer of the tunnel')
 const wireguardKey = generateAgreementKeyPair().publicKey
 const device = deviceIdOf(generateSigningKeyPair<'device'>().publicKey)
 
+const at = parseEndpoint
+const redirected: (...of: Parameters<RedirectedEndpoints['redirect']>) => string = (
+  others,
+  to,
+  by,
+) => `${others.map(formatEndpoint)} to ${formatEndpoint(to)} by ${by.endpointOf(4)?.port}`
+
 function open(latestHandshake: number) {
+  const carrier = { endpointOf: () => at('127.0.0.1:1') }
   const done: string[] = []
   const note = (what: string) => async () => void done.push(what)
   const stats: TunnelPeerStats = {
@@ -30,6 +40,8 @@ function open(latestHandshake: number) {
     },
     { device, name: 'peer', wireguardKey, candidates: [] },
     () => undefined,
+    carrier,
+    { redirect: async (others, to, by) => void done.push(redirected(others, to, by)) },
   )
   return { tunnel, done }
 }
@@ -48,6 +60,15 @@ rule('keeps a session that came between the last look and the restart', async ()
   await setImmediate()
   await tunnel.close()
   assert.equal(done, ['session'])
+})
+
+rule('sends to the new path alone before it says so, where there is another', async () => {
+  const { tunnel, done } = open(100)
+  tunnel.use(at('198.51.100.7:51820'))
+  tunnel.use(at('198.51.100.8:51820'), [at('198.51.100.7:51820')])
+  await setImmediate()
+  const redirection = '198.51.100.7:51820 to 198.51.100.8:51820 by 1'
+  assert.equal(done, ['endpoint', redirection, 'endpoint'])
 })
 
 rule.run()

@@ -36,6 +36,27 @@ rule(
   },
 )
 
+rule('takes what WireGuard sends by IPv6, too, once it is asked for', async () => {
+  const wireguard = createSocket('udp6')
+  wireguard.bind(0, '::1')
+  await once(wireguard, 'listening')
+  const carried: string[] = []
+  const carrier = openRelayCarrier({
+    listenPort: wireguard.address().port,
+    onDatagram: (datagram) => carried.push(String(new TextDecoder().decode(datagram))),
+    log: () => undefined,
+  })
+  assert.equal(carrier.endpointOf(4), carrier.endpoint)
+  const endpoint = carrier.endpointOf(6)
+  assert.is(endpoint?.address, '::1')
+  assert.equal(carrier.endpointOf(6), endpoint)
+  wireguard.send('out', endpoint?.port ?? 0, '::1')
+  while (carried.length === 0) await sleep(1)
+  assert.equal(carried, ['out'])
+  carrier.close()
+  wireguard.close()
+})
+
 rule('takes nothing from another port', async () => {
   const wireguard = await listener()
   const other = await listener()
