@@ -107,10 +107,10 @@ async function startInside(
   { interfaceName, listenPort, log }: HostSideOptions,
   ending: AsyncDisposableStack,
 ): Promise<HostSide> {
-  const { stackDevice } = await import('./tunnel/userspace/stack-device.ts')
+  const { newStackDevice } = await import('./stack/stack-device.ts')
   const { startUserspace } = await import('./tunnel/userspace/start.ts')
   const { sharedSockets } = await import('./path/shared-sockets.ts')
-  const { stack, device } = stackDevice({ clock, random: randomBytes, log })
+  const { stack, device } = newStackDevice({ clock, random: randomBytes, log })
   ending.use(stack)
   const { tunnel, engine } = startUserspace({
     interfaceName,

@@ -13,7 +13,7 @@ export interface ProxyOptions extends ProxyParts {
   readonly egressBind?: readonly IpAddress[]
 }
 
-export interface Proxy extends AsyncDisposable {
+export interface RunningProxy extends AsyncDisposable {
   /** Resolves when every port that is wanted now has been tried. */
   settled(): Promise<void>
 }
@@ -29,7 +29,7 @@ const STARTS = {
   'egress udp': startUdpEgress,
 } as const
 
-export function runProxy(options: ProxyOptions): Proxy {
+export function runProxy(options: ProxyOptions): RunningProxy {
   const ports = new Map<string, ProxyPort>()
   let changing: Promise<unknown> = Promise.resolve()
   const follow = async (): Promise<void> => {

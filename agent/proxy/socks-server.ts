@@ -120,8 +120,19 @@ async function message<T extends { readonly length: number }>(
         throw new MalformedError(`SOCKS message of more than ${LONGEST_SOCKS_MESSAGE} bytes`)
     } else {
       if (client.readableEnded || client.destroyed) throw new Error('the client has gone')
-      await Promise.race([once(client, 'readable'), once(client, 'close')])
+      await more(client)
     }
+  }
+}
+
+/** There is something to read, or never will be. */
+async function more(client: Socket): Promise<void> {
+  const settled = new AbortController()
+  const { signal } = settled
+  try {
+    await Promise.race(['readable', 'close'].map((event) => once(client, event, { signal })))
+  } finally {
+    settled.abort()
   }
 }
 

@@ -55,7 +55,8 @@ export function startUdpIngress(options: PortOptions): AsyncDisposable {
 export async function startUdpEgress(options: PortOptions): Promise<AsyncDisposable> {
   const { parts, port, bind } = options
   const flows = new FlowTable<Flow>((flow) => flow.close())
-  const socket = createSocket({ type: isIP(bind) === 6 ? 'udp6' : 'udp4', ipv6Only: true })
+  const isV6 = isIP(bind) === 6
+  const socket = createSocket(isV6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
   socket.on('message', (data: Uint8Array, from: RemoteInfo) => {
     const nowMs = parts.clock.monotonicMs()
     const key = `${from.address} ${from.port}`

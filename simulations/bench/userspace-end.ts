@@ -37,13 +37,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     say('ready')
   } else if (line === 'figures') {
     const { user, system } = process.cpuUsage()
-    say(
-      JSON.stringify({
-        received,
-        cpuMs: (user + system) / 1000,
-        memory: process.memoryUsage.rss(),
-      }),
-    )
+    say(JSON.stringify({ sent, received, cpuMs: (user + system) / 1000 }))
   } else {
     const [, count, bytes] = line.split(' ').map(Number)
     await blast(config, count ?? 0, bytes ?? 0)

@@ -38,6 +38,7 @@ const MEANS = {
   tinc: packaged('tincd', 'tinc'),
   n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
+  tun: { isThere: () => isAccessible('/dev/net/tun'), hint: '/dev/net/tun must be there' },
   'wasm-clang': {
     isThere: () =>
       ['clang-14', 'wasm-ld-14', 'curl', 'patch', 'xz'].every(hasCommand) &&

@@ -23,7 +23,7 @@ rule.after(async () => {
 rule('makes no interface, address, route or rule, and leaves its port when it ends', async () => {
   const [a, b] = sides
   const shown = (): Promise<string> =>
-    a.host.sh('ip -brief link; ip -4 address; ip route show table all; ip rule; ip -6 rule')
+    a.host.sh('ip -brief link; ip -4 address; ip -4 route show table all; ip rule; ip -6 rule')
   const before = await shown()
   await b.tunnel.configure(config(b, peerOf(a)))
   await a.tunnel.configure(config(a, { ...peerOf(b), endpoint: at(b.host.ipv4) }))
