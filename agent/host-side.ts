@@ -1,5 +1,6 @@
 /** Host side: what the agent makes on its host, or in its own process where it may make nothing there. */
 import { randomBytes } from '../crypto/random.ts'
+import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { OperatorError } from './errors.ts'
 import { noCommands } from './host/no-commands.ts'
@@ -12,7 +13,8 @@ import type { Stack } from './stack/stack.ts'
 import { systemClock as clock } from './system-clock.ts'
 import type { BackendKind, Tunnel } from './tunnel/backend.ts'
 import { comingTunnel } from './tunnel/coming-tunnel.ts'
-import { chosenBackend, startTunnel, type TunnelOptions } from './tunnel/detect.ts'
+import { chosenBackend, startTunnel } from './tunnel/detect.ts'
+import { TunnelError } from './tunnel/errors.ts'
 
 export interface HostSide {
   readonly commands: Commands
@@ -48,8 +50,10 @@ export async function startHostSide(
       return startInside(options, ending)
     case 'tun':
       return startOverTun(options, ending)
+    case 'auto':
+      return startBest(options, ending)
     default:
-      return startOutside({ ...options, backend }, ending)
+      return startOutside(options, startTunnel({ ...options, backend, ...system() }), ending)
   }
 }
 
@@ -62,14 +66,42 @@ export function requirePrivileges(backend: HostSideOptions['backend']): void {
   )
 }
 
+/** The kernel's WireGuard, else wireguard-go where it is installed, else this process's own. */
+async function startBest(
+  options: HostSideOptions,
+  ending: AsyncDisposableStack,
+): Promise<HostSide> {
+  const { commands } = system()
+  const hasWireguardGo = await isInstalled('wireguard-go', commands)
+  const backend = hasWireguardGo ? 'auto' : 'kernel'
+  const started = startTunnel({ ...options, backend, ...system() })
+  try {
+    if (!hasWireguardGo) await started
+  } catch (error) {
+    if (!(error instanceof TunnelError && error.code === 'ERR_TUNNEL_BACKEND_MISSING')) throw error
+    return startOverTun(options, ending)
+  }
+  return startOutside(options, started, ending)
+}
+
+function isInstalled(command: string, commands: Commands): Promise<boolean> {
+  return commands.require(command).then(
+    () => true,
+    () => false,
+  )
+}
+
+function system(): { readonly commands: Commands; readonly clock: Clock } {
+  return { commands: commandsOf(), clock }
+}
+
 function startOutside(
-  options: HostSideOptions & { readonly backend: TunnelOptions['backend'] },
+  { log, interfaceName, listenPort }: HostSideOptions,
+  started: Promise<Tunnel>,
   ending: AsyncDisposableStack,
 ): HostSide {
-  const { log, interfaceName, backend, listenPort } = options
   const commands = commandsOf()
   const checkPort = listenPort + 1
-  const started = startTunnel({ interfaceName, backend, commands, clock, log })
   const tunnel = ending.use(comingTunnel(interfaceName, started))
   const portShare = startPortShare({ listenPort, checkPort, commands, clock, log })
   ending.defer(async () => {

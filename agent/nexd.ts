@@ -42,7 +42,7 @@ program
       .env('NEXODUS_INTERFACE'),
   )
   .addOption(
-    new Option('--backend <name>', 'what carries WireGuard; userspace needs no privilege')
+    new Option('--backend <name>', 'what carries WireGuard; userspace needs no privilege, tun no wireguard-go')
       .choices(['auto', 'kernel', 'wireguard-go', 'tun', 'userspace'])
       .default('auto')
       .env('NEXODUS_BACKEND'),
