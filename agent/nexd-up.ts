@@ -16,7 +16,7 @@ import { pacedLog } from './paced-log.ts'
 import { systemClock } from './system-clock.ts'
 import { runUp, type UpOptions } from './up.ts'
 
-const BACKENDS = ['auto', 'kernel', 'wireguard-go'] as const
+const BACKENDS = ['auto', 'kernel', 'wireguard-go', 'userspace'] as const
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
 /** What the command line gave, its choices and numbers already checked there. */

@@ -42,8 +42,8 @@ program
       .env('NEXODUS_INTERFACE'),
   )
   .addOption(
-    new Option('--backend <name>', 'what carries WireGuard')
-      .choices(['auto', 'kernel', 'wireguard-go'])
+    new Option('--backend <name>', 'what carries WireGuard; userspace needs no privilege')
+      .choices(['auto', 'kernel', 'wireguard-go', 'userspace'])
       .default('auto')
       .env('NEXODUS_BACKEND'),
   )
