@@ -16,17 +16,17 @@ import {
 } from './host-side.ts'
 import type { Joined } from './joining.ts'
 import type { PortMappings } from './path/port-mapping/port-mapping.ts'
+import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
 import type { Applicant } from './registry-client.ts'
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
 import { openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
 
-export interface UpOptions extends HostSideOptions {
+export interface UpOptions extends HostSideOptions, ProxySideOptions {
   /** `https://host#organization`; needed once, then remembered. */
   readonly registry?: string | undefined
   readonly registrationKey?: string | undefined
   readonly name: string
-  readonly stateDir: string
   readonly socket: string
   readonly meshListen: readonly string[]
   readonly mdns: boolean
@@ -167,7 +167,8 @@ async function start(
   stack.defer(() => ticking.cancel())
   const { startControlServer } = await import('./control/server.ts')
   const { DaemonView } = await import('./view.ts')
-  stack.use(await startControlServer(options.socket, new DaemonView(daemon, renewal), log))
+  const view = new DaemonView(daemon, renewal, await startProxySide(options, daemon, stack))
+  stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
   return host
 }

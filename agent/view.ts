@@ -12,6 +12,7 @@ import {
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { Seconds } from '../protocol/time.ts'
 import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
+import type { ProxyControls } from './control/proxy-report.ts'
 import {
   type ChangedReport,
   ControlError,
@@ -38,8 +39,10 @@ export class DaemonView implements Controls {
   readonly #daemon: Daemon
   readonly #renewal: Renewal
   readonly #why: Why
+  readonly proxy: ProxyControls | undefined
 
-  constructor(daemon: Daemon, renewal: Renewal) {
+  constructor(daemon: Daemon, renewal: Renewal, proxy?: ProxyControls) {
+    this.proxy = proxy
     this.#daemon = daemon
     this.#renewal = renewal
     this.#why = new Why(daemon, renewal)

@@ -79,7 +79,7 @@ async function trap(): Promise<void> {
   }
 }
 
-/** With the backend that nexd chooses by itself. */
+/** With the backend, state directory and socket that nexd chooses by itself. */
 async function start(name: string): Promise<Agent> {
   const home = join(folder, name)
   const isNew = !existsSync(home)
@@ -90,7 +90,6 @@ async function start(name: string): Promise<Agent> {
     ? ['--registry', `${test.url}#${organization}`, '--registration-key', await registrationKey()]
     : []
   const args = ['up', ...joining, '--name', name]
-  const own = ['--state-dir', join(home, 'state'), '--socket', join(home, 'nexd.sock')]
   const ports = [
     '--listen-port',
     `${await freePort()}`,
@@ -113,7 +112,6 @@ async function start(name: string): Promise<Agent> {
     process.execPath,
     NEXD,
     ...args,
-    ...own,
     ...ports,
     '--no-mdns',
     '--no-port-mapping',
@@ -144,7 +142,7 @@ async function said({ name, lines, child }: Agent, pattern: RegExp): Promise<voi
 }
 
 async function nexctl(agent: Agent, ...args: readonly string[]): Promise<unknown> {
-  const socket = join(agent.folder, 'nexd.sock')
+  const socket = join(agent.folder, '.nexodus', 'nexd.sock')
   const all = [NEXCTL, '--socket', socket, '--output', 'json', ...args]
   const { stdout } = await execute(process.execPath, all).catch((cause: Error) => {
     throw new Error(`${cause.message}\n${agent.lines.slice(-20).join('\n')}`)

@@ -40,14 +40,16 @@ export async function startKernelPeer(
   inside('route', 'replace', `${NEAR[4]}/32`, 'dev', 'tun0')
   return {
     start,
-    write: (packet) => framed(stdin, packet),
+    write: (packet) => {
+      if (!stdin.writableEnded) framed(stdin, packet)
+    },
     [Symbol.asyncDispose]: async () => {
       stdin.end()
       for (const child of children) {
-        if (child.exitCode === null && child.signalCode === null) {
-          child.kill('SIGKILL')
-          await once(child, 'close')
-        }
+        if (child.exitCode !== null || child.signalCode !== null) continue
+        const exit = once(child, 'exit')
+        child.kill('SIGKILL')
+        await exit
       }
       ip('netns', 'del', name)
     },
