@@ -43,7 +43,10 @@ const up = program
       .env('NEXODUS_INTERFACE'),
   )
   .addOption(
-    new Option('--backend <name>', 'what carries WireGuard; userspace needs no privilege, tun no wireguard-go')
+    new Option(
+      '--backend <name>',
+      'what carries WireGuard; userspace needs no privilege, tun no wireguard-go',
+    )
       .choices(['auto', 'kernel', 'wireguard-go', 'tun', 'userspace'])
       .default('auto')
       .env('NEXODUS_BACKEND'),
