@@ -27,6 +27,7 @@ import {
   withPaths,
 } from './plan-peers.ts'
 import type { Issued } from './registry-client.ts'
+import type { Stack } from './stack/stack.ts'
 import type { Join, StateDirectory } from './state-directory.ts'
 import type { Tunnel } from './tunnel/backend.ts'
 import { Watch } from './watch.ts'
@@ -36,6 +37,8 @@ export interface DaemonOptions extends Pick<MeshOptions, 'mdns' | 'relayRate'> {
   readonly join: Join
   readonly knowledge: Knowledge
   readonly tunnel: Tunnel
+  /** The inside of a tunnel that has no interface. */
+  readonly inside?: Stack | undefined
   readonly commands: Commands
   /** What it runs on, for people. */
   readonly system: string

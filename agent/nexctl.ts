@@ -17,6 +17,7 @@ import {
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
+import { addProxyCommands } from './nexctl-proxy.ts'
 import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
 import { WHY } from './why/report.ts'
 import { whyText } from './why/text.ts'
@@ -164,6 +165,8 @@ for (const action of ['advertise', 'withdraw'] as const) {
       ),
     )
 }
+
+addProxyCommands(program, show)
 
 /** Of a relayed peer: `by hub (udp)`. */
 function relayText({ relay }: PeerReport): string {

@@ -13,10 +13,11 @@ import {
 } from './json-fields.ts'
 import { keptLogLines } from './log-lines.ts'
 import { pacedLog } from './paced-log.ts'
+import type { ProxyOptionValues } from './proxy/proxy-options.ts'
 import { systemClock } from './system-clock.ts'
 import { runUp, type UpOptions } from './up.ts'
 
-const BACKENDS = ['auto', 'kernel', 'wireguard-go'] as const
+const BACKENDS = ['auto', 'kernel', 'wireguard-go', 'tun', 'userspace'] as const
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
 /** What the command line gave, its choices and numbers already checked there. */
@@ -45,9 +46,9 @@ function parseOptions(
   }
 }
 
-/** Runs until SIGINT or SIGTERM. Throws what the operator must know. */
-export async function up(raw: unknown): Promise<void> {
-  const options = parseOptions(raw)
+/** Runs until SIGINT or SIGTERM. Throws what the operator must know. @param proxy what `nexd proxy` was given */
+export async function up(raw: unknown, proxy?: ProxyOptionValues): Promise<void> {
+  const options = { ...parseOptions(raw), proxy }
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   const { log: write, open } = keptLogLines(options.logLevel, systemClock)

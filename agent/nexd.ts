@@ -5,13 +5,14 @@ import { parseRelayRate } from '../protocol/relay-rate.ts'
 import { defaultStateDirectory, keepCompiledCode } from './compile-cache.js'
 import { defaultSocket, LISTEN_PORT, MESH_PORT, RELAY_RATE, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
+import { addProxyOptions, type ProxyOptionValues } from './proxy/proxy-options.ts'
 
 const program = new Command('nexd')
   .description('The Nexodus agent: connects this device to the others of its organization.')
   .version(VERSION)
   .showHelpAfterError('(nexd up --help lists the options)')
 
-program
+const up = program
   .command('up')
   .description('enrol this device if it is not yet, and run')
   .addOption(
@@ -42,8 +43,11 @@ program
       .env('NEXODUS_INTERFACE'),
   )
   .addOption(
-    new Option('--backend <name>', 'what carries WireGuard')
-      .choices(['auto', 'kernel', 'wireguard-go'])
+    new Option(
+      '--backend <name>',
+      'what carries WireGuard; userspace needs no privilege, tun no wireguard-go',
+    )
+      .choices(['auto', 'kernel', 'wireguard-go', 'tun', 'userspace'])
       .default('auto')
       .env('NEXODUS_BACKEND'),
   )
@@ -88,14 +92,29 @@ program
       .default('info')
       .env('NEXODUS_LOG_LEVEL'),
   )
-  .action(async (raw: unknown) => {
-    if (raw !== null && typeof raw === 'object' && 'stateDir' in raw)
-      keepCompiledCode(String(raw.stateDir))
-    const { up } = await import('./nexd-up.ts')
-    await up(raw)
-    // Libraries may keep timers for a second; all of ours have ended.
-    process.exit(0)
-  })
+  .action((raw: unknown) => run(raw))
+
+const proxy = addProxyOptions(
+  program
+    .command('proxy')
+    .description(
+      'enrol this device if it is not yet, and run without any privilege: ports of the mesh go to hosts of the local network, and ports of this host into the mesh',
+    ),
+)
+for (const option of up.options)
+  if (!['backend', 'interface'].includes(option.attributeName())) proxy.addOption(option)
+proxy.action((raw: object) =>
+  run({ ...up.opts(), ...raw, backend: 'userspace' }, proxy.opts<ProxyOptionValues>()),
+)
+
+async function run(raw: unknown, ofProxy?: ProxyOptionValues): Promise<void> {
+  if (raw !== null && typeof raw === 'object' && 'stateDir' in raw)
+    keepCompiledCode(String(raw.stateDir))
+  const { up: runUp } = await import('./nexd-up.ts')
+  await runUp(raw, ofProxy)
+  // Libraries may keep timers for a second; all of ours have ended.
+  process.exit(0)
+}
 
 /** As text, once it has been read: a mistake is the command line's. */
 function relayRate(text: string): string {

@@ -1,35 +1,33 @@
 /** Up: from an empty state directory, or from a reboot without a registry, to a running daemon. */
 import { randomBytes } from '../crypto/random.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
-import type { Log } from '../protocol/log.ts'
 import type { RelayRate } from '../protocol/relay-meter.ts'
 import { writeCompiledCode } from './compile-cache.js'
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { OperatorError } from './errors.ts'
-import { type PortShare, startPortShare } from './host/port-share.ts'
-import { type Commands, commandsOf } from './host/run.ts'
-import { deviceName, hasNetAdmin, systemDescription } from './host/system.ts'
+import type { Commands } from './host/run.ts'
+import { deviceName, systemDescription } from './host/system.ts'
+import {
+  type HostSide,
+  type HostSideOptions,
+  requirePrivileges,
+  startHostSide,
+} from './host-side.ts'
 import type { Joined } from './joining.ts'
 import type { PortMappings } from './path/port-mapping/port-mapping.ts'
+import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
 import type { Applicant } from './registry-client.ts'
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
 import { openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
-import type { BackendKind, Tunnel } from './tunnel/backend.ts'
-import { comingTunnel } from './tunnel/coming-tunnel.ts'
-import { startTunnel } from './tunnel/detect.ts'
 
-export interface UpOptions {
+export interface UpOptions extends HostSideOptions, ProxySideOptions {
   /** `https://host#organization`; needed once, then remembered. */
   readonly registry?: string | undefined
   readonly registrationKey?: string | undefined
   readonly name: string
-  readonly stateDir: string
   readonly socket: string
-  readonly interfaceName: string
-  readonly backend: 'auto' | BackendKind
-  readonly listenPort: number
   readonly meshListen: readonly string[]
   readonly mdns: boolean
   /** Ask the gateway to let WireGuard's port in. */
@@ -37,7 +35,6 @@ export interface UpOptions {
   /** Open, and spray at, many ports where a NAT makes a new mapping for each peer. */
   readonly spray: boolean
   readonly relayRate: RelayRate
-  readonly log: Log
   /** What is logged is kept until this is called. */
   openLog(): Promise<void>
   /** Shows the code and the link of a device authorization, and what the page must show, too. */
@@ -49,7 +46,7 @@ const TICK_MS = 5000
 
 /** Runs until the signal; then everything made on the host is gone. Throws what the operator must know. */
 export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void> {
-  requirePrivileges()
+  requirePrivileges(options.backend)
   await using stack = new AsyncDisposableStack()
   const directory = stack.use(await openStateDirectory(options.stateDir))
   const applicant: Applicant = {
@@ -60,14 +57,19 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
   }
   const wanted = registryWanted(options, directory)
   // A device that is enrolled makes its tunnel while the rest is loaded, and what it knows is read.
-  const early = directory.join === undefined ? undefined : startHost(options, stack)
+  const early = directory.join === undefined ? undefined : await startHostSide(options, stack)
   const { joined } = await import('./joining.ts')
   const parts = {
     directory,
     applicant,
     ...(await joined(options, directory, applicant, wanted, stack)),
   }
-  const { tunnel } = await start(options, parts, early ?? startHost(options, stack), stack)
+  const { tunnel } = await start(
+    options,
+    parts,
+    early ?? (await startHostSide(options, stack)),
+    stack,
+  )
   options.log('info', 'daemon.started', {
     device: deviceIdOf(directory.deviceKey.publicKey),
     organization: parts.join.organization,
@@ -86,14 +88,6 @@ function aborted(signal: AbortSignal): Promise<undefined> {
   })
 }
 
-function requirePrivileges(): void {
-  if (hasNetAdmin()) return
-  throw new OperatorError(
-    'ERR_USAGE',
-    'nexd needs CAP_NET_ADMIN to make a tunnel (run it as root, or by its systemd unit)',
-  )
-}
-
 /** The registry that the operator names. Throws OperatorError where the directory is another organization's. */
 function registryWanted(
   options: UpOptions,
@@ -110,32 +104,6 @@ function registryWanted(
   )
 }
 
-/** What the agent makes on the host. */
-interface HostSide {
-  readonly commands: Commands
-  readonly checkPort: number
-  readonly tunnel: Tunnel
-  /** Resolves when checks leave by WireGuard's port; rejects with a CommandError. */
-  readonly portShare: Promise<PortShare>
-}
-
-/** Begins to make it all. */
-function startHost(options: UpOptions, stack: AsyncDisposableStack): HostSide {
-  const { log, interfaceName, backend, listenPort } = options
-  const commands = commandsOf()
-  const checkPort = listenPort + 1
-  const started = startTunnel({ interfaceName, backend, commands, clock, log })
-  const tunnel = stack.use(comingTunnel(interfaceName, started))
-  const portShare = startPortShare({ listenPort, checkPort, commands, clock, log })
-  stack.defer(async () => {
-    const share = await portShare.catch(() => undefined)
-    await share?.[Symbol.asyncDispose]()
-  })
-  // Whoever awaits it hears of its failure; until then nobody does.
-  portShare.catch(() => undefined)
-  return { commands, checkPort, tunnel, portShare }
-}
-
 interface Parts extends Joined {
   readonly directory: StateDirectory
   readonly applicant: Applicant
@@ -145,7 +113,7 @@ interface Parts extends Joined {
 async function startDaemon(
   options: UpOptions,
   parts: Parts,
-  { commands, checkPort, tunnel, portShare }: HostSide,
+  { commands, checkPort, tunnel, portShare, sockets, redirected, stack: inside }: HostSide,
   stack: AsyncDisposableStack,
 ): Promise<Daemon> {
   const { Daemon } = await import('./daemon.ts')
@@ -154,6 +122,7 @@ async function startDaemon(
     ...options,
     ...parts,
     tunnel,
+    inside,
     commands,
     system: `nexd ${VERSION}, ${parts.applicant.system}`.slice(0, 128),
     checkPort,
@@ -161,11 +130,14 @@ async function startDaemon(
     random: randomBytes,
   })
   stack.defer(() => daemon.end())
-  const redirected = await portShare
-  const spray = options.spray ? redirected : undefined
+  const share = await portShare
+  const spray = options.spray ? share : undefined
+  if (options.spray && share === undefined) {
+    options.log('warn', 'spray.unavailable', { hint: 'it needs a backend outside this process' })
+  }
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
-  const pathsOptions = { ...daemon.pathsOptions(), portMappings, spray, redirected }
-  await daemon.begin(stack.use(await startPaths(pathsOptions)))
+  const own = { portMappings, spray, redirected: redirected ?? share }
+  await daemon.begin(stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets)))
   await daemon.firstPaths()
   return daemon
 }
@@ -176,9 +148,8 @@ async function start(
   host: HostSide,
   stack: AsyncDisposableStack,
 ): Promise<HostSide> {
-  const { log, interfaceName } = options
+  const { log } = options
   const { join, knowledge, applicant } = parts
-  const { commands } = host
   const daemon = await startDaemon(options, parts, host, stack)
   await options.openLog()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
@@ -191,23 +162,32 @@ async function start(
   const renewal = stack.use(
     new Renewal(client, knowledge, applicant, (issued) => daemon.issued(issued), { clock, log }),
   )
-  const { startLinkEvents } = await import('./host/link-events.ts')
-  stack.use(
-    startLinkEvents({
-      tunnelInterface: interfaceName,
-      onChange: () => daemon.networkChanged(),
-      commands,
-      clock,
-      log,
-    }),
-  )
+  await watchNetwork(options, host, () => daemon.networkChanged(), stack)
   const ticking = clock.every(TICK_MS, () => daemon.tick())
   stack.defer(() => ticking.cancel())
   const { startControlServer } = await import('./control/server.ts')
   const { DaemonView } = await import('./view.ts')
-  stack.use(await startControlServer(options.socket, new DaemonView(daemon, renewal), log))
+  const view = new DaemonView(daemon, renewal, await startProxySide(options, daemon, stack))
+  stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
   return host
+}
+
+/** What happens to the host's network. */
+async function watchNetwork(
+  { interfaceName: tunnelInterface, log }: UpOptions,
+  { commands, stack: inside }: HostSide,
+  onChange: () => void,
+  stack: AsyncDisposableStack,
+): Promise<void> {
+  if (inside !== undefined) {
+    const { startAddressWatch } = await import('./host/address-watch.ts')
+    const watch = startAddressWatch({ clock, onChange })
+    stack.defer(() => watch.cancel())
+    return
+  }
+  const { startLinkEvents } = await import('./host/link-events.ts')
+  stack.use(startLinkEvents({ tunnelInterface, onChange, commands, clock, log }))
 }
 
 /** Undefined where the operator does not want them. */

@@ -1,5 +1,4 @@
 /** View: what the daemon knows, as the local API tells it; and what the local API may make it do. */
-import { execFile } from 'node:child_process'
 import { isIP } from 'node:net'
 import { toHex } from '../crypto/bytes.ts'
 import { formatEndpoint, parsePrefix, prefixAddress } from '../protocol/address.ts'
@@ -13,6 +12,7 @@ import {
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { Seconds } from '../protocol/time.ts'
 import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
+import type { ProxyControls } from './control/proxy-report.ts'
 import {
   type ChangedReport,
   ControlError,
@@ -26,9 +26,9 @@ import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import { hostAddresses } from './host/local-addresses.ts'
-import { commandsOf } from './host/run.ts'
 import { measureLifetime, netcheck } from './netcheck.ts'
 import type { PathNetcheck } from './path/nat/watch.ts'
+import { pingTimes } from './ping.ts'
 import { rendezvousMultiaddrs } from './plan-peers.ts'
 import type { Renewal } from './renewal.ts'
 import type { TunnelPeerStats } from './tunnel/backend.ts'
@@ -39,8 +39,10 @@ export class DaemonView implements Controls {
   readonly #daemon: Daemon
   readonly #renewal: Renewal
   readonly #why: Why
+  readonly proxy: ProxyControls | undefined
 
-  constructor(daemon: Daemon, renewal: Renewal) {
+  constructor(daemon: Daemon, renewal: Renewal, proxy?: ProxyControls) {
+    this.proxy = proxy
     this.#daemon = daemon
     this.#renewal = renewal
     this.#why = new Why(daemon, renewal)
@@ -114,10 +116,8 @@ export class DaemonView implements Controls {
   async ping(peer: string, count: number): Promise<PingReport> {
     const member = this.#find(peer)
     const address = isIP(peer) > 0 ? peer : prefixAddress(firstAddress(member))
-    const output = await pingOutput(address, count)
-    const times = [...output.matchAll(/time=([\d.]+) ms/g)]
-      .map(([, ms]) => Number(ms))
-      .toSorted((a, b) => a - b)
+    const answers = await pingTimes(address, count, this.#daemon.options)
+    const times = answers.toSorted((a, b) => a - b)
     const medianMs = times[Math.floor((times.length - 1) / 2)]
     return {
       peer: member.certificate.name,
@@ -131,7 +131,7 @@ export class DaemonView implements Controls {
 
   async netcheck(): Promise<NetcheckReport> {
     const { options, plan, join } = this.#daemon
-    const { knowledge, tunnel, clock } = options
+    const { knowledge, tunnel, commands, clock } = options
     return netcheck({
       paths: this.#pathNetcheck(),
       addresses: hostAddresses(tunnel.interfaceName),
@@ -139,7 +139,7 @@ export class DaemonView implements Controls {
       rendezvous: rendezvousMultiaddrs(knowledge.state(), join, clock.now()),
       nameOf: (device) => plan.peers.get(device)?.certificate.name ?? device,
       statements: [...plan.peers.values()].map(({ endpoints }) => endpoints?.body.issuedAt ?? 0),
-      commands: commandsOf(),
+      commands,
       clock,
     })
   }
@@ -277,20 +277,6 @@ function parsed(text: string): ReturnType<typeof parsePrefix> {
 }
 
 /** What ping(8) prints; its exit status says only whether all came back. */
-function pingOutput(address: string, count: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    execFile(
-      'ping',
-      ['-n', '-c', String(count), '-i', '0.2', '-W', '2', address],
-      (error, stdout) => {
-        if (error !== null && 'code' in error && error.code === 'ENOENT') {
-          reject(new ControlError(409, 'ping is not installed (apt-get install iputils-ping)'))
-        } else resolve(stdout)
-      },
-    )
-  })
-}
-
 function iso(moment: number): string {
   return new Date(moment * 1000).toISOString()
 }

@@ -56,6 +56,31 @@ export function open(
   return isAuthentic(decipher) ? Uint8Array.from(plaintext) : undefined
 }
 
+/** As `seal` without associated data, but ciphertext and tag apart, neither of them copied. */
+export function sealParts(
+  key: SealingKey,
+  nonce: Uint8Array,
+  plaintext: Uint8Array,
+): readonly [Uint8Array, Uint8Array] {
+  const cipher = createCipheriv(ALGORITHM, revealed(key, nonce), nonce, OPTIONS)
+  const ciphertext = cipher.update(plaintext)
+  cipher.final()
+  return [ciphertext, cipher.getAuthTag()]
+}
+
+/** As `open` without associated data, of ciphertext and tag apart; what it returns is not copied. */
+export function openParts(
+  key: SealingKey,
+  nonce: Uint8Array,
+  ciphertext: Uint8Array,
+  tag: Uint8Array,
+): Uint8Array | undefined {
+  const decipher = createDecipheriv(ALGORITHM, revealed(key, nonce), nonce, OPTIONS)
+  decipher.setAuthTag(tag)
+  const plaintext = decipher.update(ciphertext)
+  return isAuthentic(decipher) ? plaintext : undefined
+}
+
 function revealed(key: SealingKey, nonce: Uint8Array): KeyObject {
   if (nonce.length === NONCE_BYTES) return key.reveal()
   throw new RangeError(`nonce has ${nonce.length} bytes, want ${NONCE_BYTES}`)

@@ -25,6 +25,11 @@ export function equal(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b)
 }
 
+/** Zeroes secrets that are needed no more: what JavaScript still holds elsewhere it can't reach. */
+export function wipe(...secrets: readonly Uint8Array[]): void {
+  for (const secret of secrets) secret.fill(0)
+}
+
 export function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text)
 }

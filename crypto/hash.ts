@@ -39,3 +39,17 @@ export function blake2s(
     ...(options.key === undefined ? {} : { key: options.key }),
   })
 }
+
+/** RFC 7693 without a key, of the parts one after another. 32 bytes. */
+export function blake2sOf(...parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash('blake2s256')
+  for (const part of parts) hash.update(part)
+  return Uint8Array.from(hash.digest())
+}
+
+/** RFC 2104 with BLAKE2s, of the parts one after another. 32 bytes. */
+export function hmacBlake2s(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
+  const hmac = createHmac('blake2s256', key)
+  for (const part of parts) hmac.update(part)
+  return Uint8Array.from(hmac.digest())
+}

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { WhyReport } from '../why/report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
+import type { ProxyControls } from './proxy-report.ts'
 
 export const STATUS = z.object({
   /** `starting` until the tunnel is up; `not-member` when the certificate ended or was revoked. */
@@ -89,6 +90,8 @@ export interface Controls {
   routes(): readonly RouteReport[]
   /** Throws ControlError when the prefix is malformed or not allowed to this device. */
   route(prefix: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport>
+  /** Absent where this nexd runs without a proxy. */
+  readonly proxy?: ProxyControls | undefined
 }
 
 /** A request of the local API that can't be met; the message is for the operator. */

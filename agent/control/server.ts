@@ -6,6 +6,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import { z } from 'zod'
 import type { Log } from '../../protocol/log.ts'
 import { explain, OperatorError } from '../errors.ts'
+import { addProxyRoutes } from './proxy-routes.ts'
 import { ControlError, type Controls } from './reports.ts'
 
 const PING_BODY = z.strictObject({
@@ -72,6 +73,7 @@ function application(controls: Controls, log: Log): express.Express {
     const { prefix, action } = ROUTE_BODY.parse(request.body)
     response.json(await controls.route(prefix, action))
   })
+  addProxyRoutes(app, () => controls.proxy)
   app.use((_request, _response, next) => next(new ControlError(404, 'no such call')))
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
     const status =

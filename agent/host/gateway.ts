@@ -1,8 +1,10 @@
 /** Gateway: the router that the host's default route names, read from the routing table. */
+import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
 import { type AddressFamily, type IpAddress, parseIpAddress } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import { isContainerInterface, isTunnelInterface } from './local-addresses.ts'
+import { defaultRoutes, whereMissing } from './proc-routes.ts'
 import { CommandError, type Commands } from './run.ts'
 
 export interface Gateway {
@@ -23,12 +25,40 @@ const CHOSEN = z.array(z.object({ prefsrc: z.string() }))
 const FAR = { 4: '8.0.0.0', 6: '2000::' } as const
 
 /** Of the default route with the lowest metric that leads through no tunnel; undefined where there is none.
- *  Throws CommandError when `ip` can't be run. */
-export async function readGateway(
+ *  Throws CommandError when `ip` fails; where it is missing /proc tells. */
+export function readGateway(
   commands: Commands,
   family: AddressFamily,
   tunnelInterface: string,
   isTunnel: (name: string) => boolean = isTunnelInterface,
+): Promise<Gateway | undefined> {
+  const asked = askGateway(commands, family, tunnelInterface, isTunnel)
+  return whereMissing(asked, () => procGateway(family, tunnelInterface, isTunnel))
+}
+
+/** @param isTunnel of an interface's name */
+function procGateway(
+  family: AddressFamily,
+  tunnelInterface: string,
+  isTunnel: (name: string) => boolean,
+): Gateway | undefined {
+  const interfaces = networkInterfaces()
+  for (const { gateway: address, interfaceName } of defaultRoutes(family)) {
+    if (address === undefined || interfaceName === tunnelInterface) continue
+    if (isContainerInterface(interfaceName) || isTunnel(interfaceName)) continue
+    const own = interfaces[interfaceName]?.find(
+      ({ family: of, scopeid }) => of === `IPv${family}` && (scopeid ?? 0) === 0,
+    )
+    if (own !== undefined) return { address, interfaceName, source: parseIpAddress(own.address) }
+  }
+  return undefined
+}
+
+async function askGateway(
+  commands: Commands,
+  family: AddressFamily,
+  tunnelInterface: string,
+  isTunnel: (name: string) => boolean,
 ): Promise<Gateway | undefined> {
   const shown = await commands.run('ip', ['-json', `-${family}`, 'route', 'show', 'default'])
   const hops = ROUTES.parse(JSON.parse(shown.trim() || '[]'))

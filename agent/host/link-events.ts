@@ -122,7 +122,7 @@ async function slept(clock: Clock, ms: number, signal: AbortSignal): Promise<boo
 }
 
 /** The monotonic clock stands still while a host sleeps, wall time does not. */
-function watchForWake(clock: Clock, event: () => void): Cancellable {
+export function watchForWake(clock: Clock, event: () => void): Cancellable {
   const difference = (): number => clock.nowMs() - clock.monotonicMs()
   let before = difference()
   return clock.every(WAKE_CHECK_MS, () => {

@@ -1,8 +1,9 @@
 /** Link MTU: how large a packet leaves the host in one piece, as the kernel knows. Sizes are bytes. */
 import { readFileSync } from 'node:fs'
 import { z } from 'zod'
-import { type IpAddress, parseIpAddress } from '../../protocol/address.ts'
+import { addressFamily, type IpAddress, parseIpAddress } from '../../protocol/address.ts'
 import { isInterfaceName } from './interface.ts'
+import { defaultRoutes, whereMissing } from './proc-routes.ts'
 import { CommandError, type Commands } from './run.ts'
 
 /** Text of a file of the kernel's; '' where there is none. */
@@ -22,7 +23,7 @@ export function defaultLinkMtu(
   tunnelInterface: string,
   read: ReadText = readText,
 ): number | undefined {
-  const names = [ipv4Default(read('/proc/net/route')), ipv6Default(read('/proc/net/ipv6_route'))]
+  const names = ([4, 6] as const).map((family) => defaultRoutes(family, read)[0]?.interfaceName)
   const found = names
     .filter((name) => name !== undefined && name !== tunnelInterface)
     .flatMap((name) => linkMtu(name ?? '', read) ?? [])
@@ -31,14 +32,17 @@ export function defaultLinkMtu(
 
 /** The largest packet that leaves for each address in one piece: the MTU of the link or of the route, or
  *  less where a router has said so (RFC 1191, RFC 8201), which the kernel remembers for ten minutes. Missing
- *  is what no route leads to. Throws CommandError where `ip` can't be run. */
+ *  is what no route leads to. Throws CommandError where `ip` fails; where it is missing the default
+ *  route is taken for every address. */
 export async function readRouteMtus(
   commands: Commands,
   addresses: readonly IpAddress[],
   read: ReadText = readText,
 ): Promise<ReadonlyMap<IpAddress, number>> {
   const found = new Map<IpAddress, number>()
-  for (const { dst, dev, metrics = [] } of await lookUp(commands, [...new Set(addresses)])) {
+  const wanted = [...new Set(addresses)]
+  const routes = await whereMissing(lookUp(commands, wanted), () => byDefault(wanted))
+  for (const { dst, dev, metrics = [] } of routes) {
     const limits = [linkMtu(dev, read), ...metrics.map(({ mtu }) => mtu)]
     const known = limits.filter((mtu) => mtu !== undefined)
     if (known.length > 0) found.set(parseIpAddress(dst), Math.min(...known))
@@ -66,43 +70,18 @@ async function lookUp(commands: Commands, addresses: readonly IpAddress[]): Prom
   }
 }
 
+function byDefault(addresses: readonly IpAddress[]): Found {
+  return addresses.flatMap((dst) => {
+    const [route] = defaultRoutes(addressFamily(dst))
+    return route === undefined ? [] : [{ dst, dev: route.interfaceName }]
+  })
+}
+
 /** Undefined where there is no such link. */
 function linkMtu(name: string, read: ReadText): number | undefined {
   if (!isInterfaceName(name)) return undefined
   const mtu = Number.parseInt(read(`/sys/class/net/${name}/mtu`), 10)
   return mtu > 0 ? mtu : undefined
-}
-
-/** Columns: interface, destination, gateway, flags, reference count, use, metric, mask, …; hexadecimal but
- *  for the metric. */
-function ipv4Default(table: string): string | undefined {
-  return least(
-    rows(table)
-      .filter(
-        ([, destination, , , , , , mask]) => destination === '00000000' && mask === '00000000',
-      )
-      .map(([name = '', , , , , , metric = '']) => [name, Number.parseInt(metric, 10)]),
-  )
-}
-
-/** Columns: destination, its length, source, its length, next hop, metric, reference count, use, flags,
- *  interface; hexadecimal. The loopback has an entry that refuses what no other route takes. */
-function ipv6Default(table: string): string | undefined {
-  return least(
-    rows(table)
-      .filter(([destination, length, , , , , , , , name]) => {
-        return /^0{32}$/.test(destination ?? '') && length === '00' && name !== 'lo'
-      })
-      .map(([, , , , , metric = '', , , , name = '']) => [name, Number.parseInt(metric, 16)]),
-  )
-}
-
-function rows(table: string): readonly (readonly string[])[] {
-  return table.split('\n').map((line) => line.trim().split(/\s+/))
-}
-
-function least(routes: readonly (readonly [name: string, metric: number])[]): string | undefined {
-  return routes.toSorted(([, a], [, b]) => a - b)[0]?.[0]
 }
 
 function readText(path: string): string {

@@ -15,7 +15,7 @@ import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Commands } from './run.ts'
 
 /** Milliseconds: longer than a packet is under way, and than a peer needs to follow. */
-const REDIRECTED_MS = 3000
+export const REDIRECTED_MS = 3000
 /** Endpoints at once; the oldest goes first. Each costs a comparison for every packet of WireGuard's. */
 export const REDIRECTIONS = 64
 const CHAIN = 'redirected'

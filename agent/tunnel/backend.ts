@@ -6,7 +6,7 @@ import type { Log } from '../../protocol/log.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { Commands } from '../host/run.ts'
 
-export type BackendKind = 'kernel' | 'wireguard-go'
+export type BackendKind = 'kernel' | 'wireguard-go' | 'tun' | 'userspace'
 
 export interface BackendOptions {
   /** At most 15 characters; on Linux one name a host for wireguard-go, whatever the network namespace. */
@@ -56,6 +56,7 @@ export interface TunnelPeerStats {
  *  is, so repeating it mends a change that was half made. */
 export interface Tunnel extends AsyncDisposable {
   readonly kind: BackendKind
+  /** Of `userspace` a name only: there is no interface. */
   readonly interfaceName: string
   /** Resolves when the tunnel is no more: with the fault when it ended by itself, else undefined. */
   readonly ended: Promise<Error | undefined>

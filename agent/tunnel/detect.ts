@@ -7,12 +7,13 @@ import type { WireGuardDevice } from './device.ts'
 import { TunnelError } from './errors.ts'
 import { freeName } from './interface-name.ts'
 import { startKernel } from './kernel.ts'
-import { tunnelOver } from './tunnel.ts'
+import { hostSide, tunnelOver } from './tunnel.ts'
 import { startWireguardGo } from './wireguard-go.ts'
 
 export interface TunnelOptions extends BackendOptions {
-  /** `auto`: the kernel's WireGuard if it has one, else wireguard-go. */
-  readonly backend: BackendKind | 'auto'
+  /** `auto`: the kernel's WireGuard if it has one, else wireguard-go. The others run inside the process, and are
+   *  started by userspace/start.ts and start-tun.ts. */
+  readonly backend: 'kernel' | 'wireguard-go' | 'auto'
 }
 
 /** A tunnel with no key, peer or address yet: `configure` it. What agents that died left is removed first.
@@ -28,10 +29,18 @@ export async function startTunnel(options: TunnelOptions): Promise<Tunnel> {
   if (!hasNetAdmin()) {
     throw new TunnelError(
       'ERR_TUNNEL_PRIVILEGES',
-      `cannot create ${interfaceName}: no CAP_NET_ADMIN (run as root, or give that capability)`,
+      `cannot create ${interfaceName}: no CAP_NET_ADMIN (run as root, give that capability, or choose --backend userspace)`,
     )
   }
-  return tunnelOver(await startBackend(options, await freeName(options)), options)
+  return tunnelOver(await startBackend(options, await freeName(options)), hostSide(options))
+}
+
+/** What `auto` means to this process: without the right to make interfaces, WireGuard runs inside it. */
+export function chosenBackend(
+  wanted: BackendKind | 'auto',
+  mayMakeInterfaces: boolean = hasNetAdmin(),
+): BackendKind | 'auto' {
+  return wanted === 'auto' && !mayMakeInterfaces ? 'userspace' : wanted
 }
 
 /** @param wasLeft an interface of the name was removed just now */

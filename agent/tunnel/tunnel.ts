@@ -10,11 +10,17 @@ import { diffTunnel, isEmpty } from './diff.ts'
 
 type Queue = <T>(task: () => Promise<T>) => Promise<T>
 
+/** What surrounds the WireGuard device. */
+export interface HostSide {
+  /** It may be another than it was configured last. */
+  invalidate(): void
+  configure(wanted: TunnelConfig): Promise<void>
+}
+
 /** Owns the device from now on. What paths set does not wait for the slower commands of the host. */
-export function tunnelOver(device: WireGuardDevice, options: BackendOptions): Tunnel {
+export function tunnelOver(device: WireGuardDevice, host: HostSide): Tunnel {
   const [whole, onDevice] = [queue(), queue()]
   const belief = new DeviceBelief()
-  const host = hostSide(options)
   const configureDevice = async (wanted: TunnelConfig): Promise<void> => {
     const current = await belief.current(() => device.read())
     const { wireGuard, isInterfaceChanged } = diffTunnel(current, wanted)
@@ -71,10 +77,7 @@ async function withEndpoint(device: WireGuardDevice, peer: TunnelPeer): Promise<
 
 /** Addresses and routes: made again only after `invalidate`, or when making them failed. What is there is read
  *  but for the first time, when nothing is. */
-function hostSide({ commands, interfaceName, log }: BackendOptions): {
-  invalidate(): void
-  configure(wanted: TunnelConfig): Promise<void>
-} {
+export function hostSide({ commands, interfaceName, log }: BackendOptions): HostSide {
   let isValid = false
   let hadIpv6 = true
   let known: InterfaceState | undefined = NEW_INTERFACE

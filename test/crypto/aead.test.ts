@@ -2,8 +2,16 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { NONCE_BYTES, open, seal, sealingKey, TAG_BYTES } from '../../crypto/aead.ts'
-import { fromHex, utf8 } from '../../crypto/bytes.ts'
+import {
+  NONCE_BYTES,
+  open,
+  openParts,
+  seal,
+  sealingKey,
+  sealParts,
+  TAG_BYTES,
+} from '../../crypto/aead.ts'
+import { concat, fromHex, utf8 } from '../../crypto/bytes.ts'
 import { KeyError } from '../../crypto/keys.ts'
 
 const rule = suite('ChaCha20-Poly1305 (RFC 8439)')
@@ -35,6 +43,17 @@ rule('opens what it sealed, 16 bytes longer, with and without associated data', 
     const sealed = seal(KEY, nonce, plaintext, data ?? undefined)
     assert.is(sealed.length, plaintext.length + TAG_BYTES)
     assert.equal(open(KEY, nonce, sealed, data ?? undefined), plaintext)
+  })
+  fc.assert(property)
+})
+
+rule('seals and opens the same in parts, without associated data', () => {
+  const property = fc.property(fc.uint8Array({ maxLength: 300 }), nonces, (plaintext, nonce) => {
+    const [ciphertext, tag] = sealParts(KEY, nonce, plaintext)
+    assert.equal(concat(ciphertext, tag), seal(KEY, nonce, plaintext))
+    const opened = openParts(KEY, nonce, ciphertext, tag)
+    assert.equal(opened && Uint8Array.from(opened), plaintext)
+    assert.is(openParts(KEY, nonce, ciphertext, tag.with(3, (tag[3] ?? 0) ^ 1)), undefined)
   })
   fc.assert(property)
 })

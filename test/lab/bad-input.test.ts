@@ -99,8 +99,11 @@ rule('the registry of another organization', async () => {
 
 rule('missing privileges', async () => {
   refused(
-    await nexd([], ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin']),
-    /^nexd: nexd needs CAP_NET_ADMIN .*run it as root/,
+    await nexd(
+      ['--backend', 'wireguard-go'],
+      ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin'],
+    ),
+    /^nexd: nexd needs CAP_NET_ADMIN .*run it as root.*--backend userspace/,
   )
 })
 

@@ -18,6 +18,14 @@ rule('refuses what is as old as the window is long', () => {
   assert.ok(window.take(10_000 - WINDOW + 1))
 })
 
+rule('may be longer', () => {
+  const window = new ReplayWindow(8160)
+  assert.ok(window.take(10_000))
+  assert.not.ok(window.take(10_000 - 8160))
+  assert.ok(window.take(10_000 - 8159))
+  assert.not.ok(window.take(10_000 - 8159))
+})
+
 rule('agrees with a set that forgets nothing but what is too old', () => {
   const steps = fc.array(
     fc.oneof(fc.integer({ min: 0, max: 6000 }), fc.integer({ min: 2 ** 40, max: 2 ** 40 + 5000 })),

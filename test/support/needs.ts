@@ -38,6 +38,24 @@ const MEANS = {
   tinc: packaged('tincd', 'tinc'),
   n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
+  tun: { isThere: () => isAccessible('/dev/net/tun'), hint: '/dev/net/tun must be there' },
+  'wasm-clang': {
+    isThere: () =>
+      ['clang-14', 'wasm-ld-14', 'curl', 'patch', 'xz'].every(hasCommand) &&
+      isAccessible('/usr/include/wasm32-wasi/stdlib.h') &&
+      isAccessible('/usr/lib/llvm-14/lib/clang/14.0.6/lib/wasi/libclang_rt.builtins-wasm32.a'),
+    hint: 'on Debian 12: apt-get install clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32 curl patch xz-utils',
+  },
+  'debian-mirror': {
+    isThere: () =>
+      succeeds('curl', [
+        '--fail',
+        '--silent',
+        '--head',
+        'http://deb.debian.org/debian/dists/stable/Release',
+      ]),
+    hint: 'a way to http://deb.debian.org',
+  },
 } satisfies Record<string, Means>
 
 export type Need = keyof typeof MEANS

@@ -91,7 +91,7 @@ rule('asks for the privilege before it tries anything', async () => {
   ])
   assert.is(
     stdout.trim(),
-    `ERR_TUNNEL_PRIVILEGES cannot create ${interfaceName}: no CAP_NET_ADMIN (run as root, or give that capability)`,
+    `ERR_TUNNEL_PRIVILEGES cannot create ${interfaceName}: no CAP_NET_ADMIN (run as root, give that capability, or choose --backend userspace)`,
   )
 })
 

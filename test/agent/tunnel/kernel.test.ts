@@ -7,10 +7,12 @@ import { startTunnel } from '../../../agent/tunnel/detect.ts'
 import { needs } from '../../support/needs.ts'
 import { portShareContract } from '../host/port-share-contract.ts'
 import { tunnelContract } from './contract.ts'
+import { hostContract } from './host-contract.ts'
 import { joinedNamespaces } from './namespaces.ts'
 
 needs('root', 'netns', 'kernel-wireguard', 'nft', 'ping')
 tunnelContract('kernel')
+hostContract('kernel')
 portShareContract('kernel')
 
 const rule = suite('startTunnel')

@@ -16,6 +16,7 @@ import {
 import { equal, toHex } from '../../../crypto/bytes.ts'
 import { type Endpoint, parseIpAddress, parsePrefix } from '../../../protocol/address.ts'
 import { joinedNamespaces, type Namespace } from './namespaces.ts'
+import { type Calls, startRemote } from './userspace/remote.ts'
 
 export const PORT = 51820
 export const ADDRESSES = {
@@ -23,19 +24,34 @@ export const ADDRESSES = {
   b: ['100.64.0.2/32', 'fd00:64::2/128'],
 }
 
+/** What goes through the tunnel, asked at one end. */
+export interface Reach {
+  /** Does one echo request to the address come back within this many seconds? */
+  pings(address: string, seconds?: number): Promise<boolean>
+  /** Does a packet of so many bytes, which must not be cut? */
+  carries(address: string, bytes: number): Promise<boolean>
+  /** How many of `count` echo requests, 2 ms apart, come back. */
+  received(address: string, count: number): Promise<number>
+}
+
 export interface Side {
   readonly host: Namespace
+  readonly reach: Reach
   readonly keys: AgreementKeyPair
   readonly addresses: readonly string[]
   readonly logged: string[]
   tunnel: Tunnel
 }
 
+/** Backends that make an interface of the host. */
+export type HostBackend = Exclude<BackendKind, 'userspace'>
+
 export async function start(
   host: Namespace,
-  backend: BackendKind,
+  backend: HostBackend,
   logged: string[],
 ): Promise<Tunnel> {
+  if (backend === 'tun') return startInside(host, logged)
   return startTunnel({
     backend,
     interfaceName: host.tunnelName,
@@ -43,6 +59,22 @@ export async function start(
     clock: systemClock,
     log: (level, event) => logged.push(`${level} ${event}`),
   })
+}
+
+/** A tunnel inside a process belongs where its interface does. */
+async function startInside(host: Namespace, logged: string[]): Promise<Tunnel> {
+  const onLog = (line: string): void => void logged.push(line)
+  const { tunnel, calls, child } = startRemote(['ip', 'netns', 'exec', host.name], {
+    tun: host.tunnelName,
+    onLog,
+  })
+  try {
+    await calls.started()
+    return tunnel
+  } catch (error) {
+    child.kill()
+    throw error
+  }
 }
 
 export function config(side: Side, ...peers: TunnelPeer[]): TunnelConfig {
@@ -79,10 +111,38 @@ export async function startSides(backend: BackendKind): Promise<readonly [Side, 
   const [first, second] = await joinedNamespaces()
   const side = async (host: Namespace, addresses: readonly string[]): Promise<Side> => {
     const logged: string[] = []
-    const tunnel = await start(host, backend, logged)
-    return { host, keys: generateAgreementKeyPair(), addresses, logged, tunnel }
+    const keys = generateAgreementKeyPair()
+    if (backend !== 'userspace') {
+      const tunnel = await start(host, backend, logged)
+      return { host, keys, addresses, logged, tunnel, reach: reachOf(host) }
+    }
+    const { tunnel, calls } = startRemote(['ip', 'netns', 'exec', host.name])
+    return { host, keys, addresses, logged, tunnel, reach: reachInside(calls) }
   }
   return [await side(first, ADDRESSES.a), await side(second, ADDRESSES.b)]
+}
+
+function reachOf({ pings, sh }: Namespace): Reach {
+  return {
+    pings,
+    carries: (address, bytes) =>
+      sh(`ping -q -M do -c 1 -W 2 -s ${bytes - 28} ${address}`).then(
+        () => true,
+        () => false,
+      ),
+    received: async (address, count) => {
+      const said = await sh(`ping -q -i 0.002 -c ${count} ${address} || true`)
+      return Number(/(\d+) received/.exec(said)?.[1])
+    },
+  }
+}
+
+function reachInside({ ping, pingMany }: Calls): Reach {
+  return {
+    pings: async (address, seconds = 2) => (await ping(address, 84, seconds * 1000)) === 'reply',
+    carries: async (address, bytes) => (await ping(address, bytes, 2000)) === 'reply',
+    received: (address, count) => pingMany(address, count, 2),
+  }
 }
 
 /** What a tunnel may leave in a namespace: links, its routes, its socket. */

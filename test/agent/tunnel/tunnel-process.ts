@@ -1,19 +1,23 @@
 /** An agent reduced to its tunnel, in a process that a test may kill: `node tunnel-process.ts NAMESPACE
- *  INTERFACE BACKEND`. Prints "up" and stays. */
+ *  INTERFACE BACKEND`; with backend tun it must be in that namespace. Prints "up" and stays. */
 import { commandsOf } from '../../../agent/host/run.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { startTunnel } from '../../../agent/tunnel/detect.ts'
+import { startTun } from '../../../agent/tunnel/userspace/start-tun.ts'
 import { generateAgreementKeyPair } from '../../../crypto/agreement.ts'
+import { randomBytes } from '../../../crypto/random.ts'
 import { parsePrefix } from '../../../protocol/address.ts'
 
 const [namespace = '', interfaceName = '', backend] = process.argv.slice(2)
-const tunnel = await startTunnel({
-  backend: backend === 'kernel' ? 'kernel' : 'wireguard-go',
-  interfaceName,
-  commands: commandsOf({ prefix: ['ip', 'netns', 'exec', namespace] }),
-  clock: systemClock,
-  log: () => undefined,
-})
+const options = { interfaceName, clock: systemClock, log: () => undefined }
+const tunnel =
+  backend === 'tun'
+    ? (await startTun({ ...options, commands: commandsOf(), random: randomBytes })).tunnel
+    : await startTunnel({
+        ...options,
+        backend: backend === 'kernel' ? 'kernel' : 'wireguard-go',
+        commands: commandsOf({ prefix: ['ip', 'netns', 'exec', namespace] }),
+      })
 await tunnel.configure({
   privateKey: generateAgreementKeyPair(),
   listenPort: 51820,

@@ -12,10 +12,12 @@ import { generateAgreementKeyPair } from '../../../crypto/agreement.ts'
 import { parsePrefix } from '../../../protocol/address.ts'
 import { needs } from '../../support/needs.ts'
 import { tunnelContract } from './contract.ts'
+import { hostContract } from './host-contract.ts'
 import { joinedNamespaces, type Namespace } from './namespaces.ts'
 
 needs('root', 'netns', 'wireguard-go', 'nft', 'ping')
 tunnelContract('wireguard-go')
+hostContract('wireguard-go')
 
 let host: Namespace
 let other: Namespace

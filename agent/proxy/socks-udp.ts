@@ -1,0 +1,57 @@
+/** SOCKS datagrams: a client's own relay port, open as long as its connection (RFC 1928 §7). */
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { isIP, type Socket } from 'node:net'
+import { parseIpAddress } from '../../protocol/address.ts'
+import { MalformedError } from '../../protocol/errors.ts'
+import { SocketError } from '../stack/socket-error.ts'
+import { type MeshDialer, meshAddresses, NotOfMeshError } from './mesh-view.ts'
+import {
+  encodeSocksDatagram,
+  encodeSocksReply,
+  parseSocksDatagram,
+  SOCKS_REPLY,
+} from './socks-messages.ts'
+
+/** Answers the request; resolves when the port is open. It takes datagrams of the client's address only, and sends
+ *  what comes back to where the last of them came from. */
+export async function associate(client: Socket, { stack, mesh }: MeshDialer): Promise<void> {
+  const address = parseIpAddress(client.localAddress ?? '')
+  const source = parseIpAddress(client.remoteAddress ?? '')
+  const local = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4')
+  local.on('error', () => client.destroy())
+  local.bind({ address, port: 0 })
+  await once(local, 'listening')
+  let clientPort: number | undefined
+  const remote = stack.bindUdp(0, ({ data, remote: from }) => {
+    if (clientPort !== undefined)
+      local.send(encodeSocksDatagram(from, data), clientPort, source, () => {})
+  })
+  local.on('message', (bytes: Uint8Array, from) => {
+    if (parseIpAddress(from.address) !== source) return
+    clientPort = from.port
+    try {
+      const { host, port, data } = parseSocksDatagram(bytes)
+      const [to] = meshAddresses(mesh, host)
+      if (to !== undefined) remote.send(data, { address: to, port })
+    } catch (error) {
+      if (!isDrop(error)) throw error
+    }
+  })
+  client.on('close', () => {
+    local.close()
+    remote.close()
+  })
+  client.on('end', () => client.end())
+  client.resume()
+  client.write(encodeSocksReply(SOCKS_REPLY.succeeded, { address, port: local.address().port }))
+}
+
+/** §7: what can't be sent on is dropped in silence. */
+function isDrop(error: unknown): boolean {
+  return (
+    error instanceof MalformedError ||
+    error instanceof NotOfMeshError ||
+    error instanceof SocketError
+  )
+}

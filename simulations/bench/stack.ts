@@ -1,0 +1,104 @@
+/** Stack: what the TCP/IP stack inside the process carries over a path with delay and losses.
+ *
+ *    npm run bench:stack -- --rate 400 --queue 90
+ *
+ *  Two stacks, nothing encrypted, in virtual time: the path bounds them, not the processor. The path's queue is as long
+ *  as the UDP buffer of a peer. The last column is real: processor time of both stacks for each packet. */
+import { Command, Option } from 'commander'
+import { z } from 'zod'
+import { columns } from '../../agent/columns.ts'
+import { machine } from '../machine.ts'
+import { readOptions } from '../options.ts'
+import { FAR, newPair, pattern } from '../world/stack-pair.ts'
+
+const options = readOptions(
+  new Command('bench:stack')
+    .description('Throughput of the stack inside the process by delay and loss, in virtual time.')
+    .addOption(new Option('--rate <Mbit/s>', 'of the path').default('400'))
+    .addOption(new Option('--queue <packets>', "the path's").default('90'))
+    .addOption(new Option('--seconds <n>', 'measured, after 5 to settle').default('30'))
+    .addOption(new Option('--seed <n>', 'of losses').default('1')),
+  z.object({
+    rate: z.coerce.number().min(1).max(10_000),
+    queue: z.coerce.number().int().min(1).max(10_000),
+    seconds: z.coerce.number().int().min(1).max(3600),
+    seed: z.coerce.number().int(),
+  }),
+)
+
+interface Figures {
+  readonly mbits: number
+  /** The least of the streams' shares to the largest. */
+  readonly fairness: number
+  readonly lostPercent: number
+  readonly microseconds: number
+}
+
+async function measure(roundTripMs: number, loss: number, streams: number): Promise<Figures> {
+  const { rate, queue, seconds, seed } = options
+  using pair = newPair({ delayMs: roundTripMs / 2, loss, rate: rate * 1e6, queue, seed })
+  const received: number[] = []
+  pair.far.listenTcp(80, (connection) => {
+    const index = received.push(0) - 1
+    connection.on('data', (data: Buffer) => {
+      received[index] = (received[index] ?? 0) + data.length
+    })
+    connection.on('error', () => {})
+  })
+  const data = pattern(64 * 1024)
+  for (let index = 0; index < streams; index += 1) {
+    const connection = pair.near.connectTcp({ address: FAR[4], port: 80 })
+    const write = (): void => {
+      while (connection.write(data)) void 0
+    }
+    connection.on('error', () => {}).on('drain', write)
+    write()
+  }
+  await pair.clock.advance(5000)
+  const before = { received: [...received], sent: pair.out.sent, lost: pair.out.lost }
+  const cpu = process.cpuUsage()
+  await pair.clock.advance(seconds * 1000)
+  const { user, system } = process.cpuUsage(cpu)
+  const shares = received.map((bytes, index) => bytes - (before.received[index] ?? 0))
+  const sent = pair.out.sent - before.sent
+  return {
+    mbits: (shares.reduce((sum, share) => sum + share, 0) * 8) / seconds / 1e6,
+    fairness: Math.min(...shares) / Math.max(...shares),
+    lostPercent: (100 * (pair.out.lost - before.lost)) / sent,
+    microseconds: (user + system) / sent,
+  }
+}
+
+const rows: string[][] = []
+for (const streams of [1, 8])
+  for (const roundTripMs of [0, 20, 50])
+    for (const loss of [0, 0.001, 0.01]) {
+      const { mbits, fairness, lostPercent, microseconds } = await measure(
+        roundTripMs,
+        loss,
+        streams,
+      )
+      rows.push([
+        String(streams),
+        `${roundTripMs} ms`,
+        `${loss * 100} %`,
+        mbits.toFixed(1),
+        streams === 1 ? '-' : fairness.toFixed(2),
+        `${lostPercent.toFixed(2)} %`,
+        microseconds.toFixed(1),
+      ])
+    }
+const header = [
+  'STREAMS',
+  'ROUND TRIP',
+  'LOSS',
+  'MBIT/S',
+  'LEAST:MOST',
+  'LOST IN ALL',
+  'CPU US/PACKET',
+]
+const { rate, queue, seconds, seed } = options
+process.stdout.write(
+  `${columns(header, rows)}\n\npath of ${rate} Mbit/s, queue of ${queue} packets of 1,420 bytes; ` +
+    `${seconds} s of virtual time each, seed ${seed}; ${machine()}\n`,
+)

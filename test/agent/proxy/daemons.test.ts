@@ -1,0 +1,115 @@
+// time limit: 300 s
+/** Two real proxies without any privilege: services published and reached through the encrypted mesh, the registry dead. */
+import { once } from 'node:events'
+import { chmod } from 'node:fs/promises'
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { z } from 'zod'
+import { PING } from '../../../agent/control/reports.ts'
+import { organizationsOf } from '../../../simulations/lab/login.ts'
+import { startTestRegistry, temporaryDirectory } from '../../support/registry.ts'
+import { type ProxyDaemon, type ProxyDaemonOptions, startProxyDaemon } from './proxy-daemon.ts'
+import { askTcp, askUdp, freePort, startTcpService, startUdpService } from './two-proxies.ts'
+
+const rule = suite('nexd proxy')
+const registry = await startTestRegistry()
+const ada = await registry.ada()
+const folder = await temporaryDirectory()
+await chmod(folder, 0o755)
+
+async function joining(): Promise<readonly string[]> {
+  const [organization = ''] = await organizationsOf(ada)
+  const made = await ada.fetch(`/v1/organizations/${organization}/registration-keys`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', origin: registry.url },
+    body: JSON.stringify({ description: 'test' }),
+  })
+  const { key } = z.object({ key: z.string() }).parse(await made.json())
+  return ['--registry', `${registry.url}#${organization}`, '--registration-key', key]
+}
+
+async function untilPinged(daemon: ProxyDaemon, name: string): Promise<void> {
+  for (;;) {
+    const told = await daemon.nexctl('--output', 'json', 'peers', 'ping', name, '--count', '1')
+    if (PING.parse(JSON.parse(told)).received > 0) return
+    await sleep(200)
+  }
+}
+
+/** What comes by SOCKS from a device, by name. */
+async function askBySocks(socks: number, name: string, port: number, text: string) {
+  const socket = connect({ port: socks, host: '127.0.0.1', allowHalfOpen: true })
+  socket.write(Uint8Array.of(5, 1, 0))
+  await once(socket, 'data')
+  const host = Buffer.from(name)
+  const request = [
+    Uint8Array.of(5, 1, 0, 3, host.length),
+    host,
+    Uint8Array.of(port >> 8, port & 255),
+  ]
+  socket.write(Buffer.concat(request))
+  const [reply] = await once(socket, 'data')
+  assert.is(reply[1], 0)
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.end(text)
+  await once(socket, 'end')
+  return String(Buffer.concat(chunks))
+}
+
+rule('publishes services, reaches them, and goes on without the registry', async () => {
+  await using web = await startTcpService('web')
+  await using dns = await startUdpService('dns')
+  const [egress, socks, later] = [await freePort(), await freePort(), await freePort()]
+  const one: ProxyDaemonOptions = {
+    name: 'one',
+    folder,
+    ports: { wireguard: await freePort(), mesh: await freePort() },
+    proxy: [
+      ...['--egress', `tcp:${egress}:two:8080`, '--egress', `udp:${egress}:two:53`],
+      ...['--socks5', `${socks}`],
+    ],
+  }
+  const two: ProxyDaemonOptions = {
+    name: 'two',
+    folder,
+    ports: { wireguard: await freePort(), mesh: await freePort() },
+    proxy: ['--ingress', `udp:53:localhost:${dns.port}`],
+  }
+  await using near = await startProxyDaemon({ ...one, joining: await joining() })
+  {
+    await using far = await startProxyDaemon({ ...two, joining: await joining() })
+    await untilPinged(near, 'two')
+    const told = await far.nexctl('expose', String(web.port), '--as', '8080')
+    assert.match(told, /is reached at\n {2}[\d.]+:8080\n {2}\[[\da-f:]+\]:8080\n/)
+    assert.is(await askTcp(egress, 'tcp'), 'web:tcp')
+    assert.is(await askUdp(egress, 'udp'), 'dns:udp')
+    assert.is(await askBySocks(socks, 'two', 8080, 'socks'), 'web:socks')
+    await registry[Symbol.asyncDispose]()
+    assert.is(await askTcp(egress, 'x'.repeat(300_000)), `web:${'x'.repeat(300_000)}`)
+    await near.nexctl('nexd', 'proxy', 'add', '--egress', `tcp:${later}:two:8080`)
+    assert.is(await askTcp(later, 'later'), 'web:later')
+    await assertRefused(far.nexctl('nexd', 'proxy', 'add', '--ingress', 'tcp:0:a:1'), /port "0"/)
+    assert.match(await far.nexctl('nexd', 'proxy', 'list'), /--ingress tcp:8080:127\.0\.0\.1:/)
+  }
+  await using again = await startProxyDaemon(two)
+  await untilPinged(near, 'two')
+  assert.is(await askTcp(later, 'again'), 'web:again')
+  await again.nexctl('nexd', 'proxy', 'remove', '--ingress', `tcp:8080:127.0.0.1:${web.port}`)
+  assert.is(
+    await askTcp(later, 'x').catch((error: NodeJS.ErrnoException) => error.code),
+    'ECONNRESET',
+  )
+})
+
+async function assertRefused(work: Promise<unknown>, says: RegExp): Promise<void> {
+  const message = await work.then(
+    () => 'not refused',
+    (error: Error) => error.message,
+  )
+  assert.match(message, says)
+}
+
+rule.run()

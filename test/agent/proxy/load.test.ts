@@ -1,0 +1,156 @@
+// time limit: 600 s
+/** Many at once, slow ones, and ones that vanish: memory stays bounded, nothing is left, shares are fair. */
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import { connect, createServer, type Socket } from 'node:net'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { systemClock } from '../../../agent/system-clock.ts'
+import { FAR } from '../../../simulations/world/stack-pair.ts'
+import {
+  askTcp,
+  freePort,
+  startTcpService,
+  startTwoProxies,
+  startUdpService,
+  until,
+} from './two-proxies.ts'
+
+const rule = suite('the proxy under load')
+
+/** How many files this process may have open. */
+const FILES = Number(execFileSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' })) || 1_000_000
+
+rule('carries a thousand connections at once, and leaves nothing, twice', async () => {
+  await using web = await startTcpService('web')
+  const port = await freePort()
+  await using two = await startTwoProxies({
+    near: { egress: [`tcp:${port}:far:80`] },
+    far: { ingress: [`tcp:80:127.0.0.1:${web.port}`] },
+  })
+  const text = 'x'.repeat(20_000)
+  const memory: number[] = []
+  for (let round = 0; round < 2; round += 1) {
+    const answers = await Promise.all(Array.from({ length: 1000 }, () => askTcp(port, text)))
+    assert.ok(answers.every((answer) => answer === `web:${text}`))
+    await until(() => two.near.connections.size + two.far.connections.size === 0)
+    await until(() => two.near.stack.counts().active + two.far.stack.counts().active === 0)
+    memory.push(two.near.stack.counts().memoryBytes + two.far.stack.counts().memoryBytes)
+  }
+  assert.ok((memory[1] ?? 0) <= (memory[0] ?? 0) * 1.25)
+})
+
+rule('keeps ten thousand UDP flows, and forgets each', async () => {
+  const count = Math.min(10_000, FILES - 500)
+  await using dns = await startUdpService('dns')
+  await using two = await startTwoProxies({ far: { ingress: [`udp:53:127.0.0.1:${dns.port}`] } })
+  const waiting = new Set<number>()
+  const flows = Array.from({ length: count }, (_, index) => {
+    waiting.add(index)
+    return two.near.stack.bindUdp(0, ({ data }) => {
+      if (String(Buffer.from(data)) === `dns:${index}`) waiting.delete(index)
+    })
+  })
+  while (waiting.size > 0) {
+    let sent = 0
+    for (const index of waiting) {
+      flows[index]?.send(Buffer.from(String(index)), { address: FAR[4], port: 53 })
+      sent += 1
+      if (sent % 100 === 0) await systemClock.sleep(5)
+    }
+    await systemClock.sleep(200)
+  }
+  for (const flow of flows) flow.close()
+  assert.is(two.near.stack.counts().udpSockets, 0)
+})
+
+rule('holds no more for a slow reader than its buffers', async () => {
+  const sent = { bytes: 0 }
+  const sockets: Socket[] = []
+  const server = createServer((socket) => {
+    sockets.push(socket)
+    socket.on('error', () => {})
+    const chunk = Buffer.alloc(64 * 1024)
+    const write = () => {
+      while (socket.write(chunk)) sent.bytes += chunk.length
+      sent.bytes += chunk.length
+    }
+    socket.on('drain', write)
+    write()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const at = typeof address === 'object' && address !== null ? address.port : 0
+  const port = await freePort()
+  await using two = await startTwoProxies({
+    near: { egress: [`tcp:${port}:far:80`] },
+    far: { ingress: [`tcp:80:127.0.0.1:${at}`] },
+  })
+  const reader = connect({ port, host: '127.0.0.1' })
+  reader.on('error', () => {})
+  await once(reader, 'connect')
+  let before = -1
+  while (sent.bytes !== before) {
+    before = sent.bytes
+    await systemClock.sleep(1500)
+  }
+  // The kernel's buffers of two sockets on loopback hold several megabytes; ours, less than two.
+  assert.ok(sent.bytes < 24 * 1024 * 1024, `${sent.bytes} bytes taken from the service`)
+  let got = 0
+  reader.on('data', (data: Buffer) => {
+    got += data.length
+  })
+  await until(() => got > 32 * 1024 * 1024)
+  reader.destroy()
+  await until(() => two.near.connections.size + two.far.connections.size === 0)
+  for (const socket of sockets) socket.destroy()
+  server.close()
+})
+
+rule('gives connections that compete fair shares', async () => {
+  const counts: number[] = []
+  const server = createServer((socket) => {
+    const index = counts.push(0) - 1
+    socket.on('error', () => {})
+    socket.on('data', (data: Buffer) => {
+      counts[index] = (counts[index] ?? 0) + data.length
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  const at = typeof address === 'object' && address !== null ? address.port : 0
+  const port = await freePort()
+  await using two = await startTwoProxies({
+    near: { egress: [`tcp:${port}:far:80`] },
+    far: { ingress: [`tcp:80:127.0.0.1:${at}`] },
+  })
+  const chunk = Buffer.alloc(64 * 1024)
+  const sources = Array.from({ length: 8 }, () => {
+    const socket = connect({ port, host: '127.0.0.1' })
+    const write = () => {
+      while (socket.write(chunk)) void 0
+    }
+    socket.on('drain', write).on('error', () => {})
+    write()
+    return socket
+  })
+  await until(() => counts.length === 8 && Math.min(...counts) > 4 * 1024 * 1024)
+  const most = Math.max(...counts)
+  assert.ok(most < 10 * Math.min(...counts), counts.join(' '))
+  for (const source of sources) source.destroy()
+  await until(() => two.near.connections.size + two.far.connections.size === 0)
+  server.close()
+})
+
+rule('gives up a connection whose peer vanishes before it opens', async () => {
+  const port = await freePort()
+  await using two = await startTwoProxies({ near: { egress: [`tcp:${port}:far:80`] } })
+  two.cut(true)
+  const code = await askTcp(port, 'x').catch((error: NodeJS.ErrnoException) => error.code)
+  assert.is(code, 'ECONNRESET')
+  assert.is(two.near.stack.counts().active, 0)
+})
+
+rule.run()

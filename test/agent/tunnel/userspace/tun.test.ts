@@ -1,0 +1,56 @@
+// time limit: 240 s
+/** The contract of tunnels inside the process whose packets are an interface's, and what only TUN can do: go away. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { needs } from '../../../support/needs.ts'
+import { tunnelContract } from '../contract.ts'
+import { hostContract } from '../host-contract.ts'
+import { joinedNamespaces, type Namespace } from '../namespaces.ts'
+import { config, PORT, type Side, startSides } from '../sides.ts'
+import { type Remote, startRemote } from './remote.ts'
+
+needs('root', 'netns', 'ping')
+tunnelContract('tun')
+hostContract('tun')
+
+const rule = suite('TUN')
+
+rule('tells when somebody removes the interface, and leaves its port', async () => {
+  const sides = await startSides('tun')
+  const [side] = sides
+  await side.tunnel.configure(config(side))
+  assert.match(await side.host.sh('ss -Hlnu'), new RegExp(`:${PORT}`))
+  await side.host.sh(`ip link delete ${side.host.tunnelName}`)
+  await side.tunnel.ended
+  assert.is(await side.host.sh('ss -Hlnu'), '')
+  await end(sides)
+})
+
+rule('says what an ordinary user lacks', async () => {
+  const [host, other] = await joinedNamespaces()
+  const prefix = ['ip', 'netns', 'exec', host.name, 'setpriv', '--reuid=65534', '--clear-groups']
+  const { calls, child } = startRemote(prefix, { tun: host.tunnelName })
+  const error = await refusal({ calls })
+  child.kill()
+  assert.is(error.code, 'ERR_TUNNEL_PRIVILEGES')
+  assert.match(
+    error.message,
+    /cannot create nxt\d+a: E(PERM|ACCES) at \/dev\/net\/tun \(run as root/,
+  )
+  for (const each of [host, other]) await each[Symbol.asyncDispose]()
+})
+
+async function refusal({ calls }: Pick<Remote, 'calls'>): Promise<Error & { code?: string }> {
+  return calls.started().then(
+    () => new Error('it started'),
+    (cause: Error) => cause,
+  )
+}
+
+async function end(sides: readonly Side[]): Promise<void> {
+  for (const { tunnel } of sides) await tunnel[Symbol.asyncDispose]()
+  const hosts: readonly Namespace[] = sides.map(({ host }) => host)
+  for (const host of hosts) await host[Symbol.asyncDispose]()
+}
+
+rule.run()
