@@ -40,11 +40,17 @@ export function newPacketLink(
   const arrive = (packet: Uint8Array) => {
     if (!isCut) onPacket(packet)
   }
+  let isLooking = false
+  const lookIn = (ms: number): void => {
+    isLooking = true
+    clock.after(ms, look)
+  }
   const look = (): void => {
+    isLooking = false
     for (let [first] = way; first !== undefined; [first] = way) {
       const leftMs = first.dueMs - clock.monotonicMs()
       if (leftMs > 0.001) {
-        clock.after(leftMs, look)
+        lookIn(leftMs)
         return
       }
       way.shift()
@@ -57,7 +63,7 @@ export function newPacketLink(
       return
     }
     way.push({ packet, dueMs: clock.monotonicMs() + afterMs })
-    clock.after(afterMs, look)
+    if (!isLooking) lookIn(afterMs)
   }
   const link: PacketLink = {
     sent: 0,
