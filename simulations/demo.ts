@@ -1,6 +1,7 @@
 /** The demonstration: what Nexodus does, live, on any machine, without any privilege.
  *
  *    npm run demo              --stay leaves everything up until Ctrl-C */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { z } from 'zod'
 import { explain } from '../agent/errors.ts'
@@ -20,6 +21,8 @@ npm run demo:lab         the same between NATs, with delay and loss (needs root)
 
 /** Of one step, on a machine that may be very slow. Milliseconds. */
 const STEP_MS = 180_000
+/** From the end of a connection to the news that the process at its other end has ended. Milliseconds. */
+const FAULT_MS = 500
 /** Of the log of whoever is at fault. */
 const LAST_LINES = 10
 /** Milliseconds between looks for the process that started this one. */
@@ -61,12 +64,16 @@ function stopped(): Promise<never> {
   return promise
 }
 
-/** As `work` ends, unless a process breaks, somebody stops it, or it takes too long. */
+/** As `work` ends, unless a process breaks, somebody stops it, or it takes too long. Where a process has broken, work that
+ *  fails does so because of it. */
 async function watched<T>(work: Promise<T>, stage: Stage): Promise<T> {
   const late = Promise.withResolvers<never>()
   const timer = setTimeout(() => late.reject(new Error(`not within ${STEP_MS / 1000} s`)), STEP_MS)
   try {
     return await Promise.race([work, stage.fault, stop, late.promise])
+  } catch (error) {
+    await Promise.race([stage.fault, stop, sleep(FAULT_MS)])
+    throw error
   } finally {
     clearTimeout(timer)
   }

@@ -16,7 +16,7 @@ rule('is a plain line for each step where nobody looks live', async () => {
   const screen = screenOf(false)
   await new Progress(screen).step('baking', async () => 'baked\n  a cake')
   assert.is(screen.written.length, 1)
-  assert.match(screen.written[0], /^ ✓ +\d+\.\d s {2}baked\n {14}a cake\n$/)
+  assert.match(screen.written.join(''), /^ ✓ +\d+\.\d s {2}baked\n {14}a cake\n$/)
 })
 
 rule('names what was being done when it failed, and throws on', async () => {
