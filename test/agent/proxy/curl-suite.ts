@@ -11,16 +11,12 @@ import { generateAgreementKeyPair } from '../../../crypto/agreement.ts'
 import { toHex } from '../../../crypto/bytes.ts'
 import { parseEndpoint, parsePrefix } from '../../../protocol/address.ts'
 import { pattern } from '../../../simulations/world/stack-pair.ts'
+import { UNPRIVILEGED } from '../../support/unprivileged.ts'
 import { joinedNamespaces, type Namespace } from '../tunnel/namespaces.ts'
 import { makeStockInterface, type Stock, setStock } from '../tunnel/stock-interface.ts'
 import { encodeConfig } from '../tunnel/userspace/remote.ts'
 
 const PORT = 51820
-const NOBODY = 65_534
-const UNPRIVILEGED = [
-  ...['setpriv', '--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'],
-  ...['--no-new-privs', '--bounding-set=-all', '--inh-caps=-all'],
-]
 const PEER = { ipv4: '100.64.0.1', ipv6: 'fd00:64::1' }
 const DEVICE = { ipv4: '100.64.0.2', ipv6: 'fd00:64::2' }
 const HOSTS = [DEVICE.ipv4, `[${DEVICE.ipv6}]`]
