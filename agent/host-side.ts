@@ -121,16 +121,15 @@ async function startOverTun(
   const { startTun } = await import('./tunnel/userspace/start-tun.ts')
   const { sharedSockets } = await import('./path/shared-sockets.ts')
   const commands = commandsOf()
-  const options = { interfaceName, commands, clock, random: randomBytes, log }
-  const { tunnel, engine } = await startTun(options)
+  const { tunnel, thread } = await startTun({ interfaceName, commands, clock, log })
   ending.use(tunnel)
   return {
     commands,
     checkPort: listenPort,
     tunnel,
     portShare: Promise.resolve(undefined),
-    sockets: sharedSockets(engine),
-    redirected: engine.redirections,
+    sockets: sharedSockets(thread),
+    redirected: thread,
   }
 }
 

@@ -3,28 +3,28 @@
 import { addressFromBytes, type Endpoint } from '../../protocol/address.ts'
 import { DATAGRAM_BYTES } from '../../protocol/relay.ts'
 import { isStun } from '../../protocol/stun.ts'
-import type { Engine } from '../tunnel/userspace/engine.ts'
+import type { SharedPort } from '../tunnel/userspace/shared-port.ts'
 import type { PathSockets } from './paths.ts'
 
 /** 100::/64 is discarded by every router (RFC 6666): no peer's address is in it. */
 const INSIDE = Uint8Array.of(0x01, ...new Uint8Array(15))
 const INSIDE_PORT = 1
 
-export function sharedSockets(engine: Engine): PathSockets {
+export function sharedSockets(port: SharedPort): PathSockets {
   let carriers = 0
   return {
     openCheckSocket: async ({ onDatagram, onSent }) => {
-      engine.onOther = (datagram, from) => {
+      port.onOther = (datagram, from) => {
         if (isStun(datagram)) onDatagram(datagram, from)
       }
       return {
         send: (datagram, to) => {
-          const isSent = engine.sendOther(datagram, to)
+          const isSent = port.sendOther(datagram, to)
           if (isSent) onSent?.(to)
           return isSent
         },
         close: async () => {
-          engine.onOther = () => undefined
+          port.onOther = () => undefined
         },
       }
     },
@@ -33,7 +33,7 @@ export function sharedSockets(engine: Engine): PathSockets {
       const endpoint = insideEndpoint(carriers)
       let isOpen = true
       // Not at once: whoever gave WireGuard a packet or a datagram has not ended its own turn yet.
-      engine.divert(endpoint.address, (datagram) =>
+      port.divert(endpoint.address, (datagram) =>
         queueMicrotask(() => {
           if (isOpen) onDatagram(datagram)
         }),
@@ -43,12 +43,12 @@ export function sharedSockets(engine: Engine): PathSockets {
         endpointOf: () => endpoint,
         inject: (datagram) => {
           if (datagram.length > DATAGRAM_BYTES) return false
-          engine.inject(datagram, endpoint)
+          port.inject(datagram, endpoint)
           return true
         },
         close: () => {
           isOpen = false
-          engine.undivert(endpoint.address)
+          port.undivert(endpoint.address)
         },
       }
     },

@@ -1,6 +1,7 @@
 /** Proxy service: all of the proxy of one agent: rules, ports, listeners for programs of this host, and what the local
  *  API may do with them. */
 import { join } from 'node:path'
+import { hostPrefix, parsePrefix, prefixContains } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import { type ProxyControls, ProxyRefusedError, type ProxyReport } from '../control/proxy-report.ts'
 import { startHttpProxy } from './http-server.ts'
@@ -12,6 +13,8 @@ import { ConnectionCount, type ProxyParts } from './proxy-parts.ts'
 import { formatProxyRule, type ProxyRule, parseProxyRule, proxyRuleKey } from './proxy-rule.ts'
 import { openProxyRules, type ProxyRules } from './rule-store.ts'
 import { startSocksServer } from './socks-server.ts'
+
+const LOOPBACK = [parsePrefix('127.0.0.0/8'), parsePrefix('::1/128')]
 
 export interface ProxyServiceOptions extends MeshDialer, Pick<ProxyParts, 'log'> {
   /** Where the rules are kept that outlast a restart. */
@@ -40,6 +43,11 @@ export async function startProxyService({
   const listen = (name: string, at: ListenAt | undefined, start: typeof startSocksServer): void => {
     if (at === undefined) return
     const where = `${name} ${at.address} port ${at.port}`
+    if (!LOOPBACK.some((prefix) => prefixContains(prefix, hostPrefix(at.address))))
+      parts.log('warn', 'proxy.open-listener', {
+        name: where,
+        hint: 'whoever reaches this address reaches the mesh as this device: there is no password',
+      })
     started.use(keepListening(() => start(at, parts), { ...parts, name: where }))
   }
   listen('socks5', socks5, startSocksServer)

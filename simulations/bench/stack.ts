@@ -16,7 +16,7 @@ const options = readOptions(
     .description('Throughput of the stack inside the process by delay and loss, in virtual time.')
     .addOption(new Option('--rate <Mbit/s>', 'of the path').default('400'))
     .addOption(new Option('--queue <packets>', "the path's").default('90'))
-    .addOption(new Option('--seconds <n>', 'measured, after 5 to settle').default('30'))
+    .addOption(new Option('--seconds <n>', 'measured, after 5 to settle').default('10'))
     .addOption(new Option('--seed <n>', 'of losses').default('1')),
   z.object({
     rate: z.coerce.number().min(1).max(10_000),

@@ -1,6 +1,6 @@
 /** The demonstration: what Nexodus does, live, in the NAT laboratory, told as it happens.
  *
- *    npm run demo              as root; --stay leaves everything up until Ctrl-C */
+ *    npm run demo:lab          as root; --stay leaves everything up until Ctrl-C */
 import { existsSync } from 'node:fs'
 import { Command } from 'commander'
 import { z } from 'zod'
@@ -12,7 +12,7 @@ import { type Scene, startScene, TWO_NATS, until } from './scene.ts'
 const { stay } = z
   .object({ stay: z.boolean().default(false) })
   .parse(
-    new Command('demo')
+    new Command('demo:lab')
       .description(
         'Two hosts behind two NATs find each other, and stay together without a registry.',
       )
@@ -181,7 +181,7 @@ async function sceneRevoked(scene: Scene): Promise<void> {
 async function main(): Promise<void> {
   if (process.getuid?.() !== 0) {
     throw new Error(
-      'the laboratory makes network namespaces and tunnels: run it as root (sudo npm run demo)',
+      'the laboratory makes network namespaces and tunnels: run it as root (sudo npm run demo:lab), or take npm run demo, which needs no root',
     )
   }
   const lacking = missing()
@@ -206,6 +206,6 @@ try {
   await main()
   process.exit(0)
 } catch (error) {
-  process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`)
+  process.stderr.write(`demo:lab: ${error instanceof Error ? error.message : String(error)}\n`)
   process.exit(1)
 }

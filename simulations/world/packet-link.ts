@@ -35,10 +35,36 @@ export function newPacketLink(
   const { clock, random, delayMs = 0, rate, queue = 90, loss = 0, disorder = 0 } = options
   let isCut = false
   let freeMs = 0
-  const arrive = (packet: Uint8Array, afterMs: number) =>
-    void clock.after(afterMs, () => {
-      if (!isCut) onPacket(packet)
-    })
+  /** On their way, in order: timers of a real clock that are due at nearly one time run in any. */
+  const way: { readonly packet: Uint8Array; readonly dueMs: number }[] = []
+  const arrive = (packet: Uint8Array) => {
+    if (!isCut) onPacket(packet)
+  }
+  let isLooking = false
+  const lookIn = (ms: number): void => {
+    isLooking = true
+    clock.after(ms, look)
+  }
+  const look = (): void => {
+    isLooking = false
+    for (let [first] = way; first !== undefined; [first] = way) {
+      const leftMs = first.dueMs - clock.monotonicMs()
+      if (leftMs > 0.001) {
+        lookIn(leftMs)
+        return
+      }
+      way.shift()
+      arrive(first.packet)
+    }
+  }
+  const depart = (packet: Uint8Array, afterMs: number, lateMs: number): void => {
+    if (lateMs > 0) {
+      clock.after(afterMs + lateMs, () => arrive(packet))
+      return
+    }
+    way.push({ packet, dueMs: clock.monotonicMs() + afterMs })
+    if (!isLooking) lookIn(afterMs)
+  }
   const link: PacketLink = {
     sent: 0,
     lost: 0,
@@ -56,8 +82,8 @@ export function newPacketLink(
       }
       freeMs = startMs + packetMs
       const late = random() < disorder ? random() * (options.disorderMs ?? 5) : 0
-      arrive(packet, freeMs - nowMs + delayMs + late)
-      if (random() < (options.duplicates ?? 0)) arrive(packet, freeMs - nowMs + delayMs + late)
+      depart(packet, freeMs - nowMs + delayMs, late)
+      if (random() < (options.duplicates ?? 0)) depart(packet, freeMs - nowMs + delayMs, late)
     },
   }
   return link

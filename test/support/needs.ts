@@ -29,6 +29,7 @@ const MEANS = {
   tcpdump: packaged('tcpdump'),
   conntrack: packaged('conntrack'),
   faketime: packaged('faketime'),
+  curl: packaged('curl'),
   chromium: packaged('chromium'),
   iptables: packaged('iptables'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),

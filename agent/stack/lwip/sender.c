@@ -8,6 +8,9 @@
 /* RFC 9438 §5. */
 #define CUBIC_C 0.4f
 #define CUBIC_BETA 0.7f
+/* Of a round: more losses than this are no chance (BBR's loss threshold), and how fast the window grows below it. */
+#define LOSSY 0.02f
+#define PROBE 0.03f
 /* Microseconds that the shortest round-trip time is believed. */
 #define MIN_RTT_AGE 10000000u
 
@@ -97,10 +100,16 @@ static void measure_rate(struct tcp_pcb *pcb, uint32_t acked) {
   if (s->round_at != 0 && now != s->round_at) {
     float rate = (float)s->round_bytes / (float)LWIP_MAX(now - s->round_at, LWIP_MAX(s->min_rtt_us, 1u));
     s->rate = LWIP_MAX(rate, s->rate * 0.9f);
+    s->is_lossy = (float)s->round_lost > LOSSY * (float)(s->round_bytes + s->round_lost) + 3.0f * (float)pcb->mss;
+    if (s->is_lossy && (pcb->flags & TF_INFR)) {
+      pcb->ssthresh = (tcpwnd_size_t)LWIP_MAX((float)pcb->ssthresh * CUBIC_BETA, 2.0f * (float)pcb->mss);
+      s->largest = (float)pcb->ssthresh;
+    }
   }
   s->round_end = pcb->snd_nxt;
   s->round_at = now | 1u;
   s->round_bytes = 0;
+  s->round_lost = 0;
 }
 
 static void begin_epoch(struct tcp_pcb *pcb) {
@@ -130,6 +139,9 @@ static void grow_by_cubic(struct tcp_pcb *pcb, uint32_t acked) {
 void sender_acked(struct tcp_pcb *pcb, uint32_t acked) {
   measure_rate(pcb, acked);
   if (pcb->flags & TF_INFR) {
+    /* Where losses are chance, the search for more goes on while they are repaired. */
+    if (!pcb->sender.is_lossy && pcb->ssthresh < TCP_SND_BUF)
+      pcb->ssthresh += (tcpwnd_size_t)(PROBE * (float)LWIP_MIN(acked, pcb->ssthresh));
     if (TCP_SEQ_LT(pcb->lastack, pcb->sender.recover)) return;
     tcp_clear_flags(pcb, TF_INFR);
     pcb->cwnd = pcb->ssthresh;
@@ -152,6 +164,11 @@ static void remember_loss(struct tcp_pcb *pcb) {
   s->largest = window < s->largest ? window * (1.0f + CUBIC_BETA) / 2.0f : window;
   s->epoch_at = 0;
   pcb->ssthresh = (tcpwnd_size_t)LWIP_MAX(window * CUBIC_BETA, 2.0f * (float)pcb->mss);
+}
+
+/* What the path was seen to carry without a queue, bytes. */
+static float carried(const struct tcp_pcb *pcb) {
+  return pcb->sender.rate * (float)pcb->sender.min_rtt_us;
 }
 
 void sender_timed_out(struct tcp_pcb *pcb) {
@@ -189,6 +206,7 @@ void sender_look_for_losses(struct tcp_pcb *pcb) {
   struct sender *s = &pcb->sender;
   struct tcp_seg *seg;
   uint32_t threshold;
+  float window;
   int is_lost = 0;
   if (!(pcb->flags & TF_SACK) || pcb->unacked == NULL) return;
   mark_arrived(pcb);
@@ -197,10 +215,13 @@ void sender_look_for_losses(struct tcp_pcb *pcb) {
   for (seg = pcb->unacked; seg != NULL; seg = seg->next) {
     if (seg->state != 0 || (int32_t)(s->arrived - seg->sent) < (int32_t)threshold) continue;
     seg->state = SEG_LOST;
+    s->round_lost += seg->len;
     is_lost = 1;
   }
   if (!is_lost || (pcb->flags & TF_INFR)) return;
+  window = (float)LWIP_MIN(pcb->cwnd, flight(pcb));
   remember_loss(pcb);
+  if (!s->is_lossy) pcb->ssthresh = (tcpwnd_size_t)LWIP_MAX((float)pcb->ssthresh, LWIP_MIN(carried(pcb), window));
   tcp_set_flags(pcb, TF_INFR);
   s->recover = pcb->snd_nxt;
   pcb->rttest = 0;

@@ -1,6 +1,8 @@
 /* Sender: what lwIP's TCP lacks when it sends. Round-trip times in microseconds, loss recovery by selective
  * acknowledgements (RFC 6675, with losses found in order of transmission as in RFC 8985), CUBIC (RFC 9438), a bound
- * on what is in flight by measured rate and round-trip time, and pacing. Called from lwip.patch. */
+ * on what is in flight by measured rate and round-trip time, and pacing. As in BBR (draft-cardwell-iccrg-bbr), a few
+ * losses without a queue are chance, and do not narrow the window below what the path was seen to carry. Called from
+ * lwip.patch. */
 #pragma once
 #include <stdint.h>
 
@@ -17,6 +19,8 @@ struct sender {
   uint32_t round_end;    /* the sequence number that ends the round of rate measurement */
   uint32_t round_at;
   uint32_t round_bytes;
+  uint32_t round_lost;   /* bytes */
+  uint8_t is_lossy;      /* losses of the last round were more than chance */
   float rate;            /* bytes in a microsecond, the largest of late rounds */
   float largest;         /* CUBIC's W_max, bytes */
   float reno;            /* CUBIC's W_est, bytes */

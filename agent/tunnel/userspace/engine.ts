@@ -7,6 +7,7 @@ import { Machine } from './machine.ts'
 import { isWireGuard } from './messages.ts'
 import type { PacketDevice } from './packet-device.ts'
 import { Redirections } from './redirections.ts'
+import type { SharedPort } from './shared-port.ts'
 import type { OpenUnderlay, Underlay } from './underlay.ts'
 
 export interface EngineOptions {
@@ -17,10 +18,9 @@ export interface EngineOptions {
   readonly log: Log
 }
 
-export class Engine implements AsyncDisposable {
+export class Engine implements SharedPort, AsyncDisposable {
   readonly machine: Machine
   readonly redirections: Redirections
-  /** Takes what comes by our port and is not WireGuard's. */
   onOther: (datagram: Uint8Array, from: Endpoint) => void = () => undefined
   readonly #options: EngineOptions
   readonly #inside = new Map<IpAddress, (datagram: Uint8Array) => void>()
@@ -75,12 +75,10 @@ export class Engine implements AsyncDisposable {
     this.#options.device.configure(settings)
   }
 
-  /** A datagram of somebody else's by our port. False: dropped. */
   sendOther(datagram: Uint8Array, to: Endpoint): boolean {
     return this.#underlay?.send([datagram], to) ?? false
   }
 
-  /** What the machine sends to that address, `take` has; nothing of it goes out. */
   divert(address: IpAddress, take: (datagram: Uint8Array) => void): void {
     this.#inside.set(address, take)
   }
@@ -89,7 +87,6 @@ export class Engine implements AsyncDisposable {
     this.#inside.delete(address)
   }
 
-  /** A datagram for WireGuard that came by another way. */
   inject(datagram: Uint8Array, from: Endpoint): void {
     this.machine.incoming(datagram, from)
     this.changed()

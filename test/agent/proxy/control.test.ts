@@ -137,6 +137,28 @@ rule('says so where there is no proxy', async () => {
   assert.match((await nexctl(socket, 'expose', '0')).error, /want 1 to 65535/)
 })
 
+rule('warns of a listener that others than this host may use', async () => {
+  await using two = await startTwoProxies()
+  for (const [at, isOpen] of [
+    ['127.0.0.1', false],
+    ['127.0.0.9', false],
+    ['::1', false],
+    ['0.0.0.0', true],
+  ] as const) {
+    const told: string[] = []
+    await using _service = await startProxyService({
+      ...two.far,
+      clock: systemClock,
+      log: (_level, event) => void told.push(event),
+      stateDir: two.folder,
+      options: {
+        socks5: parseListenAt(`${at.includes(':') ? `[${at}]` : at}:${await freePort()}`),
+      },
+    })
+    assert.is(told.includes('proxy.open-listener'), isOpen)
+  }
+})
+
 function optionsOf(...words: readonly string[]): ProxyOptionValues {
   const command = addProxyOptions(new Command('proxy'))
     .exitOverride()

@@ -8,16 +8,13 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { NOBODY, UNPRIVILEGED, withoutUserNamespaces } from '../../support/unprivileged.ts'
 
 const execute = promisify(execFile)
 const program = (name: string) => fileURLToPath(new URL(`../../../agent/${name}`, import.meta.url))
-const NOBODY = 65_534
-const UNPRIVILEGED = [
-  ...['setpriv', '--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'],
-  ...['--no-new-privs', '--bounding-set=-all', '--inh-caps=-all'],
-]
 
 export interface ProxyDaemon extends AsyncDisposable {
+  readonly pid: number
   readonly lines: readonly string[]
   /** What the program prints; rejects where it fails. */
   nexctl(...words: readonly string[]): Promise<string>
@@ -33,6 +30,8 @@ export interface ProxyDaemonOptions {
   /** Not needed when it has enrolled before. */
   readonly joining?: readonly string[]
   readonly proxy?: readonly string[]
+  /** Where no user namespace can be made. */
+  readonly isWithoutUserNamespaces?: boolean
 }
 
 export async function startProxyDaemon(options: ProxyDaemonOptions): Promise<ProxyDaemon> {
@@ -42,7 +41,7 @@ export async function startProxyDaemon(options: ProxyDaemonOptions): Promise<Pro
   if (isRoot) await chown(home, NOBODY, NOBODY)
   const socket = join(home, 'nexd.sock')
   const [command = '', ...words] = [
-    ...(isRoot ? UNPRIVILEGED : []),
+    ...(options.isWithoutUserNamespaces ? withoutUserNamespaces() : UNPRIVILEGED),
     ...[process.execPath, program('nexd.js'), 'proxy', '--name', options.name],
     ...['--state-dir', join(home, 'state'), '--socket', socket],
     ...['--listen-port', `${options.ports.wireguard}`],
@@ -64,6 +63,7 @@ export async function startProxyDaemon(options: ProxyDaemonOptions): Promise<Pro
   }
   await said(/daemon\.started/)
   return {
+    pid: child.pid ?? 0,
     lines,
     said,
     nexctl: async (...asked) => {

@@ -49,13 +49,13 @@ for (const family of [4, 6] as const) {
 
 rule('goes from IPv4 on one side to IPv6 on the other, and back', async () => {
   await using service = await startTcpService('web', '::1')
-  const port = await freePort()
+  const [port, second] = [await freePort(), await freePort()]
   await using _two = await startTwoProxies({
-    near: { egress: [`tcp:${port}:${FAR[4]}:80`, `tcp:${port + 1}:[${FAR[6]}]:80`] },
+    near: { egress: [`tcp:${port}:${FAR[4]}:80`, `tcp:${second}:[${FAR[6]}]:80`] },
     far: { ingress: [`tcp:80:[::1]:${service.port}`] },
   })
   assert.is(await askTcp(port, 'a'), 'web:a')
-  assert.is(await askTcp(port + 1, 'b'), 'web:b')
+  assert.is(await askTcp(second, 'b'), 'web:b')
 })
 
 rule('takes host names: of this network for ingress, of devices for egress', async () => {
@@ -72,10 +72,10 @@ rule('serves several rules, and both directions, on one proxy', async () => {
   await using web = await startTcpService('web')
   await using db = await startTcpService('db')
   await using dns = await startUdpService('dns')
-  const port = await freePort()
+  const [port, second, third] = [await freePort(), await freePort(), await freePort()]
   await using _two = await startTwoProxies({
     near: {
-      egress: [`tcp:${port}:far:80`, `tcp:${port + 1}:far:5432`, `udp:${port}:far:53`],
+      egress: [`tcp:${port}:far:80`, `tcp:${second}:far:5432`, `udp:${port}:far:53`],
       ingress: [`tcp:80:127.0.0.1:${db.port}`],
     },
     far: {
@@ -84,13 +84,13 @@ rule('serves several rules, and both directions, on one proxy', async () => {
         `tcp:5432:127.0.0.1:${db.port}`,
         `udp:53:127.0.0.1:${dns.port}`,
       ],
-      egress: [`tcp:${port + 2}:near:80`],
+      egress: [`tcp:${third}:near:80`],
     },
   })
   assert.is(await askTcp(port, '1'), 'web:1')
-  assert.is(await askTcp(port + 1, '2'), 'db:2')
+  assert.is(await askTcp(second, '2'), 'db:2')
   assert.is(await askUdp(port, '3'), 'dns:3')
-  assert.is(await askTcp(port + 2, '4'), 'db:4')
+  assert.is(await askTcp(third, '4'), 'db:4')
 })
 
 for (const direction of ['egress', 'ingress'] as const) {

@@ -162,9 +162,17 @@ export async function startUdpService(name: string, host = '127.0.0.1'): Promise
 }
 
 /** A port that nothing listens on just now. */
+/** Below those that the system gives to whoever asks for any, so that no other test takes it meanwhile. */
 export async function freePort(): Promise<number> {
-  await using service = await startTcpService('none')
-  return service.port
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000)
+    const server = createServer()
+    const isFree = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false))
+      server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+    })
+    if (isFree) return port
+  }
 }
 
 /** What a TCP service answers; rejects where the connection breaks. */

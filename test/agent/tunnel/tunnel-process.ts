@@ -5,14 +5,13 @@ import { systemClock } from '../../../agent/system-clock.ts'
 import { startTunnel } from '../../../agent/tunnel/detect.ts'
 import { startTun } from '../../../agent/tunnel/userspace/start-tun.ts'
 import { generateAgreementKeyPair } from '../../../crypto/agreement.ts'
-import { randomBytes } from '../../../crypto/random.ts'
 import { parsePrefix } from '../../../protocol/address.ts'
 
 const [namespace = '', interfaceName = '', backend] = process.argv.slice(2)
 const options = { interfaceName, clock: systemClock, log: () => undefined }
 const tunnel =
   backend === 'tun'
-    ? (await startTun({ ...options, commands: commandsOf(), random: randomBytes })).tunnel
+    ? (await startTun({ ...options, commands: commandsOf() })).tunnel
     : await startTunnel({
         ...options,
         backend: backend === 'kernel' ? 'kernel' : 'wireguard-go',

@@ -1,9 +1,10 @@
-/** A stock wireguard-go and a tunnel inside a process, each the other's only peer, in one namespace over loopback. */
+/** A stock WireGuard and a tunnel inside a process, each the other's only peer, in one namespace over loopback. */
 import type { TunnelPeer, TunnelPeerStats } from '../../../../agent/tunnel/backend.ts'
-import { generateAgreementKeyPair, privateBytesOf } from '../../../../crypto/agreement.ts'
-import { toBase64, toHex } from '../../../../crypto/bytes.ts'
+import { generateAgreementKeyPair } from '../../../../crypto/agreement.ts'
+import { toHex } from '../../../../crypto/bytes.ts'
 import { parseEndpoint, parsePrefix } from '../../../../protocol/address.ts'
 import type { Namespace } from '../namespaces.ts'
+import { makeStockInterface, type Stock, setStock } from '../stock-interface.ts'
 import type { Answer } from './echo-device.ts'
 import { type Remote, startRemote } from './remote.ts'
 
@@ -18,7 +19,7 @@ export interface Pair {
   ours(): Remote
   /** Ends the process. */
   end(): Promise<void>
-  /** wireguard-go forgets what was, and has one peer: us. */
+  /** They forget what was, and have one peer: us. */
   theyKnow(endpoint: string | undefined, presharedKey?: Uint8Array): Promise<void>
   weKnow(endpoint: string | undefined): Promise<void>
   weSeeThem(): Promise<TunnelPeerStats | undefined>
@@ -30,7 +31,7 @@ export interface Pair {
 export const loopback = (port: number): string => `127.0.0.1:${port}`
 
 /** @param number of the pair, from 0: its ports and addresses */
-export async function startPair(host: Namespace, number = 0): Promise<Pair> {
+export async function startPair(host: Namespace, stock: Stock, number = 0): Promise<Pair> {
   const device = `${host.tunnelName}${number}`
   const ports = { theirs: 51820 + number * 100, ours: 51821 + number * 100 }
   const net = { ipv4: `100.${64 + number}.0.`, ipv6: `fd00:${64 + number}::` }
@@ -40,12 +41,10 @@ export async function startPair(host: Namespace, number = 0): Promise<Pair> {
   }
   const [ourKeys, theirKeys] = [generateAgreementKeyPair(), generateAgreementKeyPair()]
   const keys = { ours: toHex(ourKeys.publicKey), theirs: toHex(theirKeys.publicKey) }
-  host.commands.start('wireguard-go', ['-f', device], { LOG_LEVEL: 'error' })
-  await host.sh(`until [ -S /var/run/wireguard/${device}.sock ] && wg show ${device} >/dev/null; do
-      sleep 0.02; done
-    ip address add ${addresses.theirs.ipv4}/24 dev ${device}
-    ip address add ${addresses.theirs.ipv6}/64 dev ${device} nodad
-    ip link set ${device} mtu 1420 up`)
+  await makeStockInterface(host, stock, device, {
+    ipv4: `${addresses.theirs.ipv4}/24`,
+    ipv6: `${addresses.theirs.ipv6}/64`,
+  })
   let remote: Remote | undefined
   const ours = (): Remote => {
     remote ??= startRemote(['ip', 'netns', 'exec', host.name])
@@ -61,19 +60,19 @@ export async function startPair(host: Namespace, number = 0): Promise<Pair> {
       await remote?.tunnel[Symbol.asyncDispose]()
       remote = undefined
     },
-    theyKnow: async (endpoint, presharedKey) => {
-      const secret = presharedKey && `PresharedKey = ${toBase64(presharedKey)}`
-      await host.sh(`wg setconf ${device} /dev/stdin <<EOF
-[Interface]
-PrivateKey = ${toBase64(privateBytesOf(theirKeys))}
-ListenPort = ${ports.theirs}
-[Peer]
-PublicKey = ${toBase64(ourKeys.publicKey)}
-${secret ?? ''}
-AllowedIPs = ${addresses.ours.ipv4}/32, ${addresses.ours.ipv6}/128
-${endpoint === undefined ? '' : `Endpoint = ${endpoint}`}
-EOF`)
-    },
+    theyKnow: (endpoint, presharedKey) =>
+      setStock(host, device, {
+        keys: theirKeys,
+        listenPort: ports.theirs,
+        peers: [
+          {
+            publicKey: ourKeys.publicKey,
+            presharedKey,
+            allowedIps: prefixesOf(addresses.ours),
+            endpoint,
+          },
+        ],
+      }),
     weKnow: async (endpoint) => {
       const peer: TunnelPeer = {
         publicKey: theirKeys.publicKey,

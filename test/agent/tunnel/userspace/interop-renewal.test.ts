@@ -35,7 +35,10 @@ async function renewal(pair: Pair): Promise<readonly number[]> {
 }
 
 rule('are renewed after two minutes by whoever initiated, and no packet is lost', async () => {
-  const [we, they] = [await startPair(host, 0), await startPair(host, 1)]
+  const [we, they] = [
+    await startPair(host, 'wireguard-go', 0),
+    await startPair(host, 'wireguard-go', 1),
+  ]
   await we.theyKnow(undefined)
   await we.weKnow(loopback(we.ports.theirs))
   assert.is(await we.wePing(we.addresses.theirs.ipv4), 'reply')

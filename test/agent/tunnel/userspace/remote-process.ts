@@ -3,7 +3,9 @@
 import { createInterface } from 'node:readline'
 import { commandsOf } from '../../../../agent/host/run.ts'
 import { systemClock } from '../../../../agent/system-clock.ts'
+import type { Tunnel } from '../../../../agent/tunnel/backend.ts'
 import { MacWriter } from '../../../../agent/tunnel/userspace/cookies.ts'
+import type { Engine } from '../../../../agent/tunnel/userspace/engine.ts'
 import { messageKind, newMessage } from '../../../../agent/tunnel/userspace/messages.ts'
 import { startUserspace } from '../../../../agent/tunnel/userspace/start.ts'
 import { startTun } from '../../../../agent/tunnel/userspace/start-tun.ts'
@@ -37,7 +39,7 @@ if (started instanceof Error) {
   for await (const line of lines) refuse(JSON.parse(line).id, started)
   process.exit(1)
 }
-const { tunnel, engine } = started
+const { tunnel } = started
 void tunnel.ended.then((fault) => fault !== undefined && process.exit(1))
 const key = (hex: string) => parseAgreementPublicKey(fromHex(hex))
 
@@ -53,8 +55,8 @@ const calls: Calls = {
       publicKey: Buffer.from(publicKey).toString('hex'),
     })),
   presharedKey: async (hex, psk) =>
-    engine.machine.setPeer(key(hex), { presharedKey: fromHex(psk) }),
-  rebind: (port) => engine.bind(port),
+    inside().machine.setPeer(key(hex), { presharedKey: fromHex(psk) }),
+  rebind: (port) => inside().bind(port),
   ping: async (address, bytes, waitMs) => {
     const number = device.ask(parseIpAddress(address), bytes)
     const late = systemClock.sleep(waitMs).then(() => 'nothing' as const)
@@ -91,7 +93,7 @@ async function flood(hex: string, to: Endpoint, count: number): Promise<void> {
     return message
   })
   for (let sent = 0; sent < count; sent += messages.length) {
-    for (const message of messages) engine.sendOther(message, to)
+    for (const message of messages) inside().sendOther(message, to)
     if (sent % 512 === 0) await new Promise(setImmediate)
   }
 }
@@ -107,10 +109,17 @@ for await (const line of lines) {
 }
 process.exit(0)
 
-async function start(): ReturnType<typeof startTun> {
+async function start(): Promise<{ readonly tunnel: Tunnel; readonly engine?: Engine }> {
   if (interfaceName === undefined)
     return startUserspace({ ...options, interfaceName: 'inside', device })
   return startTun({ ...options, interfaceName, commands: commandsOf() })
+}
+
+/** The engine in this very thread. */
+function inside(): Engine {
+  if (started instanceof Error || started.engine === undefined)
+    throw new Error('it has a thread of its own')
+  return started.engine
 }
 
 function refuse(id: number, error: Error & { code?: string }): void {

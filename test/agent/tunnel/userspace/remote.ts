@@ -125,7 +125,13 @@ function tunnelOf(calls: Calls, child: ChildProcess, tun: string | undefined): T
   }
 }
 
-function encodeConfig({ privateKey, listenPort, addresses, mtu, peers }: TunnelConfig): ConfigText {
+export function encodeConfig({
+  privateKey,
+  listenPort,
+  addresses,
+  mtu,
+  peers,
+}: TunnelConfig): ConfigText {
   return {
     privateKey: toHex(privateBytesOf(privateKey)),
     listenPort,

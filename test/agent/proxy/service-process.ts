@@ -1,0 +1,62 @@
+/** A device in a process of its own, without an agent around it: WireGuard and TCP/IP inside, and a proxy with one rule
+ *  for a web server on this host's loopback. Its first line of input is its ConfigText; it says `ready`, and ends
+ *  with its input. `/hello` answers a line, `/bytes/N` as many bytes, `/count` the number of bytes it is sent. */
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { createInterface } from 'node:readline'
+import { runProxy } from '../../../agent/proxy/proxy.ts'
+import { ConnectionCount } from '../../../agent/proxy/proxy-parts.ts'
+import { parseProxyRule } from '../../../agent/proxy/proxy-rule.ts'
+import { openProxyRules } from '../../../agent/proxy/rule-store.ts'
+import { newStackDevice } from '../../../agent/stack/stack-device.ts'
+import { systemClock } from '../../../agent/system-clock.ts'
+import { startUserspace } from '../../../agent/tunnel/userspace/start.ts'
+import { randomBytes } from '../../../crypto/random.ts'
+import { pattern } from '../../../simulations/world/stack-pair.ts'
+import { tempDir } from '../../support/temp-dir.ts'
+import { decodeConfig } from '../tunnel/userspace/remote.ts'
+
+const PORT = 80
+const parts = { clock: systemClock, random: randomBytes, log: () => undefined }
+
+async function answer(asked: IncomingMessage, response: ServerResponse): Promise<void> {
+  const [, what, count] = (asked.url ?? '').split('/')
+  if (what === 'bytes') response.end(pattern(Number(count)))
+  else if (what === 'count') {
+    let bytes = 0
+    for await (const chunk of asked) bytes += (chunk as Buffer).length
+    response.end(`${bytes}\n`)
+  } else response.end('hello from inside\n')
+}
+
+const server = createServer((asked, response) => {
+  answer(asked, response).catch((error: Error) => response.destroy(error))
+})
+server.listen(0, '127.0.0.1')
+await once(server, 'listening')
+const { port } = server.address() as AddressInfo
+
+const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
+const config = decodeConfig(JSON.parse(String((await lines.next()).value)))
+const folder = await tempDir()
+const rule = parseProxyRule('ingress', `tcp:${PORT}:127.0.0.1:${port}`)
+const { stack, device } = newStackDevice(parts)
+const { tunnel } = startUserspace({ ...parts, interfaceName: 'inside', device })
+const proxy = runProxy({
+  ...parts,
+  stack,
+  mesh: { resolve: () => [], nameOf: () => undefined, isOfMesh: () => false },
+  rules: await openProxyRules(`${folder.path}/proxy.json`, [rule]),
+  connections: new ConnectionCount(),
+})
+await tunnel.configure(config)
+await proxy.settled()
+process.stdout.write('ready\n')
+await lines.next()
+await tunnel[Symbol.asyncDispose]()
+await proxy[Symbol.asyncDispose]()
+stack[Symbol.dispose]()
+server.close()
+await folder[Symbol.asyncDispose]()
+process.exit(0)
