@@ -35,7 +35,7 @@ async function changesWhile(commands: Commands, ms: number, clock = systemClock)
 const LINE = '2: eth0    inet 192.0.2.$i/24'
 
 rule('tells a burst once', async () => {
-  const burst = `for i in 1 2 3 4 5; do echo "${LINE}"; sleep 0.03; done; exec sleep 9`
+  const burst = `for i in 1 2 3 4 5; do echo "${LINE}"; done; exec sleep 9`
   assert.is(await changesWhile(monitorBy(burst), 700), 1)
 })
 
