@@ -3,7 +3,7 @@
 import { Socket } from 'node:net'
 
 /** For an orderly end. Milliseconds. */
-const GRACE_MS = 4000
+const GRACE_MS = 3000
 
 const held = new Socket({ fd: 3, readable: true, writable: false })
 held.on('error', () => undefined)

@@ -7,7 +7,7 @@ import type { Writable } from 'node:stream'
 /** Lines kept of each. */
 const KEPT_LINES = 400
 /** From a signal to the end, before the process is killed. Milliseconds. */
-const STOP_MS = 5000
+const STOP_MS = 3000
 
 const LEASH = new URL('leash.ts', import.meta.url).href
 
