@@ -23,6 +23,8 @@ export interface EnrolmentOptions {
   /** Shown to whoever is to approve. */
   announce(code: string, link: string, fingerprint: string): void
   readonly clock: Clock
+  /** Ends the wait for a person, by an AbortError. */
+  readonly stop?: AbortSignal
 }
 
 export interface Enrolled {
@@ -60,7 +62,7 @@ async function byDeviceCode(
   const deadline = options.clock.monotonicMs() + authorization.expires_in * 1000
   let intervalMs = authorization.interval * 1000
   while (options.clock.monotonicMs() < deadline) {
-    await options.clock.sleep(intervalMs)
+    await options.clock.sleep(intervalMs, options.stop)
     try {
       return await client.enrol(by, { token: await client.token(authorization.device_code) })
     } catch (error) {

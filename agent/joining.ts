@@ -12,15 +12,20 @@ import type { Join, StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
 import type { UpOptions } from './up.ts'
 
+export interface JoiningOptions extends UpOptions {
+  /** Ends the wait for a person. */
+  readonly stop: AbortSignal
+}
+
 export interface Joined {
   readonly join: Join
   readonly knowledge: Knowledge
 }
 
-/** What the directory remembers, or a new enrolment. Throws OperatorError.
+/** What the directory remembers, or a new enrolment. Throws OperatorError, and an AbortError where it is stopped.
  *  @param wanted the registry that the operator names */
 export async function joined(
-  options: UpOptions,
+  options: JoiningOptions,
   directory: StateDirectory,
   applicant: Applicant,
   wanted: RegistryReference | undefined,
@@ -45,7 +50,7 @@ export async function joined(
 }
 
 async function enrolled(
-  options: UpOptions,
+  options: JoiningOptions,
   directory: StateDirectory,
   applicant: Applicant,
   wanted: RegistryReference | undefined,
@@ -85,7 +90,7 @@ function warnOfPlainHttp(registry: string, log: Log): void {
 
 /** The certificate has ended or was revoked: renew, or where that is refused enrol again. */
 async function renewedOrEnrolled(
-  options: UpOptions,
+  options: JoiningOptions,
   directory: StateDirectory,
   applicant: Applicant,
   { join, knowledge }: Joined,

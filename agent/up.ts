@@ -59,11 +59,13 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
   // A device that is enrolled makes its tunnel while the rest is loaded, and what it knows is read.
   const early = directory.join === undefined ? undefined : await startHostSide(options, stack)
   const { joined } = await import('./joining.ts')
-  const parts = {
-    directory,
-    applicant,
-    ...(await joined(options, directory, applicant, wanted, stack)),
-  }
+  const joining = joined({ ...options, stop }, directory, applicant, wanted, stack)
+  const found = await joining.catch((error: unknown) => {
+    if (stop.aborted) return undefined
+    throw error
+  })
+  if (found === undefined) return options.log('info', 'daemon.stopping')
+  const parts = { directory, applicant, ...found }
   const { tunnel } = await start(
     options,
     parts,

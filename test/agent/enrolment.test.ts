@@ -79,6 +79,13 @@ rule('gives a device that a person approves a certificate it can verify', async 
   ])
 })
 
+rule('waits for a person no longer than it may', async () => {
+  const stop = new AbortController()
+  const announce = (): void => void setImmediate(() => stop.abort())
+  const stopped = enrol(client(), applicant('waiting'), options({ announce, stop: stop.signal }))
+  assert.is((await refusal(stopped)).name, 'AbortError')
+})
+
 rule('enrols by a registration key, once', async () => {
   const key = await registrationKey()
   const { join } = await enrol(client(), applicant('server'), options({ registrationKey: key }))
