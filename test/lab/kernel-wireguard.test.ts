@@ -1,4 +1,4 @@
-// time limit: 900 s
+// time limit: 1500 s
 /** The kernel's WireGuard: this host's where it has one, else that of a guest. */
 import { runInGuest } from '../support/guest/run.ts'
 import { hasKernelWireguard, needs } from '../support/needs.ts'
