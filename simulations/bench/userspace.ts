@@ -1,12 +1,15 @@
-/** Userspace: what a packet costs WireGuard inside the process, beside wireguard-go.
+/** Userspace: what a packet costs WireGuard inside the process, beside wireguard-go; and what TCP carries through it, and
+ *  through what else needs no interface.
  *
  *    npm run bench:userspace -- --packets 100000 --bytes 1420
+ *    npm run bench:userspace -- --packets 0 --delays 0,50 --losses 0 --streams 1,8 --seconds 5
  *
  *  Two ends on loopback, each a process: one sends as fast as it can, the other counts. wireguard-go has an interface,
  *  in a network namespace that is removed afterwards; as anybody but root, or without it, its rows are left out. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { Command, Option } from 'commander'
@@ -21,6 +24,10 @@ import {
 import { toBase64, toHex } from '../../crypto/bytes.ts'
 import { machine } from '../machine.ts'
 import { readOptions } from '../options.ts'
+import { processFolder } from '../shared-folder.ts'
+import { buildNetstack, INTERFACE, OURS } from './userspace-devices.ts'
+import { comparePaths } from './userspace-paths.ts'
+import { pathsTable } from './userspace-table.ts'
 import { type EndConfig, FIGURES } from './userspace-words.ts'
 
 const options = readOptions(
@@ -29,10 +36,25 @@ const options = readOptions(
       'Processor time of a packet through WireGuard inside the process, and through wireguard-go.',
     )
     .addOption(new Option('--packets <n>', 'of each row').default('100000'))
-    .addOption(new Option('--bytes <n>', 'of each packet').default('1420')),
+    .addOption(new Option('--bytes <n>', 'of each packet').default('1420'))
+    .addOption(new Option('--delays <ms,…>', 'round trips of the paths').default('0,20,50'))
+    .addOption(new Option('--losses <%,…>', 'of the paths, each way').default('0,0.1,1'))
+    .addOption(new Option('--streams <n,…>', 'TCP connections at once').default('1,8,32'))
+    .addOption(new Option('--seconds <n>', 'of each measurement over a path').default('5'))
+    .addOption(new Option('--out <folder>', 'where the JSON goes').default('results')),
   z.object({
-    packets: z.coerce.number().int().min(1000).max(10_000_000),
+    // 0: none of these rows.
+    packets: z.coerce
+      .number()
+      .int()
+      .max(10_000_000)
+      .refine((count) => count === 0 || count >= 1000, 'want 0, or 1000 and more'),
     bytes: z.coerce.number().int().min(28).max(1420),
+    delays: numbers(z.number().min(0).max(1000)),
+    losses: numbers(z.number().min(0).max(50)),
+    streams: numbers(z.number().int().min(1).max(128)),
+    seconds: z.coerce.number().int().min(1).max(300),
+    out: z.string(),
   }),
 )
 
@@ -63,15 +85,49 @@ if (hasOpponent) {
   process.once('exit', () => execFileSync('ip', ['netns', 'delete', NAME]))
   sh('ip link set lo up')
 }
-process.stdout.write(`${options.packets} packets of ${options.bytes} bytes a row; ${machine()}\n`)
-const header = ['from', 'to', 'arrived', 'Mbit/s', 'sender, µs of CPU a packet', 'receiver, µs']
-const rows = [
-  await row(inside, inside),
-  ...(hasOpponent ? [await row(inside, wireguardGo), await row(wireguardGo, inside)] : []),
-]
-process.stdout.write(`${columns(header, rows)}\n`)
-if (!hasOpponent)
-  process.stdout.write('wireguard-go left out: needs root, /dev/net/tun and wireguard-go\n')
+if (options.packets > 0) await packetTable()
+if (hasOpponent) await pathTable()
+else
+  process.stdout.write(
+    'wireguard-go, and with it paths, left out: needs root, /dev/net/tun and wireguard-go\n',
+  )
+
+async function packetTable(): Promise<void> {
+  process.stdout.write(`${options.packets} packets of ${options.bytes} bytes a row; ${machine()}\n`)
+  const header = ['from', 'to', 'arrived', 'Mbit/s', 'sender, µs of CPU a packet', 'receiver, µs']
+  const rows = [
+    await row(inside, inside),
+    ...(hasOpponent ? [await row(inside, wireguardGo), await row(wireguardGo, inside)] : []),
+  ]
+  process.stdout.write(`${columns(header, rows)}\n`)
+}
+
+async function pathTable(): Promise<void> {
+  const { delays, losses, streams, seconds, out } = options
+  const netstack = buildNetstack(processFolder('nexodus-bench'))
+  if (netstack === undefined)
+    process.stdout.write(
+      'netstack left out: apt-get install golang-go golang-golang.zx2c4-wireguard-dev golang-gvisor-gvisor-dev\n',
+    )
+  const products = [OURS, ...(netstack === undefined ? [] : [netstack]), INTERFACE]
+  const figures = await comparePaths({
+    ...{ products, delays, losses, streams, seconds },
+    onFigures: (each) => process.stderr.write(`${JSON.stringify(each)}\n`),
+  })
+  process.stdout.write(
+    `iperf3 of ${seconds} s, in and out of a device; µs of CPU a packet, most memory; ${machine()}\n${pathsTable(figures)}\n`,
+  )
+  mkdirSync(out, { recursive: true })
+  const said = { machine: machine(), seconds, figures }
+  writeFileSync(join(out, 'userspace.json'), JSON.stringify(said, undefined, 1))
+}
+
+function numbers(each: z.ZodType<number, number>) {
+  return z
+    .string()
+    .transform((text) => text.split(',').map(Number))
+    .pipe(z.array(each).min(1).max(16))
+}
 
 type Start = (index: 0 | 1) => Promise<End>
 

@@ -1,6 +1,7 @@
 /** Needs: what a test file can't do without. Where it is missing the file is skipped, visibly. */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
+import { isKernelKnown } from './guest/kernel.ts'
 import { SKIP_MARK, type Skip } from './verdict.ts'
 
 interface Means {
@@ -20,8 +21,8 @@ const MEANS = {
     hint: 'apt-get install wireguard-go wireguard-tools; /dev/net/tun must be there',
   },
   'kernel-wireguard': {
-    isThere: hasKernelWireguard,
-    hint: 'a kernel with the wireguard module, and root',
+    isThere: () => hasKernelWireguard() || canRunGuest(),
+    hint: 'a kernel with the wireguard module, and root; or Debian on amd64, apt-get update, and apt-get install qemu-system-x86 cpio kmod wireguard-tools nftables iproute2 iputils-ping curl',
   },
   nft: packaged('nft', 'nftables'),
   ping: packaged('ping', 'iputils-ping'),
@@ -105,7 +106,15 @@ function succeeds(command: string, args: readonly string[]): boolean {
   return spawnSync(command, args, { stdio: 'ignore', timeout: 10_000 }).status === 0
 }
 
-function hasKernelWireguard(): boolean {
+/** Of a machine in software, with a kernel that is downloaded when it is first needed. */
+function canRunGuest(): boolean {
+  const programs = ['qemu-system-x86_64', 'cpio', 'depmod', 'dpkg-deb', 'apt-get']
+  const inside = ['ip', 'nft', 'wg', 'ping', 'curl', 'modprobe', 'sysctl']
+  return process.arch === 'x64' && [...programs, ...inside].every(hasCommand) && isKernelKnown()
+}
+
+/** Does this host's kernel have it, and may we use it? */
+export function hasKernelWireguard(): boolean {
   const name = `nxk${process.pid}`
   if (!succeeds('ip', ['link', 'add', name, 'type', 'wireguard'])) return false
   return succeeds('ip', ['link', 'del', name])

@@ -7,6 +7,10 @@ import { fileURLToPath } from 'node:url'
 import type { Namespace } from '../tunnel/namespaces.ts'
 
 const sockets: UdpSocket[] = []
+/** After a datagram was sent, until it has arrived or never will: milliseconds, and more where the machine is so slow
+ *  that a process takes long to start. */
+const SETTLE_MS = 100
+const SETTLE_OF_START = 1 / 3
 
 export interface UdpSocket {
   readonly process: ChildProcess
@@ -17,9 +21,11 @@ export interface UdpSocket {
 
 export async function udpSocket(host: Namespace, port: number, type = 'udp4'): Promise<UdpSocket> {
   const script = fileURLToPath(new URL('udp-process.ts', import.meta.url))
+  const spawnedMs = performance.now()
   const child = spawn('ip', ['netns', 'exec', host.name, process.execPath, script, type, `${port}`])
   const lines = createInterface({ input: child.stdout })
   await once(lines, 'line')
+  const startMs = performance.now() - spawnedMs
   const received: string[] = []
   lines.on('line', (line) => received.push(line))
   const socket = {
@@ -27,7 +33,7 @@ export async function udpSocket(host: Namespace, port: number, type = 'udp4'): P
     received,
     async send(address: string, to: number, hex: string) {
       child.stdin.write(`${address} ${to} ${hex}\n`)
-      await sleep(100)
+      await sleep(Math.max(SETTLE_MS, startMs * SETTLE_OF_START))
     },
   }
   sockets.push(socket)

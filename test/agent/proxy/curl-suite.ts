@@ -20,7 +20,6 @@ const PORT = 51820
 const PEER = { ipv4: '100.64.0.1', ipv6: 'fd00:64::1' }
 const DEVICE = { ipv4: '100.64.0.2', ipv6: 'fd00:64::2' }
 const HOSTS = [DEVICE.ipv4, `[${DEVICE.ipv6}]`]
-const LARGE = 20_000_000
 
 const keys = { peer: generateAgreementKeyPair(), device: generateAgreementKeyPair() }
 const settings = (host: Namespace) =>
@@ -42,7 +41,8 @@ const settings = (host: Namespace) =>
     ]),
   })
 
-export function curlSuite(stock: Stock): void {
+/** @param large bytes of what is fetched and sent */
+export function curlSuite(stock: Stock, large: number): void {
   const rule = suite(`curl at a peer with ${stock}, a service inside a process`)
   let host: Namespace
   let other: Namespace
@@ -89,19 +89,19 @@ export function curlSuite(stock: Stock): void {
     assert.ok(await host.pings(DEVICE.ipv6))
   })
 
-  rule('20 MB by either family, every byte', async () => {
-    const digest = createHash('sha256').update(pattern(LARGE)).digest('hex')
+  rule('much by either family, every byte', async () => {
+    const digest = createHash('sha256').update(pattern(large)).digest('hex')
     for (const at of HOSTS) {
-      const said = await curl(`http://${at}/bytes/${LARGE} | sha256sum`)
+      const said = await curl(`http://${at}/bytes/${large} | sha256sum`)
       assert.is(said, `${digest}  -\n`)
     }
   })
 
-  rule('as many bytes the other way', async () => {
+  rule('as much the other way', async () => {
     for (const at of HOSTS) {
-      const sent = `head -c ${LARGE} /dev/zero |`
+      const sent = `head -c ${large} /dev/zero |`
       const words = ['--silent', '--noproxy', "'*'", '--data-binary', '@-', `http://${at}/count`]
-      assert.is(await host.sh(`${sent} curl ${words.join(' ')}`), `${LARGE}\n`)
+      assert.is(await host.sh(`${sent} curl ${words.join(' ')}`), `${large}\n`)
     }
   })
 

@@ -4,4 +4,4 @@ import { needs } from '../../support/needs.ts'
 import { curlSuite } from './curl-suite.ts'
 
 needs('root', 'netns', 'wireguard-go', 'ping', 'curl')
-curlSuite('wireguard-go')
+curlSuite('wireguard-go', 20_000_000)

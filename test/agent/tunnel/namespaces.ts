@@ -5,6 +5,8 @@ import { type Commands, commandsOf } from '../../../agent/host/run.ts'
 
 const execute = promisify(execFile)
 const made = new Set<string>()
+/** Letters that no two namespaces of this process have at a time. */
+const free = [...'abcdefgh']
 // A test that is stopped for its time limit, or throws outside its rules, leaves none behind.
 process.once('SIGTERM', () => process.exit(143))
 process.once('exit', () => {
@@ -30,7 +32,7 @@ export interface Namespace extends AsyncDisposable {
 
 /** Named after the process, so that files may run side by side. */
 export async function joinedNamespaces(): Promise<readonly [Namespace, Namespace]> {
-  const [a, b] = await Promise.all([namespace('a', 1), namespace('b', 2)])
+  const [a, b] = await Promise.all([namespace(1), namespace(2)])
   const cable = ['link', 'add', a.link, 'netns', a.name, 'type', 'veth', 'peer', 'name', b.link]
   await execute('ip', [...cable, 'netns', b.name])
   for (const { sh, link, ipv4, ipv6 } of [a, b]) {
@@ -40,7 +42,9 @@ export async function joinedNamespaces(): Promise<readonly [Namespace, Namespace
   return [a, b]
 }
 
-async function namespace(letter: string, number: number): Promise<Namespace> {
+async function namespace(number: number): Promise<Namespace> {
+  const letter = free.shift()
+  if (letter === undefined) throw new Error('too many namespaces')
   const name = `nxt-${process.pid}-${letter}`
   await execute('ip', ['netns', 'add', name])
   made.add(name)
@@ -71,6 +75,7 @@ async function namespace(letter: string, number: number): Promise<Namespace> {
       for (const pid of await processes()) process.kill(pid, 'SIGKILL')
       await execute('ip', ['netns', 'delete', name])
       made.delete(name)
+      free.unshift(letter)
     },
   }
 }

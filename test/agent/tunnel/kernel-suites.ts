@@ -1,16 +1,22 @@
-// time limit: 300 s
-/** The contract of tunnels by the kernel's WireGuard, and the port share beside it. */
+/** All that needs a kernel with WireGuard: the contract of the backend, and the process's own WireGuard beside it. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { startTunnel } from '../../../agent/tunnel/detect.ts'
 import { needs } from '../../support/needs.ts'
 import { portShareContract } from '../host/port-share-contract.ts'
+import { curlSuite } from '../proxy/curl-suite.ts'
 import { tunnelContract } from './contract.ts'
 import { hostContract } from './host-contract.ts'
 import { joinedNamespaces } from './namespaces.ts'
+import { interopSuite } from './userspace/interop-suite.ts'
+import { renewalSuite } from './userspace/renewal-suite.ts'
 
-needs('root', 'netns', 'kernel-wireguard', 'nft', 'ping')
+needs('root', 'netns', 'nft', 'ping', 'curl')
+const renewal = renewalSuite('kernel')
+interopSuite('kernel')
+// Less than elsewhere: in a guest each byte takes ten times as long.
+curlSuite('kernel', 2_000_000)
 tunnelContract('kernel')
 hostContract('kernel')
 portShareContract('kernel')
@@ -32,3 +38,4 @@ rule('chooses the kernel’s WireGuard where there is one', async () => {
 })
 
 rule.run()
+renewal.run()
