@@ -41,6 +41,8 @@ export async function runInGuest(file: URL): Promise<number> {
   for await (const line of createInterface({ input: child.stdout })) {
     const said = line.trimEnd()
     const ended = STATUS.exec(said)?.[1]
+    // What comes after the status is the machine's own.
+    if (status !== undefined) continue
     if (said === BEGIN) hasBegun = true
     else if (ended !== undefined) status = Number(ended)
     else if (hasBegun) process.stdout.write(`${said}\n`)
