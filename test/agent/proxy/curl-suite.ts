@@ -46,7 +46,7 @@ export function curlSuite(stock: Stock, large: number): void {
   const rule = suite(`curl at a peer with ${stock}, a service inside a process`)
   let host: Namespace
   let other: Namespace
-  let device: ChildProcess
+  let device: ChildProcess | undefined
   const curl = (...words: readonly string[]): Promise<string> =>
     host.sh(`curl --silent --show-error --noproxy '*' ${words.join(' ')}`)
 
@@ -70,14 +70,17 @@ export function curlSuite(stock: Stock, large: number): void {
     device = await startDevice(host, other)
   })
   rule.after(async () => {
-    const exited = once(device, 'exit')
-    device.stdin?.end()
-    await exited
+    // Not there where its start failed.
+    if (device !== undefined) {
+      const exited = once(device, 'exit')
+      device.stdin?.end()
+      await exited
+    }
     for (const namespace of [host, other]) await namespace[Symbol.asyncDispose]()
   })
 
   rule('the device has no capability, and its host no interface for it', async () => {
-    const status = await readFile(`/proc/${device.pid}/status`, 'utf8')
+    const status = await readFile(`/proc/${device?.pid}/status`, 'utf8')
     assert.match(status, /^CapEff:\s*0+$/m)
     assert.match(status, /^Uid:\s*65534\s/m)
     assert.equal((await other.sh('ls /sys/class/net')).trim().split('\n'), ['lo', other.link])

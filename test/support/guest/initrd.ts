@@ -67,6 +67,7 @@ export function writeInitrd(initrd: string, options: InitrdOptions): void {
 
 function writeSkeleton(folder: string, { file, watch, root }: InitrdOptions): void {
   for (const name of FOLDERS) mkdirSync(join(folder, name))
+  chmodSync(join(folder, 'tmp'), 0o1777)
   for (const name of LINKS) {
     mkdirSync(join(folder, 'usr', name))
     symlinkSync(`usr/${name}`, join(folder, name))
