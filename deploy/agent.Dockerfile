@@ -7,7 +7,7 @@ RUN npm ci --omit=dev --no-audit --no-fund
 
 FROM node:24.21.0-bookworm-slim
 RUN apt-get update \
-  && apt-get install -y --no-install-recommends iproute2 iputils-ping nftables wireguard-go wireguard-tools \
+  && apt-get install -y --no-install-recommends iproute2 iputils-ping nftables wireguard-go \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /nexodus
 COPY --from=dependencies /nexodus/node_modules node_modules

@@ -1,11 +1,14 @@
 /** Difference between two tunnel configurations, as the steps from one to the other. Pure. */
 import type { AgreementKeyPair, AgreementPublicKey } from '../../crypto/agreement.ts'
-import { equal } from '../../crypto/bytes.ts'
+import { equal, utf8 } from '../../crypto/bytes.ts'
+import { sha256 } from '../../crypto/hash.ts'
 import { type Endpoint, type Prefix, sameEndpoint } from '../../protocol/address.ts'
 import type { TunnelConfig, TunnelPeer } from './backend.ts'
 
-/** One step on one peer. `holds` is every allowed IP the peer has after it: for a backend that can only
- *  replace the list. */
+/** A public key that nobody has the private key of: who drops allowed IPs gives them to it. */
+export const NOBODY = sha256(utf8('nexodus: nobody has this key'))
+
+/** One step on one peer. */
 export type PeerStep =
   | {
       readonly kind: 'set'
@@ -16,14 +19,12 @@ export type PeerStep =
       readonly persistentKeepalive?: number
       /** Added to the peer; WireGuard takes each away from the peer that had it in the same act. */
       readonly gained: readonly Prefix[]
-      readonly holds: readonly Prefix[]
     }
   | {
       readonly kind: 'drop'
       readonly publicKey: AgreementPublicKey
       /** Taken from the peer, and from now on nobody's. */
       readonly dropped: readonly Prefix[]
-      readonly holds: readonly Prefix[]
     }
   | { readonly kind: 'remove'; readonly publicKey: AgreementPublicKey }
 
@@ -140,14 +141,14 @@ function setStep(
   holdings.prefixes.set(key, held)
   const isNew = before === undefined
   if (!isNew && gained.length === 0 && Object.keys(change).length === 0) return []
-  return [{ kind: 'set', publicKey: peer.publicKey, isNew, ...change, gained, holds: [...held] }]
+  return [{ kind: 'set', publicKey: peer.publicKey, isNew, ...change, gained }]
 }
 
 function dropStep(key: string, peer: TunnelPeer, { prefixes }: Holdings): readonly PeerStep[] {
   const wanted = new Set(peer.allowedIps)
   const dropped = [...(prefixes.get(key) ?? [])].filter((prefix) => !wanted.has(prefix))
   if (dropped.length === 0) return []
-  return [{ kind: 'drop', publicKey: peer.publicKey, dropped, holds: [...wanted] }]
+  return [{ kind: 'drop', publicKey: peer.publicKey, dropped }]
 }
 
 function refuseSharedPrefixes(wanted: Peers): void {

@@ -1,60 +1,85 @@
-/** The kernel backend: WireGuard as a Linux module, told what to do by `ip` and `wg`. */
-import { privateBytesOf } from '../../crypto/agreement.ts'
-import { toBase64 } from '../../crypto/bytes.ts'
-import { formatEndpoint } from '../../protocol/address.ts'
+/** The kernel backend: WireGuard as a Linux module, told what to do by netlink. */
+
+import { GenericNetlink } from '../host/generic-netlink.ts'
 import { claimInterface, deleteInterface, readLinks } from '../host/interface.ts'
+import { NetlinkError } from '../host/netlink.ts'
 import { CommandError, type Commands } from '../host/run.ts'
 import type { BackendOptions } from './backend.ts'
 import type { WireGuardDevice } from './device.ts'
-import type { WireGuardChange } from './diff.ts'
 import { TunnelError } from './errors.ts'
 import { portTakenError } from './listen-port.ts'
-import { parseDump, peerArguments, stepArguments } from './wg-text.ts'
+import {
+  COMMAND,
+  deviceAttributes,
+  FAMILY,
+  nameAttribute,
+  parseDevice,
+  peersAttributes,
+  replacement,
+  stepAttributes,
+  update,
+} from './wireguard-netlink.ts'
 
-/** Steps in one invocation of `wg`: with a hundred allowed IPs each still far below the 2 MB that the
- *  arguments of a process may have. */
-const STEPS_A_CALL = 250
-
-/** Creates the interface, of a free name, and brings it up. Throws TunnelError: the module or `wg` is missing,
- *  or it is not permitted. */
+/** Creates the interface, of a free name, and brings it up. Throws TunnelError: the module is missing, or it is
+ *  not permitted. */
 export async function startKernel(options: BackendOptions): Promise<WireGuardDevice> {
   const { commands, interfaceName } = options
-  await requireWg(commands)
+  const open = await netlinkOpener()
   await createInterface(commands, interfaceName)
   try {
     await claimInterface(commands, interfaceName)
+    return deviceOver(options, open())
   } catch (error) {
     await deleteInterface(commands, interfaceName)
     throw error
   }
-  return deviceOver(options)
 }
 
-function deviceOver({ commands, interfaceName }: BackendOptions): WireGuardDevice {
+/** Throws TunnelError where koffi has no build for this system. */
+async function netlinkOpener(): Promise<() => GenericNetlink> {
+  try {
+    const { openGenericNetlink } = await import('../host/netlink-socket.ts')
+    return () => new GenericNetlink(openGenericNetlink(), FAMILY)
+  } catch (cause) {
+    const message = 'koffi, which speaks to the kernel, has no build for this system'
+    throw new TunnelError('ERR_TUNNEL_BACKEND_MISSING', message, { cause })
+  }
+}
+
+function deviceOver(
+  { commands, interfaceName }: BackendOptions,
+  netlink: GenericNetlink,
+): WireGuardDevice {
   const ended = Promise.withResolvers<undefined>()
-  const set = async (args: readonly string[]): Promise<void> => {
-    await commands.run('wg', ['set', interfaceName, ...args])
+  const name = nameAttribute(interfaceName)
+  const set = (attributes: readonly Uint8Array[]): void =>
+    naming(interfaceName, () => netlink.tell(COMMAND.set, [name, ...attributes]))
+  const setPeers = (peers: readonly Uint8Array[]): void => {
+    for (const message of peersAttributes(peers)) set([message])
   }
   return {
     kind: 'kernel',
     interfaceName,
     ended: ended.promise,
-    read: async () => parseDump(await commands.run('wg', ['show', interfaceName, 'dump'])),
+    read: async () => naming(interfaceName, () => parseDevice(netlink.dump(COMMAND.get, [name]))),
     async change(change) {
-      await setDevice(commands, interfaceName, change)
-      for (let start = 0; start < change.peers.length; start += STEPS_A_CALL) {
-        await set(change.peers.slice(start, start + STEPS_A_CALL).flatMap(stepArguments))
+      const device = deviceAttributes(change)
+      try {
+        if (device.length > 0) set(device)
+      } catch (error) {
+        if (!isPortTaken(error)) throw error
+        throw await portTakenError(commands, change.listenPort, error)
       }
+      setPeers(change.peers.flatMap(stepAttributes))
     },
-    setEndpoint: (publicKey, endpoint) =>
-      set(['peer', toBase64(publicKey), 'endpoint', formatEndpoint(endpoint)]),
-    setKeepalive: (publicKey, interval) =>
-      set(['peer', toBase64(publicKey), 'persistent-keepalive', `${interval}`]),
-    replacePeer: (peer) =>
-      set(['peer', toBase64(peer.publicKey), 'remove', ...peerArguments(peer)]),
+    setEndpoint: async (publicKey, endpoint) => setPeers(update(publicKey, { endpoint })),
+    setKeepalive: async (publicKey, persistentKeepalive) =>
+      setPeers(update(publicKey, { persistentKeepalive })),
+    replacePeer: async (peer) => setPeers(replacement(peer)),
     async [Symbol.asyncDispose]() {
+      netlink[Symbol.dispose]()
       const links = await readLinks(commands)
-      if (links.some(({ name }) => name === interfaceName)) {
+      if (links.some((link) => link.name === interfaceName)) {
         await deleteInterface(commands, interfaceName)
       }
       ended.resolve(undefined)
@@ -62,12 +87,25 @@ function deviceOver({ commands, interfaceName }: BackendOptions): WireGuardDevic
   }
 }
 
-async function requireWg(commands: Commands): Promise<void> {
+function isPortTaken(error: unknown): boolean {
+  return (
+    error instanceof TunnelError &&
+    error.cause instanceof NetlinkError &&
+    error.cause.code === 'EADDRINUSE'
+  )
+}
+
+function naming<T>(interfaceName: string, act: () => T): T {
   try {
-    await commands.require('wg')
+    return act()
   } catch (cause) {
-    if (!(cause instanceof CommandError) || cause.code !== 'ERR_COMMAND_MISSING') throw cause
-    throw new TunnelError('ERR_TUNNEL_BACKEND_MISSING', cause.message, { cause })
+    if (!(cause instanceof NetlinkError)) throw cause
+    if (cause.code === 'ENODEV') {
+      const message = `interface ${interfaceName} is gone (somebody removed it)`
+      throw new TunnelError('ERR_TUNNEL_GONE', message, { cause })
+    }
+    const message = `WireGuard of ${interfaceName} refused a change with ${cause.code}`
+    throw new TunnelError('ERR_TUNNEL_REFUSED', message, { cause })
   }
 }
 
@@ -85,26 +123,5 @@ async function createInterface(commands: Commands, name: string): Promise<void> 
       throw new TunnelError('ERR_TUNNEL_BACKEND_MISSING', message, { cause })
     }
     throw cause
-  }
-}
-
-async function setDevice(
-  commands: Commands,
-  interfaceName: string,
-  { privateKey, listenPort }: WireGuardChange,
-): Promise<void> {
-  if (privateKey === undefined && listenPort === undefined) return
-  const port = listenPort === undefined ? [] : ['listen-port', `${listenPort}`]
-  // The private key by standard input: arguments are for everybody to see. `wg` opens it by its path, which
-  // works for the pipe that a shell makes and not for the socket that Node makes.
-  const key = privateKey === undefined ? [] : ['private-key', '/dev/stdin']
-  const input = privateKey === undefined ? '' : toBase64(privateBytesOf(privateKey))
-  const args = ['-c', 'cat | "$@"', 'sh', 'wg', 'set', interfaceName, ...port, ...key]
-  try {
-    await commands.run('sh', args, { input })
-  } catch (error) {
-    if (!(error instanceof CommandError) || !/Address already in use/.test(error.stderr))
-      throw error
-    throw await portTakenError(commands, listenPort, error)
   }
 }

@@ -5,8 +5,7 @@ import {
   parseAgreementPublicKey,
   privateBytesOf,
 } from '../../crypto/agreement.ts'
-import { fromHex, toHex, utf8 } from '../../crypto/bytes.ts'
-import { sha256 } from '../../crypto/hash.ts'
+import { fromHex, toHex } from '../../crypto/bytes.ts'
 import {
   type Endpoint,
   formatEndpoint,
@@ -17,10 +16,7 @@ import {
 import { seconds } from '../../protocol/time.ts'
 import type { TunnelPeer } from './backend.ts'
 import type { DevicePeer, DeviceState } from './device.ts'
-import type { PeerStep, WireGuardChange } from './diff.ts'
-
-/** A public key that nobody has the private key of. */
-const NOBODY = toHex(sha256(utf8('nexodus: nobody has this key')))
+import { NOBODY, type PeerStep, type WireGuardChange } from './diff.ts'
 
 export function changeLines({ privateKey, listenPort, peers }: WireGuardChange): readonly string[] {
   return [
@@ -57,9 +53,9 @@ function stepLines(step: PeerStep): readonly string[] {
       ]
     case 'drop':
       return [
-        `public_key=${NOBODY}`,
+        `public_key=${toHex(NOBODY)}`,
         ...step.dropped.map(allowedIpLine),
-        `public_key=${NOBODY}`,
+        `public_key=${toHex(NOBODY)}`,
         'remove=true',
       ]
     case 'remove':

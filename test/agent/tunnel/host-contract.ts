@@ -114,7 +114,7 @@ export function hostContract(backend: HostBackend): void {
   rule('mends what a crash of the agent left: interface, routes, process', async () => {
     await a.tunnel[Symbol.asyncDispose]()
     const script = fileURLToPath(new URL('tunnel-process.ts', import.meta.url))
-    const inside = backend === 'tun' ? ['ip', 'netns', 'exec', a.host.name] : []
+    const inside = backend !== 'wireguard-go' ? ['ip', 'netns', 'exec', a.host.name] : []
     const [command = '', ...args] = [...inside, process.execPath, script, a.host.name]
     const crashed = spawn(command, [...args, a.host.tunnelName, backend])
     await once(crashed.stdout, 'data')

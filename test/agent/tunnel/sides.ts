@@ -51,7 +51,7 @@ export async function start(
   backend: HostBackend,
   logged: string[],
 ): Promise<Tunnel> {
-  if (backend === 'tun') return startInside(host, logged)
+  if (backend !== 'wireguard-go') return startInside(host, backend, logged)
   return startTunnel({
     backend,
     interfaceName: host.tunnelName,
@@ -61,11 +61,15 @@ export async function start(
   })
 }
 
-/** A tunnel inside a process belongs where its interface does. */
-async function startInside(host: Namespace, logged: string[]): Promise<Tunnel> {
+/** What opens TUN or netlink belongs where its interface does. */
+async function startInside(
+  host: Namespace,
+  backend: 'tun' | 'kernel',
+  logged: string[],
+): Promise<Tunnel> {
   const onLog = (line: string): void => void logged.push(line)
   const { tunnel, calls, child } = startRemote(['ip', 'netns', 'exec', host.name], {
-    tun: host.tunnelName,
+    over: { backend, interfaceName: host.tunnelName },
     onLog,
   })
   try {

@@ -1,5 +1,5 @@
 /** An agent reduced to its tunnel, in a process that a test may kill: `node tunnel-process.ts NAMESPACE
- *  INTERFACE BACKEND`; with backend tun it must be in that namespace. Prints "up" and stays. */
+ *  INTERFACE BACKEND`; with backend tun or kernel it must be in that namespace. Prints "up" and stays. */
 import { commandsOf } from '../../../agent/host/run.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { startTunnel } from '../../../agent/tunnel/detect.ts'
@@ -15,7 +15,9 @@ const tunnel =
     : await startTunnel({
         ...options,
         backend: backend === 'kernel' ? 'kernel' : 'wireguard-go',
-        commands: commandsOf({ prefix: ['ip', 'netns', 'exec', namespace] }),
+        commands: commandsOf(
+          backend === 'kernel' ? {} : { prefix: ['ip', 'netns', 'exec', namespace] },
+        ),
       })
 await tunnel.configure({
   privateKey: generateAgreementKeyPair(),

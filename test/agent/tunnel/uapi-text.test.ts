@@ -30,7 +30,6 @@ rule('writes a device and a new peer', () => {
         endpoint: parseEndpoint('[2001:db8::1]:1000'),
         persistentKeepalive: 25,
         gained: [X],
-        holds: [X],
       },
     ],
   })
@@ -45,7 +44,7 @@ rule('writes a device and a new peer', () => {
 })
 
 rule('never makes a peer by changing one', () => {
-  const set = { kind: 'set', publicKey, isNew: false, gained: [X], holds: [X] } as const
+  const set = { kind: 'set', publicKey, isNew: false, gained: [X] } as const
   assert.equal(changeLines({ peers: [set] }), [
     `public_key=${KEY}`,
     'update_only=true',
@@ -59,7 +58,7 @@ rule('never makes a peer by changing one', () => {
 })
 
 rule('drops a prefix without touching those the peer keeps', () => {
-  const lines = changeLines({ peers: [{ kind: 'drop', publicKey, dropped: [X], holds: [] }] })
+  const lines = changeLines({ peers: [{ kind: 'drop', publicKey, dropped: [X] }] })
   assert.is(lines.includes(`public_key=${KEY}`), false)
   assert.is(lines.includes('replace_allowed_ips=true'), false)
   assert.is(lines.at(-1), 'remove=true')

@@ -23,13 +23,13 @@ import type { GuestKernel } from './kernel.ts'
 /** What init.sh and the tests run. */
 const PROGRAMS = [
   ...['bash', 'sh', 'mount', 'stty', 'modprobe', 'sysctl', 'setpriv', 'sleep', 'mkdir'],
-  ...['cat', 'grep', 'head', 'ln', 'ls', 'sha256sum', 'true', 'wc'],
+  ...['cat', 'dd', 'grep', 'head', 'ln', 'ls', 'sha256sum', 'true', 'wc'],
   ...['ip', 'ss', 'nft', 'wg', 'ping', 'curl'],
 ]
 const SOURCES = ['agent', 'crypto', 'protocol', 'simulations', 'test', 'package.json']
 /** Of node_modules: what tunnels, stack and proxy import, and the test library with what it imports. */
 const MODULES = [
-  ...['@noble', 'cborg', 'ipaddr.js', 'zod'],
+  ...['@noble', '@koromix', 'cborg', 'ipaddr.js', 'koffi', 'zod'],
   ...['uvu', 'dequal', 'diff', 'kleur', 'mri', 'sade'],
 ]
 const HOST_FILES = ['/etc/hosts', '/etc/nsswitch.conf', '/etc/protocols', '/etc/services']

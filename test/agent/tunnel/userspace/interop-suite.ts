@@ -1,12 +1,20 @@
 /** WireGuard in the process beside a stock one: both roles, with everything that the protocol has. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { fromHex, toHex } from '../../../../crypto/bytes.ts'
+import { MESSAGE_BYTES } from '../../../../agent/tunnel/userspace/messages.ts'
+import { parseAgreementPublicKey } from '../../../../crypto/agreement.ts'
+import { concat, fromHex, toHex } from '../../../../crypto/bytes.ts'
 import { parseEndpoint } from '../../../../protocol/address.ts'
+import { tempDir } from '../../../support/temp-dir.ts'
 import { joinedNamespaces, type Namespace } from '../namespaces.ts'
 import type { Stock } from '../stock-interface.ts'
 import type { Answer } from './echo-device.ts'
+import { initiationsFor } from './initiations.ts'
 import { loopback, type Pair, startPair } from './interop-pair.ts'
 import { startRemote } from './remote.ts'
 
@@ -104,7 +112,7 @@ export function interopSuite(stock: Stock): void {
   rule('they ask for a cookie under load, and we come through with it', async () => {
     await pair.theyKnow(undefined)
     await pair.weKnow(loopback(pair.ports.theirs))
-    const stop = await flooded(host, pair.keys.theirs, loopback(pair.ports.theirs))
+    await using _flood = await flooding(host, fromHex(pair.keys.theirs), pair.ports.theirs)
     let cookies = 0
     let answer: Answer | 'nothing' = 'nothing'
     // Where it is not under load at that moment, it answers without.
@@ -113,7 +121,6 @@ export function interopSuite(stock: Stock): void {
       answer = await pair.wePing(pair.addresses.theirs.ipv4, 84, 2000)
       cookies = await pair.ours().calls.cookies()
     }
-    await stop()
     assert.is(answer, 'reply')
     assert.ok(cookies > 0, 'no cookie came')
   })
@@ -132,7 +139,7 @@ export function interopSuite(stock: Stock): void {
       }
     })()
     await sleep(300)
-    const said = await host.sh(`ping -q -c 1 -W 15 ${pair.addresses.ours.ipv4} || true`)
+    const said = await host.sh(`ping -q -c 1 -W 60 ${pair.addresses.ours.ipv4} || true`)
     isDone = true
     await flood
     await flooder.tunnel[Symbol.asyncDispose]()
@@ -142,22 +149,22 @@ export function interopSuite(stock: Stock): void {
   rule.run()
 }
 
-/** More initiations than it can answer, from two processes, until stopped. */
-async function flooded(
-  host: Namespace,
-  key: string,
-  endpoint: string,
-): Promise<() => Promise<void>> {
-  let isDone = false
-  const floods = [1, 2].map(async () => {
-    const { calls, tunnel } = startRemote(['ip', 'netns', 'exec', host.name])
-    await calls.rebind(0)
-    while (!isDone) await calls.flood(key, endpoint, 20_000)
-    await tunnel[Symbol.asyncDispose]()
-  })
-  await sleep(300)
-  return async () => {
-    isDone = true
-    await Promise.all(floods)
+/** Initiations that cost the receiver a key agreement each and open to nothing, in bursts that its queue is not done
+ *  with at once, with pauses in which others come through. */
+async function flooding(host: Namespace, key: Uint8Array, port: number): Promise<AsyncDisposable> {
+  const folder = await tempDir()
+  const file = join(folder.path, 'initiations')
+  await writeFile(file, concat(...initiationsFor(parseAgreementPublicKey(key), 2000)))
+  const burst = `dd if=${file} bs=${MESSAGE_BYTES.initiation} status=none >/dev/udp/127.0.0.1/${port}`
+  const words = ['netns', 'exec', host.name, 'bash', '-c', `while sleep 0.3; do ${burst}; done`]
+  const child = spawn('ip', words, { stdio: 'ignore' })
+  await sleep(1000)
+  return {
+    async [Symbol.asyncDispose]() {
+      const exited = once(child, 'exit')
+      child.kill()
+      await exited
+      await folder[Symbol.asyncDispose]()
+    },
   }
 }

@@ -4,9 +4,9 @@ import { createInterface } from 'node:readline'
 import { commandsOf } from '../../../../agent/host/run.ts'
 import { systemClock } from '../../../../agent/system-clock.ts'
 import type { Tunnel } from '../../../../agent/tunnel/backend.ts'
-import { MacWriter } from '../../../../agent/tunnel/userspace/cookies.ts'
+import { startTunnel } from '../../../../agent/tunnel/detect.ts'
 import type { Engine } from '../../../../agent/tunnel/userspace/engine.ts'
-import { messageKind, newMessage } from '../../../../agent/tunnel/userspace/messages.ts'
+import { messageKind } from '../../../../agent/tunnel/userspace/messages.ts'
 import { startUserspace } from '../../../../agent/tunnel/userspace/start.ts'
 import { startTun } from '../../../../agent/tunnel/userspace/start-tun.ts'
 import { openUnderlay } from '../../../../agent/tunnel/userspace/underlay.ts'
@@ -15,11 +15,12 @@ import { fromHex } from '../../../../crypto/bytes.ts'
 import { randomBytes } from '../../../../crypto/random.ts'
 import { type Endpoint, parseEndpoint, parseIpAddress } from '../../../../protocol/address.ts'
 import { EchoDevice } from './echo-device.ts'
+import { initiationsFor } from './initiations.ts'
 import { type Calls, decodeConfig } from './remote.ts'
 
 const device = new EchoDevice()
 let cookies = 0
-const [interfaceName] = process.argv.slice(2)
+const [interfaceName, backend] = process.argv.slice(2)
 const options = {
   openUnderlay: ({ onDatagram, ...rest }: Parameters<typeof openUnderlay>[0]) =>
     openUnderlay({
@@ -84,14 +85,7 @@ const calls: Calls = {
 
 /** Initiations that cost their receiver a key agreement, and open to nothing. */
 async function flood(hex: string, to: Endpoint, count: number): Promise<void> {
-  const macs = new MacWriter(key(hex))
-  const messages = Array.from({ length: 16 }, () => {
-    const message = newMessage('initiation')
-    message.set(randomBytes(112), 4)
-    message[39] = 0
-    macs.write(message, 0)
-    return message
-  })
+  const messages = initiationsFor(key(hex), 16)
   for (let sent = 0; sent < count; sent += messages.length) {
     for (const message of messages) inside().sendOther(message, to)
     if (sent % 512 === 0) await new Promise(setImmediate)
@@ -112,7 +106,9 @@ process.exit(0)
 async function start(): Promise<{ readonly tunnel: Tunnel; readonly engine?: Engine }> {
   if (interfaceName === undefined)
     return startUserspace({ ...options, interfaceName: 'inside', device })
-  return startTun({ ...options, interfaceName, commands: commandsOf() })
+  const over = { ...options, interfaceName, commands: commandsOf() }
+  if (backend === 'tun') return startTun(over)
+  return { tunnel: await startTunnel({ ...over, backend: 'kernel' }) }
 }
 
 /** The engine in this very thread. */

@@ -56,23 +56,26 @@ export interface Remote {
 }
 
 export interface RemoteOptions {
-  /** Name of an interface of the host whose packets it carries; its own echo device where it is missing. */
-  readonly tun?: string
+  /** The interface of the host whose packets it carries; its own echo device where it is missing. */
+  readonly over?: { readonly backend: 'tun' | 'kernel'; readonly interfaceName: string }
   readonly onLog?: (line: string) => void
 }
 
 /** @param prefix the command that puts it where it belongs, as `ip netns exec …` */
-export function startRemote(prefix: readonly string[], { tun, onLog }: RemoteOptions = {}): Remote {
+export function startRemote(
+  prefix: readonly string[],
+  { over, onLog }: RemoteOptions = {},
+): Remote {
   const script = fileURLToPath(new URL('remote-process.ts', import.meta.url))
   const [command = '', ...args] = [
     ...prefix,
     process.execPath,
     script,
-    ...(tun === undefined ? [] : [tun]),
+    ...(over === undefined ? [] : [over.interfaceName, over.backend]),
   ]
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   const calls = callsOf(child, onLog)
-  return { tunnel: tunnelOf(calls, child, tun), calls, child }
+  return { tunnel: tunnelOf(calls, child, over), calls, child }
 }
 
 function callsOf(child: ChildProcess, onLog: RemoteOptions['onLog']): Calls {
@@ -102,11 +105,11 @@ function callsOf(child: ChildProcess, onLog: RemoteOptions['onLog']): Calls {
   return new Proxy({} as Calls, { get: (_target, name) => call(String(name)) })
 }
 
-function tunnelOf(calls: Calls, child: ChildProcess, tun: string | undefined): Tunnel {
+function tunnelOf(calls: Calls, child: ChildProcess, over: RemoteOptions['over']): Tunnel {
   const exited = once(child, 'exit')
   return {
-    kind: tun === undefined ? 'userspace' : 'tun',
-    interfaceName: tun ?? 'inside',
+    kind: over?.backend ?? 'userspace',
+    interfaceName: over?.interfaceName ?? 'inside',
     ended: exited.then(() => undefined),
     configure: (wanted) => calls.configure(encodeConfig(wanted)),
     setEndpoint: (publicKey, endpoint) =>

@@ -29,7 +29,9 @@ rule('tells when somebody removes the interface, and leaves its port', async () 
 rule('says what an ordinary user lacks', async () => {
   const [host, other] = await joinedNamespaces()
   const prefix = ['ip', 'netns', 'exec', host.name, 'setpriv', '--reuid=65534', '--clear-groups']
-  const { calls, child } = startRemote(prefix, { tun: host.tunnelName })
+  const { calls, child } = startRemote(prefix, {
+    over: { backend: 'tun', interfaceName: host.tunnelName },
+  })
   const error = await refusal({ calls })
   child.kill()
   assert.is(error.code, 'ERR_TUNNEL_PRIVILEGES')

@@ -1,0 +1,43 @@
+/** Netlink socket: what Node has no words for, said to the C library (netlink(7)). Linux only. */
+import { getSystemErrorName } from 'node:util'
+import koffi from 'koffi'
+import { NetlinkError } from './netlink.ts'
+
+/** The kernel works on a message before `send` returns: whoever then receives does not wait. */
+export interface NetlinkSocket extends Disposable {
+  send(bytes: Uint8Array): void
+  receive(): Uint8Array
+}
+
+/** AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC. */
+const [FAMILY, TYPE, PROTOCOL] = [16, 0x80003, 16]
+/** SOL_SOCKET and SO_RCVTIMEO, whose value is a `struct timeval` of 5 s: only a fault takes so long. */
+const [SOCKET_LEVEL, RECEIVE_TIMEOUT] = [1, 20]
+const TIMEOUT = Buffer.from(new BigInt64Array([5n, 0n]).buffer)
+/** One read of a dump is 32 kB at most. */
+const BUFFER_BYTES = 65_536
+
+/** To the kernel of the network namespace that this process is in. Throws NetlinkError, or where koffi has no
+ *  build for this system. */
+export function openGenericNetlink(): NetlinkSocket {
+  const libc = koffi.load(null)
+  const socket = libc.func('int socket(int family, int type, int protocol)')
+  const option = libc.func(
+    'int setsockopt(int fd, int level, int name, uint8_t *value, uint32_t bytes)',
+  )
+  const send = libc.func('long send(int fd, uint8_t *buffer, unsigned long bytes, int flags)')
+  const receive = libc.func('long recv(int fd, uint8_t *buffer, unsigned long bytes, int flags)')
+  const close = libc.func('int close(int fd)')
+  const checked = (what: string, result: number): number => {
+    if (result >= 0) return result
+    throw new NetlinkError(what, getSystemErrorName(-koffi.errno()))
+  }
+  const fd = checked('opening netlink', socket(FAMILY, TYPE, PROTOCOL))
+  checked('limiting netlink', option(fd, SOCKET_LEVEL, RECEIVE_TIMEOUT, TIMEOUT, TIMEOUT.length))
+  const buffer = new Uint8Array(BUFFER_BYTES)
+  return {
+    send: (bytes) => void checked('sending', send(fd, bytes, bytes.length, 0)),
+    receive: () => buffer.slice(0, checked('receiving', receive(fd, buffer, buffer.length, 0))),
+    [Symbol.dispose]: () => void close(fd),
+  }
+}

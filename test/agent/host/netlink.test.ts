@@ -1,0 +1,89 @@
+/** Netlink: what is written is read back, what is cut is refused, and the kernel of this host answers. */
+import fc from 'fast-check'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { GenericNetlink } from '../../../agent/host/generic-netlink.ts'
+import {
+  encodeAttribute,
+  encodeMessage,
+  encodeNested,
+  NetlinkError,
+  parseAttributes,
+  parseMessages,
+} from '../../../agent/host/netlink.ts'
+import { openGenericNetlink } from '../../../agent/host/netlink-socket.ts'
+import { concat, fromHex, toHex, utf8 } from '../../../crypto/bytes.ts'
+import { MalformedError } from '../../../protocol/errors.ts'
+
+const rule = suite('netlink')
+
+rule('writes messages and attributes as the kernel’s headers lay them out', () => {
+  const body = concat(Uint8Array.of(3, 1, 0, 0), encodeAttribute(2, utf8('wireguard\0')))
+  assert.is(
+    toHex(encodeMessage({ type: 16, flags: 5, body }, 7)),
+    '24000000' +
+      '1000' +
+      '0500' +
+      '07000000' +
+      '00000000' + // struct nlmsghdr
+      '03010000' + // struct genlmsghdr
+      '0e000200' +
+      '776972656775617264000000', // struct nlattr, padded
+  )
+  assert.is(
+    toHex(encodeNested(8, [encodeAttribute(5, Uint8Array.of(1, 2))])),
+    '0c000880060005000102' + '0000',
+  )
+})
+
+rule('reads back what it writes, of any length', () => {
+  const attributes = fc.array(fc.tuple(fc.integer({ min: 1, max: 100 }), fc.uint8Array()))
+  fc.assert(
+    fc.property(attributes, (wanted) => {
+      const bytes = concat(...wanted.map(([type, value]) => encodeAttribute(type, value)))
+      assert.equal(
+        parseAttributes(bytes).map(({ type, value }) => [type, toHex(value)]),
+        wanted.map(([type, value]) => [type, toHex(value)]),
+      )
+      const [message] = parseMessages(encodeMessage({ type: 1, flags: 2, body: bytes }, 3))
+      assert.is(toHex(message?.body ?? new Uint8Array()), toHex(bytes))
+    }),
+  )
+})
+
+rule('refuses what was cut or is no such thing, and throws nothing else', () => {
+  const one = encodeMessage({ type: 1, flags: 0, body: new Uint8Array(20) }, 1)
+  assert.throws(() => parseMessages(one.subarray(0, 30)), /36 bytes said, 30 there/)
+  assert.throws(() => parseAttributes(fromHex('0300')), /0 bytes said, 2 there/)
+  assert.throws(() => encodeAttribute(1, new Uint8Array(65_532)), /65536 bytes, at most 65535/)
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      for (const parse of [parseMessages, parseAttributes]) {
+        try {
+          parse(bytes)
+        } catch (error) {
+          assert.instance(error, MalformedError)
+        }
+      }
+    }),
+  )
+})
+
+rule('asks the kernel, which knows its own families, and refuses others by name', () => {
+  using controller = new GenericNetlink(openGenericNetlink(), 'nlctrl')
+  const names = controller
+    .dump(3, [])
+    .flatMap((each) => each.filter(({ type }) => type === 2))
+    .map(({ value }) => Buffer.from(value).toString('utf8'))
+  assert.ok(names.includes('nlctrl\0'))
+  using nothing = new GenericNetlink(openGenericNetlink(), 'nexodus-nothing')
+  try {
+    nothing.tell(1, [])
+    assert.unreachable()
+  } catch (error) {
+    assert.instance(error, NetlinkError)
+    assert.is((error as NetlinkError).code, 'ENOENT')
+  }
+})
+
+rule.run()
