@@ -35,13 +35,16 @@ export type CommitResult =
     }
 
 export interface Store extends AsyncDisposable {
+  /** Other processes may write to it, too. */
+  readonly isShared: boolean
   /** Sees accepted commits at once, also those that are not durable yet. */
   get(key: string): Promise<Entry | undefined>
   /** One snapshot, taken when iteration begins. */
   list(range: Range): AsyncIterable<Entry>
   /** Resolves once accepted or refused. Rejects with StoreError when the engine has failed. */
   commit(commit: Commit): Promise<CommitResult>
-  /** Calls back after durable commits that touch keys under `prefix`: a hint to read, not a log. */
+  /** Calls back after durable commits that touch keys under `prefix`, also those of other processes: a
+   *  hint to read, not a log. No keys: anything may have changed. */
   watch(prefix: string, changed: (keys: readonly string[]) => void): { cancel(): void }
 }
 
