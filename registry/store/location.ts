@@ -46,6 +46,10 @@ export function parseStoreLocation(text: string): StoreLocation {
   if (text.startsWith('level:')) return parseLevel(text.slice('level:'.length))
   const [, scheme, user, hosts = '', path = '', query = ''] = SHAPE.exec(text) ?? []
   if (scheme === undefined) throw new LocationError(WANT)
+  if (user === undefined && text.includes('@')) {
+    // What follows would be shown, and be part of a password.
+    throw new LocationError('in user and password, "/", "?" and "@" are written %2F, %3F and %40')
+  }
   const options = parseOptions(query, scheme)
   return {
     kind: 'etcd',

@@ -71,7 +71,7 @@ export function checkCommit(commit: Commit): void {
   }
 }
 
-function checkKey(key: string): void {
+export function checkKey(key: string): void {
   if (key.length === 0 || key.length > MAX_KEY_LENGTH || !/^[!-~]+$/.test(key)) {
     throw new StoreError(
       `key "${key.slice(0, 80)}": must be 1 to ${MAX_KEY_LENGTH} characters of printable ASCII without spaces`,
