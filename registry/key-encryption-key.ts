@@ -1,5 +1,6 @@
 /** The key-encryption key: one secret that all registries of one store are given, so that what else is
  *  secret can be kept in the store, sealed, or follows from it. */
+import { TAG_BYTES } from '../crypto/aead.ts'
 import { concat, toHex, utf8 } from '../crypto/bytes.ts'
 import { hkdfSha256 } from '../crypto/hash.ts'
 import { readKeyFile, writeKeyFile } from '../crypto/key-file.ts'
@@ -44,7 +45,7 @@ export async function readKeyEncryptionKey(
       return concat(nonce, sealWithLongNonce(sealing, nonce, plaintext, utf8(name)))
     },
     open(sealed, name) {
-      if (sealed.length < LONG_NONCE_BYTES) return undefined
+      if (sealed.length < LONG_NONCE_BYTES + TAG_BYTES) return undefined
       const nonce = sealed.subarray(0, LONG_NONCE_BYTES)
       return openWithLongNonce(sealing, nonce, sealed.subarray(LONG_NONCE_BYTES), utf8(name))
     },

@@ -1,6 +1,8 @@
 /** Presence: the registries that share a store. Each says at intervals that it runs, and forgets those that
  *  have not said so for a while: so that manifests name where devices meet, and answers whom to ask. */
 import { z } from 'zod'
+import { toHex } from '../crypto/bytes.ts'
+import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { MULTIADDRS, RENDEZVOUS } from '../protocol/limits.ts'
 import type { Log } from '../protocol/log.ts'
@@ -18,8 +20,8 @@ const REGISTRY = collection(
       multiaddrs: z.array(z.string()).max(MULTIADDRS),
       stun: z.array(z.string()).max(MULTIADDRS),
     }),
-    /** Another one each time that the registry says so. */
-    beat: z.int(),
+    /** Drawn anew each time that the registry says so. */
+    beat: z.string(),
   }),
 )
 type RegistryRecord = z.output<typeof REGISTRY.schema>
@@ -31,11 +33,11 @@ const SILENT_MS = 5 * 60_000
 const URLS = 8
 
 /** When a registry's beat was last seen to change, by our own clock: clocks of others need not be right. */
-export type Observed = ReadonlyMap<string, { readonly beat: number; readonly sinceMs: number }>
+export type Observed = ReadonlyMap<string, { readonly beat: string; readonly sinceMs: number }>
 
 export function observe(
   before: Observed,
-  records: readonly { readonly id: string; readonly beat: number }[],
+  records: readonly { readonly id: string; readonly beat: string }[],
   nowMs: number,
 ): { readonly observed: Observed; readonly silent: readonly string[] } {
   const observed = new Map(
@@ -52,6 +54,7 @@ export interface PresenceParts {
   readonly database: Database
   readonly issuing: Pick<Issuing, 'setRendezvous'>
   readonly clock: Clock
+  readonly randomBytes: RandomBytes
   readonly log: Log
   /** Peer id of our rendezvous. */
   readonly id: string
@@ -76,7 +79,7 @@ class StoredPresence implements Presence {
   #observed: Observed = new Map()
   #running: readonly Item<RegistryRecord>[] = []
   #meeting = ''
-  #beat: number | undefined
+  #beat: string | undefined
   /** One after another. */
   #work: Promise<void> = Promise.resolve()
   #waiting = 0
@@ -115,11 +118,11 @@ class StoredPresence implements Presence {
   }
 
   async #say(): Promise<void> {
-    const { database, clock, log, id, publicUrl } = this.#parts
+    const { database, randomBytes, log, id, publicUrl } = this.#parts
     const { multiaddrs, stun } = this.#parts.rendezvous
     const rendezvous = { multiaddrs: [...multiaddrs], stun: [...stun] }
     const last = this.#beat
-    const beat = Math.max(clock.nowMs(), (last ?? 0) + 1)
+    const beat = toHex(randomBytes(8))
     const found = await database.transact(`registry/${id}`, async (transaction) => {
       const known = await transaction.get(REGISTRY, id)
       transaction.put(REGISTRY, id, { publicUrl, rendezvous, beat })
