@@ -11,6 +11,7 @@ import { firstPaths } from './first-paths.ts'
 import { hostAddresses } from './host/local-addresses.ts'
 import type { Commands } from './host/run.ts'
 import type { Knowledge } from './knowledge.ts'
+import { knownRegistries } from './known-registries.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
 import { OwnPunches } from './own-punches.ts'
 import { mtuHost, ownSide } from './own-side.ts'
@@ -201,14 +202,16 @@ export class Daemon {
   }
 
   /** Learns what the registry issued and tells the others. */
-  issued({ envelopes, rendezvous }: Issued): void {
+  issued({ envelopes, rendezvous, registries: told }: Issued): void {
     for (const bytes of envelopes) {
       const envelope = openEnvelope(bytes)
       this.options.knowledge.learn(envelope)
       this.publish(bytes)
     }
-    if (JSON.stringify(rendezvous) === JSON.stringify(this.#join.rendezvous)) return
-    this.#join = { ...this.#join, rendezvous }
+    const registries = knownRegistries(this.#join.registry, told)
+    const join = { ...this.#join, rendezvous, registries }
+    if (JSON.stringify(join) === JSON.stringify(this.#join)) return
+    this.#join = join
     void this.options.directory.saveJoin(this.#join).catch((error: unknown) => {
       this.options.log('error', 'state.write-failed', { reason: explain(error) })
     })

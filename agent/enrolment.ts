@@ -7,6 +7,7 @@ import { fingerprintOf } from '../protocol/fingerprint.ts'
 import { deviceIdOf, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { apply, emptyState } from '../protocol/state.ts'
 import { OperatorError } from './errors.ts'
+import { knownRegistries } from './known-registries.ts'
 import {
   type Applicant,
   type Issued,
@@ -116,7 +117,10 @@ function verified(issued: Issued, by: Applicant, options: EnrolmentOptions): Enr
   }
   const name = member.certificate.name
   return {
-    join: { registry: options.registry, organization, name, rendezvous: issued.rendezvous },
+    join: {
+      ...{ registry: options.registry, organization, name, rendezvous: issued.rendezvous },
+      registries: knownRegistries(options.registry, issued.registries),
+    },
     envelopes,
   }
 }

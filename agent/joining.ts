@@ -38,7 +38,7 @@ export async function joined(
   const moved =
     wanted === undefined || wanted.registry === join.registry
       ? join
-      : { ...join, registry: wanted.registry }
+      : { ...join, registry: wanted.registry, registries: [] }
   if (moved !== join) await directory.saveJoin(moved)
   if (
     memberOf(knowledge.state(), deviceIdOf(directory.deviceKey.publicKey), clock.now()) !==
@@ -97,8 +97,12 @@ async function renewedOrEnrolled(
 ): Promise<Joined> {
   const { RegistryClient } = await import('./registry-client.ts')
   const { Renewal } = await import('./renewal.ts')
-  const client = new RegistryClient(join.registry, () => clock.now(), randomBytes)
-  const renewal = new Renewal(client, knowledge, applicant, () => {}, { clock, log: options.log })
+  const { Registries } = await import('./registries.ts')
+  const clientOf = (url: string) => new RegistryClient(url, () => clock.now(), randomBytes)
+  const client = clientOf(join.registry)
+  const registries = new Registries(join, clientOf)
+  const { log } = options
+  const renewal = new Renewal(registries, knowledge, applicant, () => {}, { clock, log })
   await renewal.now()
   renewal[Symbol.dispose]()
   const device = deviceIdOf(directory.deviceKey.publicKey)

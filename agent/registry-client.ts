@@ -27,6 +27,8 @@ const ISSUED = z.object({
   organization: z.string().optional(),
   envelopes: z.array(z.string().transform((text) => fromBase64(text))),
   rendezvous: RENDEZVOUS,
+  /** Public URLs of the registries that run; none of a registry that is alone and older. */
+  registries: z.array(z.string()).max(64).default([]),
 })
 const PROBLEM = z.object({
   code: z.string().optional(),

@@ -35,7 +35,7 @@ export function renewalDue(
 
 /** Renews at half life and on `now()`, for ever; failures cost nothing but a log line. */
 export class Renewal implements Disposable {
-  readonly #client: RegistryClient
+  readonly #client: Pick<RegistryClient, 'renew'>
   readonly #knowledge: Knowledge
   readonly #applicant: Applicant
   readonly #clock: Clock
@@ -47,7 +47,7 @@ export class Renewal implements Disposable {
   #ended = false
 
   constructor(
-    client: RegistryClient,
+    client: Pick<RegistryClient, 'renew'>,
     knowledge: Knowledge,
     applicant: Applicant,
     onIssued: (issued: Issued) => void,

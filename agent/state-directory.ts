@@ -25,6 +25,8 @@ export interface Join {
   readonly organization: OrganizationId
   readonly name: string
   readonly rendezvous: Rendezvous
+  /** Others that may be asked where `registry` does not answer. */
+  readonly registries: readonly string[]
 }
 
 export interface StateDirectory extends AsyncDisposable {
@@ -130,6 +132,8 @@ function parseJoin(value: unknown): Join {
       multiaddrs: textsOf(rendezvous['multiaddrs'], 'multiaddrs'),
       stun: textsOf(rendezvous['stun'], 'stun'),
     },
+    // Absent in those of older versions.
+    registries: join['registries'] === undefined ? [] : textsOf(join['registries'], 'registries'),
   }
 }
 

@@ -17,7 +17,7 @@ import {
 import type { Joined } from './joining.ts'
 import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
-import type { Applicant } from './registry-client.ts'
+import type { Applicant, Issued } from './registry-client.ts'
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
 import { openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
@@ -160,10 +160,11 @@ async function start(
   daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), evidence })))
   const { RegistryClient } = await import('./registry-client.ts')
   const { Renewal } = await import('./renewal.ts')
-  const client = new RegistryClient(join.registry, () => clock.now(), randomBytes)
-  const renewal = stack.use(
-    new Renewal(client, knowledge, applicant, (issued) => daemon.issued(issued), { clock, log }),
-  )
+  const { Registries } = await import('./registries.ts')
+  const clientOf = (url: string) => new RegistryClient(url, () => clock.now(), randomBytes)
+  const registries = new Registries(join, clientOf)
+  const issued = (each: Issued) => daemon.issued(each)
+  const renewal = stack.use(new Renewal(registries, knowledge, applicant, issued, { clock, log }))
   await watchNetwork(options, host, () => daemon.networkChanged(), stack)
   const ticking = clock.every(TICK_MS, () => daemon.tick())
   stack.defer(() => ticking.cancel())

@@ -1,7 +1,5 @@
 /** The registry's command line and its environment equivalents (`NEXODUS_REGISTRY_…`). */
-import { homedir } from 'node:os'
-import { join } from 'node:path'
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Command, InvalidArgumentError, type Option } from 'commander'
 import ipaddr from 'ipaddr.js'
 import { MalformedError } from '../protocol/errors.ts'
 import type { LogLevel } from '../protocol/log.ts'
@@ -16,12 +14,22 @@ import {
   isWildcard,
   parseHostPort,
 } from './config.ts'
+import type { StoreLocation } from './store/location.ts'
+import { storeCommand } from './store-command.ts'
+import {
+  keyEncryptionKeyOption,
+  option,
+  stateDirectoryOption,
+  storeOption,
+} from './store-options.ts'
 
 /** Mbit/s in all, and of one member: more than a small server's link, so that it is felt by floods alone. */
 const RELAY_RATE = '1000:500'
 
 interface Options {
   stateDir: string
+  store?: StoreLocation
+  keyEncryptionKeyFile?: string
   listen: HostPort
   publicUrl?: URL
   trustedProxies: string[]
@@ -45,22 +53,22 @@ export function registryCommand(version: string, run: (config: Config) => Promis
   const command = new Command('nexodus-registry')
     .description('Nexodus registry: enrols devices, issues their certificates, helps them meet.')
     .version(version)
+    // So that --state-dir after `store` is that of the store command.
+    .enablePositionalOptions()
     .addHelpText(
       'after',
       '\nWith no option it serves http://127.0.0.1:3000 and prints a set-up link.',
     )
   for (const option of optionList()) command.addOption(option)
+  command.addCommand(storeCommand())
   return command.action((options: Options) => run(configOf(options)))
-}
-
-function option(flags: string, text: string): Option {
-  const made = new Option(flags, text)
-  return made.env(`NEXODUS_REGISTRY_${made.name().toUpperCase().replaceAll('-', '_')}`)
 }
 
 function optionList(): Option[] {
   return [
-    option('--state-dir <directory>', 'keys and records').default(defaultStateDirectory()),
+    stateDirectoryOption(),
+    storeOption(),
+    keyEncryptionKeyOption(),
     option('--listen <host:port>', 'address of the web pages and the API')
       .argParser(parseHostPort)
       .default({ host: '127.0.0.1', port: 3000 }, '127.0.0.1:3000'),
@@ -120,6 +128,10 @@ function configOf(options: Options): Config {
   }
   return {
     stateDirectory: options.stateDir,
+    ...(options.store !== undefined && { store: options.store }),
+    ...(options.keyEncryptionKeyFile !== undefined && {
+      keyEncryptionKeyFile: options.keyEncryptionKeyFile,
+    }),
     listen: options.listen,
     ...(publicUrl !== undefined && { publicUrl }),
     trustedProxies: options.trustedProxies,
@@ -164,11 +176,6 @@ function issuerOf(options: Options): IssuerConfig | undefined {
     clientAuthentication,
     scopes: options.oidcScopes,
   }
-}
-
-function defaultStateDirectory(): string {
-  const root = process.getuid?.() === 0
-  return root ? '/var/lib/nexodus-registry' : join(homedir(), '.nexodus-registry')
 }
 
 function parseUrl(text: string): URL {

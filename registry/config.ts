@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander'
 import ipaddr from 'ipaddr.js'
 import type { LogLevel } from '../protocol/log.ts'
 import type { RelayRate } from '../protocol/relay-meter.ts'
+import type { StoreLocation } from './store/location.ts'
 
 export interface HostPort {
   readonly host: string
@@ -21,6 +22,10 @@ export interface IssuerConfig {
 
 export interface Config {
   readonly stateDirectory: string
+  /** Absent: level, in the state directory. */
+  readonly store?: StoreLocation
+  /** Seals the signing keys into the store; absent: they are files of the state directory. */
+  readonly keyEncryptionKeyFile?: string
   readonly listen: HostPort
   /** Where absent, it follows from `listen`. */
   readonly publicUrl?: URL

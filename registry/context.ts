@@ -3,6 +3,7 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Config } from './config.ts'
+import type { KeyEncryptionKey } from './key-encryption-key.ts'
 import type { Database } from './store/database.ts'
 
 export interface RegistryContext {
@@ -11,6 +12,8 @@ export interface RegistryContext {
   readonly log: Log
   readonly database: Database
   readonly config: Config
+  /** Where several registries share the store; see config.ts. */
+  readonly keyEncryptionKey?: KeyEncryptionKey
   /** As browsers and agents reach the registry; without a trailing slash. */
   readonly publicUrl: string
 }

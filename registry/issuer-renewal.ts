@@ -42,10 +42,13 @@ async function renewIssuer(
     return
   }
   const key = await issuing.issuerKey(organization)
-  await issuing.change(organization, async (change) => {
+  const isRenewed = await issuing.change(organization, async (change) => {
+    // Another registry may have been first.
+    if (!isCertificateDue(change.head.issuer, change.now)) return false
     change.useIssuer(key, makeIssuerCertificate(organization, root, key.publicKey, change.now))
+    return true
   })
-  log('info', 'issuer.renewed', { organization })
+  if (isRenewed) log('info', 'issuer.renewed', { organization })
 }
 
 /** Another issuer key, for one that may have leaked: every device's certificate is issued anew, and what

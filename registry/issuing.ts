@@ -1,5 +1,5 @@
 /** Issuing: the organizations' keys, and the one way to change an organization. */
-import { fromBase64, toBase32 } from '../crypto/bytes.ts'
+import { fromBase64 } from '../crypto/bytes.ts'
 import type { RandomBytes } from '../crypto/random.ts'
 import { generateSigningKeyPair } from '../crypto/signing.ts'
 import type { Clock } from '../protocol/clock.ts'
@@ -36,6 +36,8 @@ const DEFAULTS: IssuingSettings = {
 export interface IssuingParts {
   readonly database: Database
   readonly stateDirectory: string
+  /** Absent: files of the state directory. */
+  readonly keys?: KeyStore
   readonly settings?: Partial<IssuingSettings>
   readonly clock: Clock
   readonly randomBytes: RandomBytes
@@ -74,10 +76,12 @@ export interface Issuing {
   setRendezvous(rendezvous: readonly Rendezvous[]): Promise<void>
   /** Calls back after each durable change that made envelopes; the change resolves after that. */
   onIssued(listener: (issued: Issued) => Promise<void> | void): { cancel(): void }
+  /** Calls those back: another registry of the store has issued it. */
+  announce(issued: Issued): Promise<void>
 }
 
 export async function openIssuing(parts: IssuingParts): Promise<Issuing> {
-  return new StoredIssuing(parts, await openKeyStore(parts.stateDirectory))
+  return new StoredIssuing(parts, parts.keys ?? (await openKeyStore(parts.stateDirectory)))
 }
 
 class StoredIssuing implements Issuing {
@@ -109,7 +113,6 @@ class StoredIssuing implements Issuing {
     // Keys first: an organization without its keys would be lost, keys without one are only files.
     await this.keys.saveRoot(organization, root)
     await this.keys.saveNextIssuer(organization, issuer)
-    await this.keys.promoteIssuer(organization)
     const now = this.#parts.clock.now()
     const head: Head = {
       name,
@@ -127,6 +130,7 @@ class StoredIssuing implements Issuing {
       await also(transaction, organization)
       return change
     })
+    await this.keys.issuer(organization, head.issuer.key) // puts it in its place
     this.#parts.log('info', 'organization.founded', { organization, name })
     return organization
   }
@@ -176,7 +180,10 @@ class StoredIssuing implements Issuing {
       return change.envelopes
     })
     if (envelopes.length === 0) return
-    const issued = { organization, envelopes }
+    await this.announce({ organization, envelopes })
+  }
+
+  async announce(issued: Issued): Promise<void> {
     await Promise.all([...this.#listeners].map((listener) => listener(issued)))
   }
 
@@ -193,8 +200,7 @@ class StoredIssuing implements Issuing {
   async #keyOf(organization: OrganizationId, { issuer }: Head): Promise<IssuerKeyPair> {
     const known = this.#issuers.get(issuer.key)
     if (known !== undefined) return known
-    const { current, next } = await this.keys.issuers(organization)
-    const pair = [current, next].find((each) => each && toBase32(each.publicKey) === issuer.key)
+    const pair = await this.keys.issuer(organization, issuer.key)
     if (pair === undefined) {
       const path = this.keys.issuerPath(organization)
       throw new Refused(
@@ -202,7 +208,6 @@ class StoredIssuing implements Issuing {
         `${path} does not hold the issuer key of organization ${organization} (restore it from a backup)`,
       )
     }
-    if (pair === next) await this.keys.promoteIssuer(organization)
     this.#issuers.set(issuer.key, pair)
     return pair
   }
@@ -237,6 +242,8 @@ class StoredIssuing implements Issuing {
       const { rendezvous: known } = await this.#head(organization)
       if (JSON.stringify(known) === JSON.stringify(wanted)) continue
       await this.change(organization, async (change) => {
+        // Another registry may have been first.
+        if (JSON.stringify(change.head.rendezvous) === JSON.stringify(wanted)) return
         change.head = { ...change.head, rendezvous: wanted }
         await change.publishManifest()
       })

@@ -1,6 +1,8 @@
-/** The registry's signing keys on disk: a root and an issuer key for each organization, 0600 each. */
-import { access, mkdir, rename } from 'node:fs/promises'
+/** The registry's signing keys: a root and an issuer key for each organization. On disk, 0600 each; see
+ *  sealed-key-store.ts for those of several registries. */
+import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { toBase32 } from '../crypto/bytes.ts'
 import { readKeyFile, writeKeyFile } from '../crypto/key-file.ts'
 import { type SigningKeyPair, seedOf, signingKeyPairFromSeed } from '../crypto/signing.ts'
 import type { IssuerKeyPair, OrganizationId, RootKeyPair } from '../protocol/keys.ts'
@@ -8,19 +10,16 @@ import type { IssuerKeyPair, OrganizationId, RootKeyPair } from '../protocol/key
 export interface KeyStore {
   /** Undefined where the operator keeps the file elsewhere. Throws KeyFileError. */
   root(organization: OrganizationId): Promise<RootKeyPair | undefined>
+  /** Where the operator may put it. */
   rootPath(organization: OrganizationId): string
+  /** Where the issuer key is kept, for messages. */
   issuerPath(organization: OrganizationId): string
   saveRoot(organization: OrganizationId, key: RootKeyPair): Promise<void>
-  /** The issuer key in its place, and one beside it that a rotation has made and not put there yet. */
-  issuers(organization: OrganizationId): Promise<IssuerKeys>
-  /** Beside the one in use; `promote` puts it in its place. */
+  /** The issuer key that the organization's head names, by the base32 of its public key; it is in use
+   *  from now on. Undefined where it is lost. */
+  issuer(organization: OrganizationId, key: string): Promise<IssuerKeyPair | undefined>
+  /** Beside the one in use; `issuer` puts it in its place. */
   saveNextIssuer(organization: OrganizationId, key: IssuerKeyPair): Promise<void>
-  promoteIssuer(organization: OrganizationId): Promise<void>
-}
-
-export interface IssuerKeys {
-  readonly current: IssuerKeyPair | undefined
-  readonly next: IssuerKeyPair | undefined
 }
 
 const SEED_BYTES = 32
@@ -39,17 +38,22 @@ export async function openKeyStore(stateDirectory: string): Promise<KeyStore> {
     issuerPath,
     root: (organization) => readPair<'root'>(rootPath(organization)),
     saveRoot: (organization, key) => writeKeyFile(rootPath(organization), seedOf(key)),
-    async issuers(organization) {
+    async issuer(organization, key) {
       const current = await readPair<'issuer'>(issuerPath(organization))
-      return { current, next: await readPair<'issuer'>(nextPath(organization)) }
+      if (current !== undefined && toBase32(current.publicKey) === key) return current
+      const next = await readPair<'issuer'>(nextPath(organization))
+      if (next === undefined || toBase32(next.publicKey) !== key) return undefined
+      await rename(nextPath(organization), issuerPath(organization)).catch(unlessMoved)
+      return next
     },
     saveNextIssuer: (organization, key) => writeKeyFile(nextPath(organization), seedOf(key)),
-    async promoteIssuer(organization) {
-      if (await exists(nextPath(organization))) {
-        await rename(nextPath(organization), issuerPath(organization))
-      }
-    },
   }
+}
+
+/** Whoever asked at the same moment has moved it. */
+function unlessMoved(error: unknown): void {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return
+  throw error
 }
 
 async function readPair<Role extends string>(
@@ -57,14 +61,4 @@ async function readPair<Role extends string>(
 ): Promise<SigningKeyPair<Role> | undefined> {
   const seed = await readKeyFile(path, SEED_BYTES)
   return seed && signingKeyPairFromSeed<Role>(seed)
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path)
-    return true
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return false
-    throw error
-  }
 }

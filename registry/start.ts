@@ -6,20 +6,28 @@ import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { createApi } from './api/api.ts'
 import { createApp } from './app.ts'
+import { startBackupSocket } from './backup-socket.ts'
 import { type Config, ConfigError, formatHostPort } from './config.ts'
 import type { RegistryContext } from './context.ts'
 import { openDeviceAuthorizations } from './device-authorization.ts'
 import { openDevices } from './devices.ts'
 import { openDirectories } from './directories.ts'
+import { followOthers } from './following.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
 import { openIssuing } from './issuing.ts'
+import { type KeyEncryptionKey, readKeyEncryptionKey } from './key-encryption-key.ts'
+import { type KeyStore, openKeyStore } from './key-store.ts'
 import { startMaintenance } from './maintenance.ts'
+import { type Presence, startPresence } from './presence.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
 import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
+import { assertNotSealed, openSealedKeyStore } from './sealed-key-store.ts'
 import { openDatabase } from './store/database.ts'
-import { openLevelStore } from './store/level-store.ts'
+import type { StoreLocation } from './store/location.ts'
+import { openStore } from './store/open-store.ts'
+import { checkSchema } from './store/schema.ts'
 import { renderProblem } from './web/layout.ts'
 import { pages } from './web/pages.ts'
 
@@ -45,18 +53,30 @@ export interface Registry extends AsyncDisposable {
 export async function startRegistry(config: Config, parts: RegistryParts): Promise<Registry> {
   await using opened = new AsyncDisposableStack()
   await makeStateDirectory(config.stateDirectory)
-  const store = opened.use(
-    await openLevelStore(join(config.stateDirectory, 'store'), { failed: parts.failed }),
-  )
+  const keyEncryptionKey = await keyEncryptionKeyOf(config, parts)
+  const store = opened.use(await openStore(storeOf(config), parts))
+  await checkSchema(store)
+  const { stateDirectory } = config
+  const now = () => parts.clock.now()
+  opened.use(await startBackupSocket({ store, stateDirectory, now, log: parts.log }))
   const server = opened.use(await startHttpServer(config.listen, parts.clock))
   const publicUrl = config.publicUrl?.origin ?? `http://${formatHostPort(server.address)}`
   const { clock, randomBytes, log } = parts
   const database = openDatabase(store, parts)
-  const context: RegistryContext = { clock, randomBytes, log, database, config, publicUrl }
+  const context: RegistryContext = {
+    ...{ clock, randomBytes, log, database, config, publicUrl },
+    ...(keyEncryptionKey !== undefined && { keyEncryptionKey }),
+  }
   const services = await openServices(context, server.localUrl)
   const rendezvous = opened.use(await openRendezvous(context, services))
+  opened.use(followOthers({ ...context, ...services }))
+  const { id, meeting } = rendezvous
+  // Its addresses go into every manifest before the first request is answered.
+  const presence = opened.use(
+    await startPresence({ ...context, ...services, id, rendezvous: meeting }),
+  )
   opened.use(startMaintenance(context, services))
-  server.answerWith(appOf(context, services, rendezvous, parts.version))
+  server.answerWith(appOf(context, services, { rendezvous, presence, version: parts.version }))
   const setupUrl = await services.identity.firstUserUrl()
   const ending = opened.move()
   const { localUrl } = server
@@ -65,7 +85,8 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
 
 async function openServices(context: RegistryContext, localUrl: string) {
   const { config } = context
-  const issuing = await openIssuing({ ...context, stateDirectory: config.stateDirectory })
+  const keys = await openKeys(context)
+  const issuing = await openIssuing({ ...context, keys, stateDirectory: config.stateDirectory })
   const authorizations = openDeviceAuthorizations(context)
   const registrationKeys = openRegistrationKeys(context)
   const devices = openDevices({ ...context, issuing })
@@ -82,25 +103,52 @@ async function openServices(context: RegistryContext, localUrl: string) {
 
 export type Services = Awaited<ReturnType<typeof openServices>>
 
-/** Its addresses go into every manifest before the first request is answered. */
 async function openRendezvous(context: RegistryContext, { issuing }: Services) {
   const { config } = context
-  const rendezvous = await startRendezvous({
+  return startRendezvous({
     ...{ ...context, ...listeningOf(config), issuing },
     stateDirectory: config.stateDirectory,
     announce: config.rendezvousAnnounce,
     stunAnnounce: config.stunAnnounce,
     relayRate: config.relayRate,
   })
-  await issuing.setRendezvous([rendezvous.meeting])
-  return rendezvous
+}
+
+/** In the store, sealed, where we have been given what opens them. */
+async function openKeys(context: RegistryContext): Promise<KeyStore> {
+  const { database, log, config, keyEncryptionKey: key } = context
+  const files = await openKeyStore(config.stateDirectory)
+  if (key !== undefined) return openSealedKeyStore({ database, key, files, log })
+  await assertNotSealed(database)
+  return files
+}
+
+/** Throws ConfigError where several registries would each have keys of their own. */
+async function keyEncryptionKeyOf(
+  { keyEncryptionKeyFile: file, store }: Config,
+  { randomBytes }: RegistryParts,
+): Promise<KeyEncryptionKey | undefined> {
+  if (file !== undefined) return readKeyEncryptionKey(file, randomBytes)
+  if (store?.kind !== 'etcd') return undefined
+  throw new ConfigError(
+    '--store etcd://… needs --key-encryption-key-file: the same file at every registry, so that each can sign for every organization (make it once with "nexodus-registry store make-key FILE")',
+  )
+}
+
+function storeOf({ store, stateDirectory }: Config): StoreLocation {
+  return store ?? { kind: 'level', directory: join(stateDirectory, 'store') }
+}
+
+interface Running {
+  readonly rendezvous: Rendezvous
+  readonly presence: Presence
+  readonly version: string
 }
 
 function appOf(
   context: RegistryContext,
   services: Services,
-  rendezvous: Rendezvous,
-  version: string,
+  { rendezvous, presence, version }: Running,
 ) {
   const { identity, directories, ...rest } = services
   const api = createApi({
@@ -110,6 +158,7 @@ function appOf(
     sessions: identity.sessions,
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
+    registries: () => presence.urls(),
   })
   return createApp(context, {
     api,
@@ -121,7 +170,7 @@ function appOf(
 
 async function makeStateDirectory(path: string): Promise<void> {
   try {
-    await mkdir(join(path, 'store'), { recursive: true, mode: 0o700 })
+    await mkdir(path, { recursive: true, mode: 0o700 })
   } catch (cause) {
     const why = cause instanceof Error && 'code' in cause ? cause.code : String(cause)
     throw new ConfigError(

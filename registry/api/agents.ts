@@ -24,6 +24,8 @@ export interface AgentApiParts {
   readonly registrationKeys: RegistrationKeys
   /** Where devices meet now. */
   rendezvous(): Rendezvous
+  /** Public URLs of the registries that run now, this one first. */
+  registries(): readonly string[]
   readonly clock: Pick<Clock, 'now'>
   readonly log: Log
 }
@@ -83,8 +85,11 @@ export function agentApi(parts: AgentApiParts): Router {
   const form = express.urlencoded({ extended: false, limit: '4kb', parameterLimit: 8 })
 
   router.get('/info', (_request, response) => {
-    const rendezvous = parts.rendezvous()
-    response.json({ product: 'nexodus', version, publicUrl, rendezvous, deviceAuthorization: true })
+    const [rendezvous, registries] = [parts.rendezvous(), parts.registries()]
+    response.json({
+      ...{ product: 'nexodus', version, publicUrl, rendezvous, registries },
+      deviceAuthorization: true,
+    })
   })
   router.post('/device-authorizations', asking, async (request: Request, response: Response) => {
     response.status(200).json(await startAuthorization(parts, request))
@@ -109,7 +114,12 @@ function issued(
   parts: AgentApiParts,
   { organization, envelopes }: Membership,
 ): Record<string, unknown> {
-  return { organization, envelopes: envelopes.map(toBase64), rendezvous: parts.rendezvous() }
+  return {
+    organization,
+    envelopes: envelopes.map(toBase64),
+    rendezvous: parts.rendezvous(),
+    registries: parts.registries(),
+  }
 }
 
 /** RFC 8628 §3.2. */

@@ -50,7 +50,7 @@ export async function createIdentity(
   const external = await externalIssuer(config)
   const issuer = external ?? embeddedIssuer(publicUrl, localUrl)
   if (external === undefined) refusePublicHttp(publicUrl, config.insecureHttp)
-  const keys = await loadIdentityKeys(config.stateDirectory, randomBytes)
+  const keys = await loadIdentityKeys(config.stateDirectory, randomBytes, context.keyEncryptionKey)
   const sessions = createSessions(context, issuer.name)
   const relyingParty = createRelyingParty(context, issuer)
   const signIn = signInRoutes(context, { issuer, relyingParty, sessions, keys, found })

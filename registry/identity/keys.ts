@@ -1,10 +1,12 @@
-/** Secrets of sign-in that outlive a restart: files of the state directory, made at first start. */
+/** Secrets of sign-in that outlive a restart: files of the state directory, made at first start; or, where
+ *  several registries share a store, what follows from the secret that they share. */
 import { join } from 'node:path'
 import { toBase64url, utf8 } from '../../crypto/bytes.ts'
 import { hkdfSha256 } from '../../crypto/hash.ts'
 import { readKeyFile, writeKeyFile } from '../../crypto/key-file.ts'
 import type { RandomBytes } from '../../crypto/random.ts'
 import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
+import type { KeyEncryptionKey } from '../key-encryption-key.ts'
 
 export interface IdentityKeys {
   /** Authenticates a sign-in attempt's cookie. */
@@ -19,9 +21,12 @@ export interface IdentityKeys {
 export async function loadIdentityKeys(
   stateDirectory: string,
   randomBytes: RandomBytes,
+  shared?: KeyEncryptionKey,
 ): Promise<IdentityKeys> {
-  const secret = await loadOrMake(join(stateDirectory, 'identity.key'), randomBytes)
-  const seed = await loadOrMake(join(stateDirectory, 'oidc-signing.key'), randomBytes)
+  const load = (name: string) =>
+    shared?.derive(`nexodus ${name}`) ?? loadOrMake(join(stateDirectory, name), randomBytes)
+  const secret = await load('identity.key')
+  const seed = await load('oidc-signing.key')
   const derive = (purpose: string) => hkdfSha256(secret, new Uint8Array(), utf8(purpose), 32)
   const { publicKey } = signingKeyPairFromSeed<'provider'>(seed)
   const x = toBase64url(publicKey)

@@ -107,11 +107,13 @@ export class Organizations {
   }
 
   async #take({ organization, envelopes }: Issued): Promise<void> {
-    const held = this.#held.get(organization) ?? (await this.#load(organization))
+    const known = this.#held.get(organization)
+    const held = known ?? (await this.#load(organization))
     held.issuer = await this.#parts.issuing.issuerKey(organization)
     const opened = envelopes.map(openEnvelope)
-    for (const envelope of opened) this.#apply(held, envelope)
-    this.#tell({ organization, envelopes: opened, from: undefined })
+    // What is known already was told when it came: by this registry, or by another one of the store.
+    const news = opened.filter((each) => this.#apply(held, each).changed || known === undefined)
+    if (news.length > 0) this.#tell({ organization, envelopes: news, from: undefined })
   }
 
   #lost(error: unknown): void {

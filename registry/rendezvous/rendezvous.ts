@@ -50,6 +50,8 @@ export interface RendezvousOptions {
 }
 
 export interface Rendezvous extends AsyncDisposable {
+  /** Peer id. */
+  readonly id: string
   /** Where devices meet, as manifests and answers say it. */
   readonly meeting: Meeting
   /** Devices connected now. */
@@ -92,6 +94,7 @@ export async function startRendezvous(options: RendezvousOptions): Promise<Rende
   log('info', 'rendezvous.started', { ...meeting })
   const stack = started.move()
   return {
+    id: node.peerId.toString(),
     meeting,
     connected: (organization) =>
       links.in(organization).map(({ device, name }) => ({ device, name })),

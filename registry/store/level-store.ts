@@ -56,6 +56,7 @@ export async function openLevelStore(
 }
 
 class LevelStore implements Store {
+  readonly isShared = false
   readonly #database: Level<string, Uint8Array>
   readonly #failed: (error: StoreError) => void
   readonly #inFlight = new Map<string, InFlight>()

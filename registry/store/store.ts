@@ -35,13 +35,16 @@ export type CommitResult =
     }
 
 export interface Store extends AsyncDisposable {
+  /** Other processes may write to it, too. */
+  readonly isShared: boolean
   /** Sees accepted commits at once, also those that are not durable yet. */
   get(key: string): Promise<Entry | undefined>
   /** One snapshot, taken when iteration begins. */
   list(range: Range): AsyncIterable<Entry>
   /** Resolves once accepted or refused. Rejects with StoreError when the engine has failed. */
   commit(commit: Commit): Promise<CommitResult>
-  /** Calls back after durable commits that touch keys under `prefix`: a hint to read, not a log. */
+  /** Calls back after durable commits that touch keys under `prefix`, also those of other processes: a
+   *  hint to read, not a log. No keys: anything may have changed. */
   watch(prefix: string, changed: (keys: readonly string[]) => void): { cancel(): void }
 }
 
@@ -68,7 +71,7 @@ export function checkCommit(commit: Commit): void {
   }
 }
 
-function checkKey(key: string): void {
+export function checkKey(key: string): void {
   if (key.length === 0 || key.length > MAX_KEY_LENGTH || !/^[!-~]+$/.test(key)) {
     throw new StoreError(
       `key "${key.slice(0, 80)}": must be 1 to ${MAX_KEY_LENGTH} characters of printable ASCII without spaces`,

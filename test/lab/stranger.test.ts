@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { peerIdOf } from '../../agent/mesh/device-peer.ts'
 import { systemClock } from '../../agent/system-clock.ts'
 import { fromBase64, fromHex, toBase64 } from '../../crypto/bytes.ts'
+import { readKeyFile } from '../../crypto/key-file.ts'
 import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
 import { openEnvelope, sealEnvelope } from '../../protocol/envelope.ts'
 import { deviceIdOf, parseDeviceId } from '../../protocol/keys.ts'
@@ -81,8 +82,9 @@ async function withExpiredCertificate() {
   const store = await openKeyStore(join(scene.lab.folder, 'registry.state'))
   const own = openEnvelope(fromBase64(mallory.envelopes.at(-1) ?? ''))
   if (own.kind !== 'membership-certificate') throw new Error('no certificate')
-  const { current } = await store.issuers(own.organization)
-  if (current === undefined) throw new Error('no issuer key')
+  const seed = await readKeyFile(store.issuerPath(own.organization), 32)
+  if (seed === undefined) throw new Error('no issuer key')
+  const current = signingKeyPairFromSeed<'issuer'>(seed)
   const { publicKey } = signingKeyPairFromSeed<'device'>(fromHex(drawnKey.seed))
   const now = systemClock.now()
   const claims = encodeMembershipCertificate(
