@@ -44,11 +44,14 @@ for (const [name, wanted] of [
 
 label('is one DNS label, whatever the name', () => {
   fc.assert(
-    fc.property(fc.string({ unit: fc.nat(0xffff).map((code) => String.fromCharCode(code)), maxLength: 128 }), (name) => {
-      const found = organizationLabel(name, ID)
-      assert.match(found, /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/)
-      assert.not.match(found, /--/)
-    }),
+    fc.property(
+      fc.string({ unit: fc.nat(0xffff).map((code) => String.fromCharCode(code)), maxLength: 128 }),
+      (name) => {
+        const found = organizationLabel(name, ID)
+        assert.match(found, /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/)
+        assert.not.match(found, /--/)
+      },
+    ),
   )
 })
 

@@ -1,5 +1,6 @@
 /** A question as a program of the host asks it, and what comes back. */
 import { decode, encode, type RecordType } from 'dns-packet'
+import { parseQuery, type Query } from '../../../agent/names/message.ts'
 
 export interface Asked {
   readonly id?: number
@@ -38,4 +39,11 @@ export function answerText(bytes: Buffer): string {
   }
   const records = answers.map((each) => `${each.type} ${'data' in each ? String(each.data) : ''}`)
   return [...(isCut ? ['tc'] : []), rcode, ...records].join(' ')
+}
+
+/** As the resolver reads it. */
+export function query(name: string, asked: Asked = {}): Query {
+  const parsed = parseQuery(questionBytes(name, asked))
+  if (parsed.kind !== 'query') throw new Error(`no query: ${name}`)
+  return parsed.query
 }
