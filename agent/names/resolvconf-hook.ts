@@ -1,7 +1,6 @@
 /** resolvconf hook: openresolv's private records (resolvconf(8), -p), which its local resolvers (unbound, dnsmasq, named)
  *  take for the domains they name, and for nothing else. Debian's older resolvconf knows no such thing. */
 import { readFile } from 'node:fs/promises'
-import { explain } from '../errors.ts'
 import type { Commands } from '../host/run.ts'
 import type { Hook, Hooked } from './hook.ts'
 import { asksLocalResolver } from './resolver-texts.ts'
@@ -17,9 +16,7 @@ export function resolvconfHook(interfaceName: string, commands: Commands): Hook 
     kind: 'resolvconf',
     obstacle: async ({ server }) => {
       if (server?.port !== 53) return 'our resolver does not have port 53'
-      const missing = await commands.require('resolvconf').then(() => undefined, explain)
-      if (missing !== undefined) return missing
-      if (!(await isOpenresolv())) return 'it is not openresolv, which alone can split domains'
+      if (!(await isOpenresolv())) return 'openresolv, which can split domains, is not installed'
       const resolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '')
       return asksLocalResolver(resolvConf)
         ? undefined

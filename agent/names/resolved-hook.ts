@@ -2,7 +2,6 @@
  *  no other does. */
 import { readFile } from 'node:fs/promises'
 import { addressFamily, type Endpoint } from '../../protocol/address.ts'
-import { explain } from '../errors.ts'
 import type { Commands } from '../host/run.ts'
 import type { Hook, Hooked } from './hook.ts'
 import { asksResolved, hasStub } from './resolver-texts.ts'
@@ -23,12 +22,15 @@ export function resolvedHook({ interfaceName, commands }: ResolvedParts): Hook {
     obstacle: async ({ server }) => {
       if (server === undefined) return 'our resolver has no address to listen on'
       const [stubs, resolvConf, nsswitch] = await Promise.all(
-        ['/proc/net/udp', '/etc/resolv.conf', '/etc/nsswitch.conf'].map(textOf),
+        ['/proc/self/net/udp', '/etc/resolv.conf', '/etc/nsswitch.conf'].map(textOf),
       )
       if (!hasStub(stubs ?? '')) return 'it does not run here'
       if (!asksResolved(resolvConf ?? '', nsswitch ?? ''))
         return 'it runs, but this host asks others (/etc/resolv.conf)'
-      return commands.require('resolvectl').then(() => undefined, explain)
+      return commands.require('resolvectl').then(
+        () => undefined,
+        () => 'it runs, but resolvectl is not installed',
+      )
     },
     apply: async (wanted) => {
       const [server, domains] = [formatServer(wanted.server), domainsOf(wanted)]
@@ -47,7 +49,7 @@ export function resolvedHook({ interfaceName, commands }: ResolvedParts): Hook {
     },
     remove: async () => {
       last = undefined
-      const stubs = await textOf('/proc/net/udp')
+      const stubs = await textOf('/proc/self/net/udp')
       if (!hasStub(stubs)) return
       const said = await set('domain', interfaceName).catch(() => '')
       if (said.includes('nexodus')) await set('revert', interfaceName).catch(() => '')

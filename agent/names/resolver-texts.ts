@@ -18,7 +18,7 @@ export function hostSources(nsswitch: string): readonly string[] {
 
 /** Does anything listen on 127.0.0.53, port 53, in this network namespace? systemd-resolved does, unless its stub is
  *  off; one in another namespace, whose bus may be in reach, would set links that are not ours.
- *  @param procNetUdp the text of /proc/net/udp */
+ *  @param procNetUdp the text of /proc/self/net/udp */
 export function hasStub(procNetUdp: string): boolean {
   return /^\s*\d+: 3500007F:0035 /m.test(procNetUdp)
 }
