@@ -16,6 +16,7 @@ import {
 } from './control/reports.ts'
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
+import { addNamesCommand, namesStatusText } from './nexctl-names.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
 import { addProxyCommands } from './nexctl-proxy.ts'
 import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
@@ -166,6 +167,7 @@ for (const action of ['advertise', 'withdraw'] as const) {
     )
 }
 
+addNamesCommand(program, show)
 addProxyCommands(program, show)
 
 /** Of a relayed peer: `by hub (udp)`. */
@@ -199,6 +201,7 @@ function statusText(status: StatusReport): string {
       ],
       ['mesh', `${mesh.connections} connections as ${mesh.peerId}`],
       ['peers', reachedText(counted)],
+      ['names', namesStatusText(status.names)],
     ],
   )
 }

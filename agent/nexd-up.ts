@@ -40,6 +40,7 @@ function parseOptions(
       typeof meshListen === 'string' ? meshListen.split(',') : textsOf(meshListen, 'meshListen'),
     mdns: booleanField(fields, 'mdns'),
     portMapping: booleanField(fields, 'portMapping'),
+    names: booleanField(fields, 'names'),
     spray: booleanField(fields, 'spray'),
     relayRate: parseRelayRate(textField(fields, 'relayRate')),
     logLevel: wordField(fields, 'logLevel', LEVELS),

@@ -87,6 +87,12 @@ const up = program
       .env('NEXODUS_SPRAY'),
   )
   .addOption(
+    new Option(
+      '--no-names',
+      "leave this host's resolver and /etc/hosts as they are: no names of other devices",
+    ).env('NEXODUS_NO_NAMES'),
+  )
+  .addOption(
     new Option('--log-level <level>', 'least level that is logged')
       .choices(['debug', 'info', 'warn', 'error'])
       .default('info')

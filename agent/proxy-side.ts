@@ -1,8 +1,8 @@
 /** Proxy side: the proxy of an agent whose tunnel ends inside its process, as programs reach the mesh by it, and the
  *  mesh reaches them. */
-import { memberOf } from '../protocol/belief.ts'
 import type { ProxyControls } from './control/proxy-report.ts'
 import type { Daemon } from './daemon.ts'
+import type { Zones } from './names/zones.ts'
 import type { ProxyOptionValues } from './proxy/proxy-options.ts'
 
 export interface ProxySideOptions {
@@ -15,15 +15,14 @@ export interface ProxySideOptions {
 export async function startProxySide(
   { stateDir, proxy = {} }: ProxySideOptions,
   daemon: Daemon,
+  zones: () => Zones,
   ending: AsyncDisposableStack,
 ): Promise<ProxyControls | undefined> {
-  const { inside: stack, knowledge, clock, log, join } = daemon.options
+  const { inside: stack, clock, log } = daemon.options
   if (stack === undefined) return undefined
   const { startProxyService } = await import('./proxy/proxy-service.ts')
   const { meshOfPlan } = await import('./proxy/mesh-of-plan.ts')
-  const ownName = () =>
-    memberOf(knowledge.state(), daemon.device, clock.now())?.certificate.name ?? join.name
-  const mesh = meshOfPlan(() => daemon.plan, ownName)
+  const mesh = meshOfPlan(() => daemon.plan, zones)
   const service = await startProxyService({ stack, mesh, clock, log, stateDir, options: proxy })
   return ending.use(service).controls
 }

@@ -15,6 +15,7 @@ import {
   startHostSide,
 } from './host-side.ts'
 import type { Joined } from './joining.ts'
+import type { NamesSideOptions } from './names-side.ts'
 import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
 import type { Applicant, Issued } from './registry-client.ts'
@@ -22,7 +23,7 @@ import { parseRegistryReference, type RegistryReference } from './registry-refer
 import { openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
 
-export interface UpOptions extends HostSideOptions, ProxySideOptions {
+export interface UpOptions extends HostSideOptions, ProxySideOptions, NamesSideOptions {
   /** `https://host#organization`; needed once, then remembered. */
   readonly registry?: string | undefined
   readonly registrationKey?: string | undefined
@@ -170,7 +171,10 @@ async function start(
   stack.defer(() => ticking.cancel())
   const { startControlServer } = await import('./control/server.ts')
   const { DaemonView } = await import('./view.ts')
-  const view = new DaemonView(daemon, renewal, await startProxySide(options, daemon, stack))
+  const { startNamesSide } = await import('./names-side.ts')
+  const { controls: names, zones } = await startNamesSide(options, daemon, stack)
+  const proxy = await startProxySide(options, daemon, zones, stack)
+  const view = new DaemonView(daemon, renewal, { proxy, names })
   stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
   return host

@@ -11,6 +11,7 @@ import {
 } from '../protocol/belief.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { Seconds } from '../protocol/time.ts'
+import type { NamesControls } from './control/names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
 import type { ProxyControls } from './control/proxy-report.ts'
 import {
@@ -40,9 +41,15 @@ export class DaemonView implements Controls {
   readonly #renewal: Renewal
   readonly #why: Why
   readonly proxy: ProxyControls | undefined
+  readonly names: NamesControls | undefined
 
-  constructor(daemon: Daemon, renewal: Renewal, proxy?: ProxyControls) {
+  constructor(
+    daemon: Daemon,
+    renewal: Renewal,
+    { proxy, names }: Pick<Controls, 'proxy' | 'names'>,
+  ) {
     this.proxy = proxy
+    this.names = names
     this.#daemon = daemon
     this.#renewal = renewal
     this.#why = new Why(daemon, renewal)
@@ -52,8 +59,7 @@ export class DaemonView implements Controls {
     const { options, device, local, join } = this.#daemon
     const { mesh } = this.#daemon.parts
     const { knowledge, tunnel, clock } = options
-    const state = knowledge.state()
-    const now = clock.now()
+    const [state, now] = [knowledge.state(), clock.now()]
     const member = memberOf(state, device, now)
     const manifest = currentManifest(state, now)?.body
     const connections = mesh?.connections() ?? []
@@ -94,6 +100,7 @@ export class DaemonView implements Controls {
         multiaddrs: [...(mesh?.multiaddrs() ?? [])],
       },
       peers: this.#counted(),
+      names: this.names?.status(),
     }
   }
 

@@ -30,6 +30,15 @@ export const RANGES = 16
 export const REVOCATIONS = 2000
 /** Issuers at once: one, and its successor while they overlap, and some spare. */
 export const ISSUERS = 8
+/** Characters of a domain name without its final dot: 255 bytes on the wire (RFC 1035 §2.3.4). */
+export const DOMAIN_CHARACTERS = 253
+/** Bytes of a record's value: a text is one string of a TXT record (RFC 1035 §3.3.14). */
+export const RECORD_TEXT_BYTES = 255
+/** Records that an organization adds: with 40 characters each 12 kB of the manifest. */
+export const NAME_RECORDS = 256
+/** Domains that are forwarded, and resolvers of one. */
+export const FORWARDS = 16
+export const RESOLVERS = 4
 /** Rendezvous in a manifest. */
 export const RENDEZVOUS = 8
 /** Multiaddrs of one rendezvous or one device. */

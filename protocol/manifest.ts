@@ -15,6 +15,12 @@ import {
   SERIAL_BYTES,
   TEXT_CHARACTERS,
 } from './limits.ts'
+import {
+  encodeOrganizationNames,
+  NO_NAMES,
+  type OrganizationNames,
+  parseOrganizationNames,
+} from './organization-names.ts'
 import { encodePolicy, type Policy, parsePolicy } from './policy.ts'
 import { type Seconds, seconds } from './time.ts'
 
@@ -46,6 +52,7 @@ export interface Manifest {
   readonly issuers: readonly IssuerPublicKey[]
   readonly rendezvous: readonly Rendezvous[]
   readonly policy: Policy
+  readonly names: OrganizationNames
 }
 
 const ISSUED_AT = { key: 6, name: 'issuedAt' }
@@ -57,11 +64,14 @@ const REVOCATION = { key: -65541, name: 'revocations' }
 const ISSUER = { key: -65542, name: 'issuers' }
 const MEETING = { key: -65543, name: 'rendezvous' }
 const POLICY = { key: -65544, name: 'policy' }
+const NAMES = { key: -65545, name: 'names' }
 
 export function encodeManifest(
-  manifest: Omit<Manifest, 'revocations'>,
+  manifest: Omit<Manifest, 'revocations' | 'names'> & { readonly names?: OrganizationNames },
   revocations: readonly { serial: Uint8Array; notAfter: Seconds }[],
 ): CborMap {
+  const { names = NO_NAMES } = manifest
+  const hasNames = names.records.length + names.forwards.length > 0
   return new Map<CborValue, CborValue>([
     [ISSUED_AT.key, manifest.issuedAt],
     [SEQUENCE.key, manifest.sequence],
@@ -72,6 +82,7 @@ export function encodeManifest(
     [ISSUER.key, [...manifest.issuers]],
     [MEETING.key, manifest.rendezvous.map((each) => [[...each.multiaddrs], [...each.stun]])],
     [POLICY.key, encodePolicy(manifest.policy)],
+    ...(hasNames ? [[NAMES.key, encodeOrganizationNames(names)] as const] : []),
   ])
 }
 
@@ -88,6 +99,7 @@ export function parseManifest(claims: Claims): Manifest {
     issuers: list(claims, ISSUER, ISSUERS, issuerItem),
     rendezvous: list(claims, MEETING, RENDEZVOUS, rendezvousItem),
     policy: parsePolicy(claims.map.get(POLICY.key)),
+    names: parseOrganizationNames(claims.map.get(NAMES.key)),
   }
 }
 

@@ -2,6 +2,7 @@
  *  have one order and no two can give out the same thing. Beside it, the manifests, by sequence. */
 import { z } from 'zod'
 import type { OrganizationId } from '../protocol/keys.ts'
+import { NAMES_RECORD } from './names-record.ts'
 import { collection } from './store/collection.ts'
 
 const BASE64 = z.string()
@@ -31,6 +32,8 @@ export const HEAD = collection(
     rendezvous: z.array(
       z.strictObject({ multiaddrs: z.array(z.string()), stun: z.array(z.string()) }),
     ),
+    /** Absent: none. */
+    names: NAMES_RECORD.optional(),
   }),
 )
 export type Head = z.output<typeof HEAD.schema>

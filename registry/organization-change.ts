@@ -20,6 +20,7 @@ import { type Seconds, seconds } from '../protocol/time.ts'
 import { addressesOf, rangesOf } from './addresses.ts'
 import { DEVICE, type DeviceRecord, deviceRecordId } from './device-record.ts'
 import { HEAD, type Head, MANIFEST, manifestIdOf, REVOCATIONS_OF } from './head.ts'
+import { namesOfRecord } from './names-record.ts'
 import { Refused } from './refusal.ts'
 import type { Transaction } from './store/database.ts'
 
@@ -192,6 +193,7 @@ export class OrganizationChange {
         issuers: [this.#issuer.publicKey],
         rendezvous: this.head.rendezvous,
         policy: ALLOW_ALL,
+        ...(this.head.names === undefined ? {} : { names: namesOfRecord(this.head.names) }),
       },
       revocations.map(({ serial, notAfter }) => ({
         serial: fromHex(serial),

@@ -8,6 +8,7 @@ const STATUS = {
   'device-invalid': 400,
   'device-removed': 403,
   'issuer-unusable': 503,
+  'names-invalid': 400,
   'not-enrolled': 403,
   'organization-unknown': 404,
   'prefix-invalid': 400,

@@ -1,6 +1,7 @@
 /** What the local API answers: the words of `nexctl` and of its JSON. */
 import { z } from 'zod'
 import type { WhyReport } from '../why/report.ts'
+import { NAMES_STATUS, type NamesControls } from './names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
 import type { ProxyControls } from './proxy-report.ts'
 
@@ -28,6 +29,8 @@ export const STATUS = z.object({
   mesh: z.object({ peerId: z.string(), connections: z.number(), multiaddrs: z.array(z.string()) }),
   /** `idle` ones are sought when the first packet is sent to them. */
   peers: z.object({ connected: z.number(), idle: z.number(), total: z.number() }),
+  /** Absent while nexd starts. */
+  names: NAMES_STATUS.optional(),
 })
 export type StatusReport = z.output<typeof STATUS>
 
@@ -90,6 +93,7 @@ export interface Controls {
   routes(): readonly RouteReport[]
   /** Throws ControlError when the prefix is malformed or not allowed to this device. */
   route(prefix: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport>
+  readonly names?: NamesControls | undefined
   /** Absent where this nexd runs without a proxy. */
   readonly proxy?: ProxyControls | undefined
 }

@@ -73,6 +73,10 @@ function application(controls: Controls, log: Log): express.Express {
     const { prefix, action } = ROUTE_BODY.parse(request.body)
     response.json(await controls.route(prefix, action))
   })
+  app.get('/v1/names', (_request, response) => {
+    if (controls.names === undefined) throw new ControlError(409, 'this nexd has no names')
+    response.json(controls.names.report())
+  })
   addProxyRoutes(app, () => controls.proxy)
   app.use((_request, _response, next) => next(new ControlError(404, 'no such call')))
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {

@@ -7,16 +7,16 @@ import {
   prefixAddress,
   prefixContains,
 } from '../../protocol/address.ts'
+import { resolveName, type Zones } from '../names/zones.ts'
 import type { Plan } from '../plan.ts'
 import type { MeshView } from './mesh-view.ts'
 
 /** What of a plan the view is made of. */
-export type PlannedMesh = Pick<Plan, 'peers'> & {
+export type PlannedMesh = {
   readonly tunnel: Pick<Plan['tunnel'], 'addresses' | 'peers'>
 }
 
 interface Index {
-  readonly byName: ReadonlyMap<string, readonly IpAddress[]>
   readonly names: ReadonlyMap<IpAddress, string>
   readonly addresses: ReadonlySet<IpAddress>
   /** Wider than one address. */
@@ -24,16 +24,16 @@ interface Index {
 }
 
 /** @param planned the plan of the moment; a new one is another object
- *  @param ownName of this device */
-export function meshOfPlan(planned: () => PlannedMesh, ownName: () => string): MeshView {
-  let last: { readonly of: PlannedMesh; readonly index: Index } | undefined
+ *  @param zones the names of the moment; new ones are another object */
+export function meshOfPlan(planned: () => PlannedMesh, zones: () => Zones): MeshView {
+  let last: { readonly of: PlannedMesh; readonly by: Zones; readonly index: Index } | undefined
   const index = (): Index => {
-    const of = planned()
-    if (last?.of !== of) last = { of, index: indexOf(of, ownName()) }
+    const [of, by] = [planned(), zones()]
+    if (last?.of !== of || last.by !== by) last = { of, by, index: indexOf(of, by) }
     return last.index
   }
   return {
-    resolve: (name) => index().byName.get(name.toLowerCase().replace(/\.$/, '')) ?? [],
+    resolve: (name) => resolveName(zones(), name),
     nameOf: (address) => index().names.get(address),
     isOfMesh: (address) =>
       index().addresses.has(address) ||
@@ -41,18 +41,14 @@ export function meshOfPlan(planned: () => PlannedMesh, ownName: () => string): M
   }
 }
 
-function indexOf({ peers, tunnel }: PlannedMesh, ownName: string): Index {
+function indexOf({ tunnel }: PlannedMesh, { listed }: Zones): Index {
   const own = tunnel.addresses.map(prefixAddress)
-  const byName = new Map([
-    ...[...peers.values()].map(
-      ({ certificate }) => [certificate.name, certificate.addresses.map(prefixAddress)] as const,
-    ),
-    [ownName, own] as const,
-  ])
   const routed = [...tunnel.peers.values()].flatMap(({ allowedIps }) => allowedIps)
+  const devices = listed.filter(({ origin }) => origin === 'device')
   return {
-    byName,
-    names: new Map([...byName].flatMap(([name, all]) => all.map((address) => [address, name]))),
+    names: new Map(
+      devices.flatMap(({ short, addresses }) => addresses.map((address) => [address, short])),
+    ),
     addresses: new Set([...own, ...routed.filter(isHostPrefix).map(prefixAddress)]),
     prefixes: routed.filter((prefix) => !isHostPrefix(prefix)),
   }

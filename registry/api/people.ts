@@ -14,11 +14,10 @@ import type { Sessions } from '../identity/sessions.ts'
 import { organizationFor, organizationsOf, type UserId } from '../organizations.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
-import type { Database } from '../store/database.ts'
 import type { DeviceDirectory, RegistrationKeyDirectory } from '../web/directories.ts'
+import { addNamesRoutes, type NamesApiParts } from './names.ts'
 
-export interface PeopleApiParts {
-  readonly database: Database
+export interface PeopleApiParts extends NamesApiParts {
   readonly sessions: Pick<Sessions, 'find'>
   readonly devices: Devices
   readonly directory: Pick<DeviceDirectory, 'remove'>
@@ -71,6 +70,7 @@ export function peopleApi(parts: PeopleApiParts): Router {
   })
   addDeviceRoutes(router, parts)
   addRegistrationKeyRoutes(router, parts)
+  addNamesRoutes(router, parts, (request) => memberOf(parts, request))
   return router
 }
 

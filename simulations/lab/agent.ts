@@ -29,6 +29,8 @@ export interface AgentOptions {
   readonly interfaceName: string
   readonly registrationKey?: string
   readonly extra?: readonly string[]
+  /** Are programs of its host to find the names of the organization? Namespaces share the machine's /etc/hosts. */
+  readonly hasNames?: boolean
 }
 
 /** Of an agent's log, where it does not answer. */
@@ -71,6 +73,7 @@ export class LabAgent {
   /** Starts nexd, by another command such as env where one is given; resolves at once. */
   start(by: readonly string[] = []): Running {
     const { registry, registrationKey, interfaceName, host, extra = [] } = this.options
+    const { hasNames = false } = this.options
     const key = registrationKey === undefined ? [] : ['--registration-key', registrationKey]
     const args = [
       'up',
@@ -85,6 +88,7 @@ export class LabAgent {
       '--interface',
       interfaceName,
       '--no-mdns',
+      ...(hasNames ? [] : ['--no-names']),
       ...key,
       ...extra,
     ]

@@ -19,6 +19,8 @@ export interface AgentPlace {
   readonly index?: number
   /** Further options of nexd's command line. */
   readonly extra?: readonly string[]
+  /** As `LabAgent` has it. */
+  readonly hasNames?: boolean
 }
 
 export interface SceneOptions extends LabOptions {
@@ -127,6 +129,7 @@ export class Scene implements Disposable {
       interfaceName: `${this.lab.prefix}${this.agents.size}`,
       ...(registrationKey === undefined ? {} : { registrationKey }),
       extra: this.#options.agents[name]?.extra ?? [],
+      hasNames: this.#options.agents[name]?.hasNames ?? false,
     })
     this.agents.set(name, agent)
     return agent

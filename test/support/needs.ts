@@ -1,6 +1,7 @@
 /** Needs: what a test file can't do without. Where it is missing the file is skipped, visibly. */
 import { spawnSync } from 'node:child_process'
 import { accessSync, constants, readFileSync } from 'node:fs'
+import { isPackageKnown } from './debian-package.ts'
 import { isKernelKnown } from './guest/kernel.ts'
 import { SKIP_MARK, type Skip } from './verdict.ts'
 
@@ -34,6 +35,10 @@ const MEANS = {
   chromium: packaged('chromium'),
   iptables: packaged('iptables'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
+  'systemd-resolved': {
+    isThere: () => hasCommand('dbus-daemon') && isPackageKnown('systemd-resolved'),
+    hint: 'on Debian: apt-get update, and apt-get install systemd dbus-daemon',
+  },
   python3: packaged('python3'),
   miniupnpd: packaged('miniupnpd', 'miniupnpd-nftables'),
   nebula: packaged('nebula'),

@@ -1,0 +1,99 @@
+/** Names side: the organization's names of a running agent, on the host or, where the tunnel ends inside the process,
+ *  for the proxy alone. */
+import { formatEndpoint, hostPrefix, type IpAddress, prefixContains } from '../protocol/address.ts'
+import { NAMES_STATUS, type NamesControls, type NamesReport } from './control/names-report.ts'
+import type { Daemon } from './daemon.ts'
+import { nameKnowledge } from './names/knowledge.ts'
+import { Names, type NamesStatus } from './names/names.ts'
+import { type Zones, zonesOf } from './names/zones.ts'
+
+export interface NamesSideOptions {
+  /** Are this host's programs to find the names? */
+  readonly names: boolean
+  readonly interfaceName: string
+}
+
+export interface NamesSide {
+  readonly controls: NamesControls
+  zones(): Zones
+}
+
+const HOSTS_FILE = '/etc/hosts'
+
+export async function startNamesSide(
+  { names: isWanted, interfaceName }: NamesSideOptions,
+  daemon: Daemon,
+  ending: AsyncDisposableStack,
+): Promise<NamesSide> {
+  const { knowledge, inside, commands, clock, random, log } = daemon.options
+  const known = () => nameKnowledge(knowledge.state(), daemon.device, clock.now())
+  if (inside !== undefined) return insideOnly(daemon)
+  const isReachable = (address: IpAddress): boolean => {
+    const host = hostPrefix(address)
+    const routed = [...daemon.plan.tunnel.peers.values()].flatMap(({ allowedIps }) => allowedIps)
+    const own = known()?.advertised ?? []
+    return [...routed, ...own].some((prefix) => prefixContains(prefix, host))
+  }
+  const names = await Names.start({
+    knowledge: known,
+    isReachable,
+    isHooked: isWanted,
+    interfaceName,
+    key: daemon.device,
+    hostsFile: HOSTS_FILE,
+    commands,
+    clock,
+    random,
+    log,
+  })
+  ending.use(names)
+  knowledge.onChange(() => names.changed())
+  const report = (): NamesReport => reportOf(names.status, isWanted)
+  return { controls: controlsOf(report), zones: () => names.status.zones }
+}
+
+/** As they are asked for: a state is another object when it has changed, and belief ends with time. */
+function insideOnly({ options, device }: Daemon): NamesSide {
+  const { knowledge, clock } = options
+  let last: { readonly state: unknown; readonly at: number; readonly zones: Zones } | undefined
+  const zones = (): Zones => {
+    const [state, at] = [knowledge.state(), clock.now()]
+    if (last?.state !== state || last.at !== at)
+      last = { state, at, zones: zonesOf(nameKnowledge(state, device, at)) }
+    return last.zones
+  }
+  const report = (): NamesReport => ({ ...zonesReport(zones()), by: 'proxy', obstacles: [] })
+  return { controls: controlsOf(report), zones }
+}
+
+function controlsOf(report: () => NamesReport): NamesControls {
+  return { report, status: () => NAMES_STATUS.parse(report()) }
+}
+
+function reportOf({ zones, hook, server }: NamesStatus, isWanted: boolean): NamesReport {
+  return {
+    ...zonesReport(zones),
+    by: isWanted ? hook.kind : 'off',
+    obstacles: [...hook.obstacles],
+    ...(server === undefined ? {} : { resolver: formatEndpoint(server) }),
+  }
+}
+
+function zonesReport({
+  domains: [domain, idDomain],
+  listed,
+  forwards,
+}: Zones): Omit<NamesReport, 'by' | 'obstacles'> {
+  return {
+    ...(domain === undefined ? {} : { domain }),
+    ...(idDomain === undefined ? {} : { idDomain }),
+    names: listed.map(({ short: _, addresses, ...each }) => ({
+      ...each,
+      addresses: [...addresses],
+    })),
+    forwards: forwards.map(({ domain: of, resolvers }) => ({
+      domain: of,
+      resolvers: resolvers.map(formatEndpoint),
+    })),
+  }
+}

@@ -1,0 +1,176 @@
+/** Names: the organization's names on this host, as they change: the resolver, and what the host is told of it. */
+import { lookup } from 'node:dns/promises'
+import type { RandomBytes } from '../../crypto/random.ts'
+import type { Endpoint, IpAddress } from '../../protocol/address.ts'
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import type { Log } from '../../protocol/log.ts'
+import { explain } from '../errors.ts'
+import type { Commands } from '../host/run.ts'
+import { Forwarder } from './forwarder.ts'
+import type { Hooked } from './hook.ts'
+import { Hooking, type HookStatus } from './hooking.ts'
+import { hostsHook } from './hosts-hook.ts'
+import type { NameKnowledge } from './knowledge.ts'
+import { resolvconfHook } from './resolvconf-hook.ts'
+import { resolvedHook } from './resolved-hook.ts'
+import { resolver } from './resolver.ts'
+import { type NameServer, startNameServer } from './server.ts'
+import { type Zones, zonesOf } from './zones.ts'
+
+export interface NamesOptions {
+  knowledge(): NameKnowledge | undefined
+  /** As the forwarder asks it. */
+  isReachable(address: IpAddress): boolean
+  /** Are the host's programs to find the names? */
+  readonly isHooked: boolean
+  readonly interfaceName: string
+  /** Names this agent among those of the host. */
+  readonly key: string
+  readonly hostsFile: string
+  readonly commands: Commands
+  readonly clock: Clock
+  readonly random: RandomBytes
+  readonly log: Log
+}
+
+/** Milliseconds: changes come in bunches · what time alone changes · what others may have removed. */
+const BUNCH_MS = 50
+const LOOK_MS = 5000
+const RENEW_MS = 60_000
+
+export interface NamesStatus {
+  readonly zones: Zones
+  readonly hook: HookStatus
+  readonly server: Endpoint | undefined
+}
+
+export class Names implements AsyncDisposable {
+  readonly #options: NamesOptions
+  readonly #hooking: Hooking
+  readonly #forwarder: Forwarder
+  readonly #timers: Cancellable[] = []
+  #bunch: Cancellable | undefined
+  #server: NameServer | undefined
+  #zones: Zones
+  #known: NameKnowledge | undefined
+  #told = ''
+  #following: Promise<void> = Promise.resolve()
+  #isEnded = false
+
+  private constructor(options: NamesOptions) {
+    const { interfaceName, commands, key, hostsFile, clock, log } = options
+    this.#options = options
+    this.#forwarder = new Forwarder(options)
+    this.#known = options.knowledge()
+    this.#zones = zonesOf(this.#known)
+    const hooks = [
+      resolvedHook({ interfaceName, commands }),
+      resolvconfHook(interfaceName, commands),
+      hostsHook(key, hostsFile),
+    ]
+    this.#hooking = new Hooking({ hooks, lookUp, clock, log })
+  }
+
+  /** Resolves when what an earlier process left is gone; the host is told later. Never rejects. */
+  static async start(options: NamesOptions): Promise<Names> {
+    const names = new Names(options)
+    await names.#hooking.remove()
+    if (!options.isHooked) return names
+    const { clock, log } = options
+    const respond = resolver(() => names.#zones, names.#forwarder)
+    names.#server = await startNameServer({ respond, clock, log })
+    names.#tell()
+    names.#timers.push(
+      clock.every(LOOK_MS, () => names.#look()),
+      clock.every(RENEW_MS, () => names.#renew()),
+    )
+    return names
+  }
+
+  get status(): NamesStatus {
+    return { zones: this.#zones, hook: this.#hooking.status, server: this.#server?.at }
+  }
+
+  /** What is believed has changed. */
+  changed(): void {
+    if (this.#isEnded || this.#bunch !== undefined) return
+    this.#bunch = this.#options.clock.after(BUNCH_MS, () => {
+      this.#bunch = undefined
+      this.#look()
+    })
+  }
+
+  /** Resolves when the host has been told what is known now. */
+  async settled(): Promise<void> {
+    await this.#following
+  }
+
+  #look(): void {
+    const known = this.#options.knowledge()
+    const { forwards } = this.#zones
+    this.#known = known
+    this.#zones = zonesOf(known)
+    if (JSON.stringify(forwards) !== JSON.stringify(this.#zones.forwards)) this.#forwarder.forget()
+    this.#tell()
+  }
+
+  /** As it was, once more: others may have removed it. */
+  #renew(): void {
+    this.#told = ''
+    this.#tell()
+  }
+
+  #tell(): void {
+    if (!this.#options.isHooked || this.#isEnded) return
+    const wanted = hooked(this.#known, this.#zones, this.#server?.at)
+    const text = JSON.stringify(wanted) ?? 'nothing'
+    if (text === this.#told) return
+    this.#told = text
+    this.#following = this.#following
+      .then(() => (this.#isEnded ? undefined : this.#hooking.follow(wanted)))
+      .catch((error: unknown) => {
+        this.#options.log('error', 'names.hook-failed', { reason: explain(error) })
+      })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isEnded = true
+    this.#bunch?.cancel()
+    for (const timer of this.#timers) timer.cancel()
+    await this.#following
+    await this.#hooking.remove()
+    await this.#server?.[Symbol.asyncDispose]()
+  }
+}
+
+/** Undefined: there are no names. */
+export function hooked(
+  known: NameKnowledge | undefined,
+  { domains, apexes, forwards, listed }: Zones,
+  server: Endpoint | undefined,
+): Hooked | undefined {
+  const [search] = domains
+  if (search === undefined || known === undefined) return undefined
+  return {
+    server,
+    search,
+    domains: [...new Set([...apexes, ...forwards.map(({ domain }) => domain)])],
+    lines: listed.flatMap(({ name, short, addresses }) =>
+      addresses.map((address) => ({ address, names: short === '' ? [name] : [name, short] })),
+    ),
+    own: {
+      name: listed.find(({ short }) => short === known.self.name)?.name ?? search,
+      addresses: known.devices.get(known.self.name)?.addresses ?? [],
+    },
+  }
+}
+
+async function lookUp(name: string): Promise<readonly string[]> {
+  try {
+    const found = await lookup(name, { all: true })
+    return found.map(({ address }) => address)
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return []
+    throw error
+  }
+}

@@ -1,0 +1,44 @@
+/** Reverse names: of addresses and of ranges, below in-addr.arpa (RFC 1035 §3.5) and ip6.arpa (RFC 3596 §2.5). */
+import {
+  addressBytes,
+  addressFamily,
+  type IpAddress,
+  type Prefix,
+  prefixAddress,
+  prefixLength,
+} from '../../protocol/address.ts'
+import type { DomainName } from '../../protocol/domain-name.ts'
+
+const TOPS = { 4: 'in-addr.arpa', 6: 'ip6.arpa' } as const
+/** Bits of one label. */
+const LABEL_BITS = { 4: 8, 6: 4 } as const
+
+export function reverseName(address: IpAddress): DomainName {
+  const labels = labelsOf(address)
+  return `${labels.toReversed().join('.')}.${TOPS[addressFamily(address)]}` as DomainName
+}
+
+/** The zones that make up the range: one, or as many as there are values of the label that the range's length cuts
+ *  through, 128 for IPv4 and 8 for IPv6 at most. None of a range that is all there is. */
+export function reverseZones(range: Prefix): readonly DomainName[] {
+  const family = addressFamily(range)
+  const bits = LABEL_BITS[family]
+  const length = prefixLength(range)
+  if (length === 0) return []
+  const count = Math.ceil(length / bits)
+  const labels = labelsOf(prefixAddress(range)).slice(0, count)
+  const [above, last] = [labels.slice(0, -1), labels.at(-1) ?? '0']
+  const radix = family === 4 ? 10 : 16
+  const first = Number.parseInt(last, radix)
+  return Array.from({ length: 2 ** (count * bits - length) }, (_, index) => {
+    const name = [...above, (first + index).toString(radix)].toReversed().join('.')
+    return `${name}.${TOPS[family]}` as DomainName
+  })
+}
+
+/** The most significant first. */
+function labelsOf(address: IpAddress): readonly string[] {
+  const bytes = [...addressBytes(address)]
+  if (addressFamily(address) === 4) return bytes.map(String)
+  return bytes.flatMap((byte) => [(byte >> 4).toString(16), (byte & 15).toString(16)])
+}

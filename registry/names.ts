@@ -1,0 +1,41 @@
+/** Names: what an organization adds to the names of its devices (SPEC §13.3, §13.4). */
+import { MalformedError } from '../protocol/errors.ts'
+import type { OrganizationId } from '../protocol/keys.ts'
+import { HEAD } from './head.ts'
+import type { Issuing } from './issuing.ts'
+import { checkNames, type NamesRecord, namesOfRecord } from './names-record.ts'
+import { Refused } from './refusal.ts'
+import type { Database } from './store/database.ts'
+
+/** Bytes of all of them as JSON: a manifest has 61,440, most of it for revocations. */
+export const NAMES_BYTES = 24_576
+
+export async function namesIn(
+  database: Pick<Database, 'get'>,
+  organization: OrganizationId,
+): Promise<NamesRecord> {
+  const head = await database.get(HEAD, organization)
+  return head?.names ?? { records: [], forwards: [] }
+}
+
+/** In place of those of before, in the next manifest. Throws Refused (names-invalid, organization-unknown). */
+export async function setNames(
+  issuing: Pick<Issuing, 'change'>,
+  organization: OrganizationId,
+  names: NamesRecord,
+): Promise<void> {
+  try {
+    checkNames(namesOfRecord(names))
+  } catch (cause) {
+    if (!(cause instanceof MalformedError)) throw cause
+    throw new Refused('names-invalid', cause.message, { cause })
+  }
+  const { length } = JSON.stringify(names)
+  if (length > NAMES_BYTES)
+    throw new Refused('names-invalid', `names have ${length} bytes, want at most ${NAMES_BYTES}`)
+  await issuing.change(organization, async (change) => {
+    if (JSON.stringify(change.head.names) === JSON.stringify(names)) return
+    change.head = { ...change.head, names }
+    await change.publishManifest()
+  })
+}
