@@ -18,6 +18,7 @@ import {
 } from './device-record.ts'
 import type { Issuing } from './issuing.ts'
 import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
+import { type Page, type PageRequest, readPage } from './page.ts'
 import { Refused } from './refusal.ts'
 import type { Database } from './store/database.ts'
 
@@ -49,6 +50,8 @@ export interface DeviceChange {
 
 export interface Devices {
   list(organization: OrganizationId): Promise<readonly Device[]>
+  /** In the order of their ids. Throws a 400 problem for a cursor of another list. */
+  page(organization: OrganizationId, page: PageRequest): Promise<Page<Device>>
   get(organization: OrganizationId, device: string): Promise<Device | undefined>
   /** Revokes its certificates in a new manifest. False: there is no such device. */
   remove(organization: OrganizationId, device: string): Promise<boolean>
@@ -75,6 +78,14 @@ export function openDevices({
         found.push(deviceOf(organization, id.slice(organization.length + 1) as DeviceId, value))
       }
       return found.toSorted((a, b) => (a.name < b.name ? -1 : 1))
+    },
+    async page(organization, wanted) {
+      const { items, ...next } = await readPage(database, DEVICE, `${organization}/`, wanted)
+      const idIn = (id: string) => id.slice(organization.length + 1) as DeviceId
+      return {
+        items: items.map(({ id, value }) => deviceOf(organization, idIn(id), value)),
+        ...next,
+      }
     },
     async get(organization, text) {
       const id = parseIdOrNothing(text)

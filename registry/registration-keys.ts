@@ -7,6 +7,7 @@ import type { Clock } from '../protocol/clock.ts'
 import { type DeviceId, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { type Page, type PageRequest, readPage } from './page.ts'
 import { Refused } from './refusal.ts'
 import { collection } from './store/collection.ts'
 import type { Database } from './store/database.ts'
@@ -51,6 +52,8 @@ export interface RegistrationKey {
 export interface RegistrationKeys {
   /** Expired and used ones too. Newest first. */
   list(organization: OrganizationId): Promise<readonly RegistrationKey[]>
+  /** In the order of their ids. Throws a 400 problem for a cursor of another list. */
+  page(organization: OrganizationId, page: PageRequest): Promise<Page<RegistrationKey>>
   /** `secret` cannot be had again. */
   create(
     organization: OrganizationId,
@@ -86,6 +89,11 @@ export function openRegistrationKeys(parts: {
         found.push(keyOf(id.slice(organization.length + 1), value))
       }
       return found.toSorted((a, b) => b.createdAt - a.createdAt)
+    },
+    async page(organization, wanted) {
+      const { items, ...next } = await readPage(database, KEY, `${organization}/`, wanted)
+      const keys = items.map(({ id, value }) => keyOf(id.slice(organization.length + 1), value))
+      return { items: keys, ...next }
     },
     create: (organization, wanted) => createKey(parts, organization, wanted),
     revoke: (organization, id) =>

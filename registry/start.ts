@@ -5,6 +5,7 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { createApi } from './api/api.ts'
+import { callerOf } from './api/caller.ts'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, formatHostPort } from './config.ts'
 import type { RegistryContext } from './context.ts'
@@ -107,7 +108,7 @@ function appOf(
     ...context,
     ...rest,
     version,
-    sessions: identity.sessions,
+    callerOf: (request) => callerOf(identity, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
   })
