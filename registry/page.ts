@@ -37,16 +37,17 @@ export async function readPage<T>(
   database: Pick<Database, 'list'>,
   of: Collection<T>,
   under: string,
-  { limit, cursor }: PageRequest,
+  { limit, cursor, reverse = false }: PageRequest & { readonly reverse?: boolean },
 ): Promise<Page<Item<T>>> {
-  const after = cursor === undefined ? undefined : keyOfCursor(cursor, under)
+  const last = cursor === undefined ? undefined : keyOfCursor(cursor, under)
   const items: Item<T>[] = []
-  const options = { under, limit: limit + 1, ...(after !== undefined && { after }) }
+  const from = last !== undefined && { [reverse ? 'before' : 'after']: last }
+  const options = { under, limit: limit + 1, reverse, ...from }
   for await (const item of database.list(of, options)) items.push(item)
   const page = items.slice(0, limit)
-  const last = page.at(-1)
-  return items.length > limit && last !== undefined
-    ? { items: page, next: cursorOf(last.id) }
+  const end = page.at(-1)
+  return items.length > limit && end !== undefined
+    ? { items: page, next: cursorOf(end.id) }
     : { items: page }
 }
 

@@ -123,7 +123,8 @@ export const AGENT_ROUTES: readonly Route<AgentApiParts>[] = [
     body: AUTHORIZATION,
     answer: STARTED,
     status: 200,
-    handle: (parts: AgentApiParts, { body, from }) => startAuthorization(parts, body, from),
+    handle: (parts: AgentApiParts, { body, act }) =>
+      startAuthorization(parts, body, act.from ?? 'unknown'),
   }),
   openRoute({
     method: 'POST',
@@ -145,8 +146,8 @@ export const AGENT_ROUTES: readonly Route<AgentApiParts>[] = [
     rate: 'enrolling',
     body: ENROLMENT,
     answer: ISSUED,
-    handle: async (parts: AgentApiParts, { body }) =>
-      issued(parts, await enrol(parts, { ...body, requestedAddress: body.requestedAddress })),
+    handle: async (parts: AgentApiParts, { body: { requestedAddress, ...wanted }, act }) =>
+      issued(parts, await enrol(parts, { ...wanted, requestedAddress }, act)),
   }),
   openRoute({
     method: 'POST',

@@ -89,10 +89,10 @@ export const DEVICE_ROUTES: readonly Route<DeviceApiParts>[] = [
     roles: ADMINS,
     body: DEVICE_CHANGE,
     answer: DEVICE,
-    handle: async ({ devices }: DeviceApiParts, { organization, params, body }) => {
+    handle: async ({ devices }: DeviceApiParts, { organization, params, body, act }) => {
       const { name, ...change } = body
       const wanted = { ...change, name: name === undefined ? undefined : checkName(name) }
-      const changed = await devices.change(organization, params.device, wanted)
+      const changed = await devices.change(organization, params.device, wanted, act)
       if (changed === undefined) throw noDevice()
       return changed
     },
@@ -104,8 +104,8 @@ export const DEVICE_ROUTES: readonly Route<DeviceApiParts>[] = [
     summary: 'Removes a device: its certificates are revoked',
     scope: 'devices:write',
     roles: ADMINS,
-    handle: async ({ directory }: DeviceApiParts, { organization, params, caller }) => {
-      if (!(await directory.remove(organization, params.device, caller.user))) throw noDevice()
+    handle: async ({ directory }: DeviceApiParts, { organization, params, act }) => {
+      if (!(await directory.remove(organization, params.device, act))) throw noDevice()
     },
   }),
 ]

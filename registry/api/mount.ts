@@ -1,8 +1,9 @@
 /** Mounts a table of routes: who asks, what they may, what they send and what they get, each checked here. */
 import express, { type Request, type RequestHandler, type Response, Router } from 'express'
 import { z } from 'zod'
-import { BY_REGISTRY } from '../act.ts'
-import { requestIdOf } from '../http-request-id.ts'
+import type { Clock } from '../../protocol/clock.ts'
+import type { Act } from '../act.ts'
+import { actOf } from '../http-act.ts'
 import { PAGE_LIMIT, PAGE_QUERY, type PageRequest } from '../page.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import type { Database } from '../store/database.ts'
@@ -15,6 +16,7 @@ export interface MountParts {
   readonly database: Database
   /** Who asks, by session or token. Throws a 401 problem. */
   callerOf(request: Request): Promise<Caller>
+  readonly clock: Pick<Clock, 'now'>
 }
 
 /** Largest JSON body where the route says nothing else. Bytes. An enrolment with its proof has under 2 kB. */
@@ -49,7 +51,7 @@ function serving<Parts extends MountParts>(route: Route<Parts>, parts: Parts): R
       // Whoever may not ask learns nothing of what would be wrong with the question.
       const who = await admitted(route, parts, request)
       await read(request, response)
-      const visit = visitOf(route, who, request)
+      const visit = visitOf(route, who, actOf(request, who.caller, parts.clock.now()), request)
       const value = await route.serve(parts, visit, response)
       if (response.headersSent) return
       if (route.answer === undefined) return void response.status(route.status).end()
@@ -64,22 +66,14 @@ function serving<Parts extends MountParts>(route: Route<Parts>, parts: Parts): R
 
 type Who = Pick<ServedVisit, 'caller' | 'organization' | 'role'>
 
-function visitOf<Parts>(route: Route<Parts>, who: Who, request: Request): ServedVisit {
-  const { caller } = who
-  const from = request.ip ?? 'unknown'
-  const actor = caller === undefined ? BY_REGISTRY.who : actorOf(caller)
+function visitOf<Parts>(route: Route<Parts>, who: Who, act: Act, request: Request): ServedVisit {
   return {
     ...who,
     params: paramsOf(request),
     ...queryOf(route, request),
     body: bodyOf(route, request),
-    act: { who: actor, from, requestId: requestIdOf(request) },
-    from,
+    act,
   }
-}
-
-function actorOf({ user, name, token }: Caller) {
-  return { kind: 'user', user, name, ...(token !== undefined && { token: token.id }) } as const
 }
 
 async function admitted<Parts extends MountParts>(

@@ -65,12 +65,11 @@ export const REGISTRATION_KEY_ROUTES: readonly Route<RegistrationKeyApiParts>[] 
     status: 201,
     handle: async (
       { registrationKeys, clock }: RegistrationKeyApiParts,
-      { organization, body, caller },
+      { organization, body, act },
     ) => {
       const { lifetime, ...wanted } = body
       const expiresAt = seconds(clock.now() + lifetime)
-      const by = caller.user
-      const made = await registrationKeys.create(organization, { ...wanted, expiresAt, by })
+      const made = await registrationKeys.create(organization, { ...wanted, expiresAt }, act)
       return { id: made.id, key: made.secret, expiresAt }
     },
   }),
@@ -81,8 +80,11 @@ export const REGISTRATION_KEY_ROUTES: readonly Route<RegistrationKeyApiParts>[] 
     summary: 'Revokes a registration key',
     scope: 'registration-keys:write',
     roles: ADMINS,
-    handle: async ({ registrationKeys }: RegistrationKeyApiParts, { organization, params }) => {
-      if (await registrationKeys.revoke(organization, params.key)) return
+    handle: async (
+      { registrationKeys }: RegistrationKeyApiParts,
+      { organization, params, act },
+    ) => {
+      if (await registrationKeys.revoke(organization, params.key, act)) return
       throw new ProblemError(404, 'registration-key-unknown', 'there is no such registration key')
     },
   }),

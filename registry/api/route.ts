@@ -36,8 +36,6 @@ export interface Visit<Path extends string, Q, B> {
   readonly page: PageRequest
   /** For what is changed: who asks, and from where. */
   readonly act: Act
-  /** The IP address that asks. */
-  readonly from: string
 }
 export interface UserVisit<Path extends string, Q, B> extends Visit<Path, Q, B> {
   readonly caller: Caller
