@@ -6,6 +6,7 @@ import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { createApi } from './api/api.ts'
 import { callerOf } from './api/caller.ts'
+import { openApiTokens } from './api-tokens.ts'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, formatHostPort } from './config.ts'
 import type { RegistryContext } from './context.ts'
@@ -15,6 +16,7 @@ import { openDirectories } from './directories.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
 import { openIssuing } from './issuing.ts'
+import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
@@ -69,6 +71,8 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const issuing = await openIssuing({ ...context, stateDirectory: config.stateDirectory })
   const authorizations = openDeviceAuthorizations(context)
   const registrationKeys = openRegistrationKeys(context)
+  const tokens = openApiTokens(context)
+  const logins = openLogins({ ...context, tokens })
   const devices = openDevices({ ...context, issuing })
   const directories = openDirectories({
     ...context,
@@ -78,7 +82,16 @@ async function openServices(context: RegistryContext, localUrl: string) {
     localUrl,
     found: (name, also) => issuing.found(name, also),
   })
-  return { issuing, authorizations, registrationKeys, devices, directories, identity }
+  return {
+    issuing,
+    authorizations,
+    registrationKeys,
+    tokens,
+    logins,
+    devices,
+    directories,
+    identity,
+  }
 }
 
 export type Services = Awaited<ReturnType<typeof openServices>>
@@ -108,14 +121,14 @@ function appOf(
     ...context,
     ...rest,
     version,
-    callerOf: (request) => callerOf(identity, request),
+    callerOf: (request) => callerOf({ identity, tokens: services.tokens }, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
   })
   return createApp(context, {
     api,
     ...(identity.provider !== undefined && { provider: identity.provider }),
-    pages: pages(context, { identity, directories }),
+    pages: pages(context, { identity, directories, logins: services.logins }),
     errorPage: (problem) => renderProblem(problem),
   })
 }

@@ -8,6 +8,7 @@ import { PAGE_LIMIT, PAGE_QUERY, type PageRequest } from '../page.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import type { Database } from '../store/database.ts'
 import { type Caller, checkScope, memberOf } from './access.ts'
+import { type KeptAnswer, once, parseIdempotencyKey } from './idempotency.ts'
 import { OauthError } from './oauth-error.ts'
 import { rateLimiters } from './rates.ts'
 import { ID, type Route, type ServedVisit } from './route.ts'
@@ -52,16 +53,39 @@ function serving<Parts extends MountParts>(route: Route<Parts>, parts: Parts): R
       const who = await admitted(route, parts, request)
       await read(request, response)
       const visit = visitOf(route, who, actOf(request, who.caller, parts.clock.now()), request)
-      const value = await route.serve(parts, visit, response)
+      const { status, value } = await answered(route, parts, visit, request, response)
       if (response.headersSent) return
-      if (route.answer === undefined) return void response.status(route.status).end()
-      response.status(route.status).json(route.answer.parse(value))
+      if (value === undefined || value === null) return void response.status(status).end()
+      response.status(status).json(value)
     } catch (error) {
       if (!route.oauth || !(error instanceof OauthError)) throw error
       const { code, message } = error
       response.status(error.status).json({ error: code, error_description: message })
     }
   }
+}
+
+/** The answer, without a field that the route's schema does not name; of a POST with an Idempotency-Key,
+ *  the one answer that it has. */
+async function answered<Parts extends MountParts>(
+  route: Route<Parts>,
+  parts: Parts,
+  visit: ServedVisit,
+  request: Request,
+  response: Response,
+): Promise<KeptAnswer> {
+  const serve = async (act: Act): Promise<KeptAnswer> => {
+    const value = await route.serve(parts, { ...visit, act }, response)
+    return { status: route.status, value: route.answer?.parse(value) }
+  }
+  const header = request.get('Idempotency-Key')
+  const { caller } = visit
+  if (route.method !== 'POST' || header === undefined || caller === undefined) {
+    return serve(visit.act)
+  }
+  const said = [request.method, request.originalUrl, request.body]
+  const keyed = { user: caller.user, key: parseIdempotencyKey(header), said }
+  return once(parts, keyed, visit.act, serve)
 }
 
 type Who = Pick<ServedVisit, 'caller' | 'organization' | 'role'>
@@ -136,7 +160,9 @@ function bodyOf<Parts>({ body, oauth }: Route<Parts>, request: Request): unknown
   if (!oauth) return parseInput(body, request.body)
   const parsed = body.safeParse(request.body ?? {})
   if (parsed.success) return parsed.data
-  throw new OauthError('invalid_request', 'want the device code grant')
+  const [issue] = parsed.error.issues
+  const field = issue === undefined || issue.path.length === 0 ? 'request' : issue.path.join('.')
+  throw new OauthError('invalid_request', `${field}: ${issue?.message ?? 'invalid'}`)
 }
 
 function methodsByPath<Parts>(routes: readonly Route<Parts>[]): ReadonlyMap<string, string[]> {

@@ -2,15 +2,19 @@
 import { AGENT_ROUTES, type AgentApiParts } from './agents.ts'
 import { AUDIT_ROUTES, type AuditApiParts } from './audit.ts'
 import { DEVICE_ROUTES, type DeviceApiParts } from './devices.ts'
+import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
 import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
 import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
 import type { Route } from './route.ts'
+import { TOKEN_ROUTES, type TokenApiParts } from './tokens.ts'
 
 export type RouteParts = AgentApiParts &
   OrganizationApiParts &
   DeviceApiParts &
   RegistrationKeyApiParts &
-  AuditApiParts
+  AuditApiParts &
+  TokenApiParts &
+  LoginApiParts
 
 export const ROUTES: readonly Route<RouteParts>[] = [
   ...AGENT_ROUTES,
@@ -18,4 +22,6 @@ export const ROUTES: readonly Route<RouteParts>[] = [
   ...DEVICE_ROUTES,
   ...REGISTRATION_KEY_ROUTES,
   ...AUDIT_ROUTES,
+  ...TOKEN_ROUTES,
+  ...LOGIN_ROUTES,
 ]
