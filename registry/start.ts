@@ -13,6 +13,7 @@ import type { RegistryContext } from './context.ts'
 import { openDeviceAuthorizations } from './device-authorization.ts'
 import { openDevices } from './devices.ts'
 import { openDirectories } from './directories.ts'
+import { openEvents } from './events.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
 import { openIssuing } from './issuing.ts'
@@ -72,6 +73,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const authorizations = openDeviceAuthorizations(context)
   const registrationKeys = openRegistrationKeys(context)
   const tokens = openApiTokens(context)
+  const events = openEvents(context)
   const logins = openLogins({ ...context, tokens })
   const devices = openDevices({ ...context, issuing })
   const directories = openDirectories({
@@ -88,6 +90,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
     registrationKeys,
     tokens,
     logins,
+    events,
     devices,
     directories,
     identity,

@@ -52,7 +52,10 @@ function serving<Parts extends MountParts>(route: Route<Parts>, parts: Parts): R
       // Whoever may not ask learns nothing of what would be wrong with the question.
       const who = await admitted(route, parts, request)
       await read(request, response)
-      const visit = visitOf(route, who, actOf(request, who.caller, parts.clock.now()), request)
+      const visit = {
+        ...visitOf(route, who, actOf(request, who.caller, parts.clock.now()), request),
+        isStillAllowed: () => isStillAllowed(route, parts, request),
+      }
       const { status, value } = await answered(route, parts, visit, request, response)
       if (response.headersSent) return
       if (value === undefined || value === null) return void response.status(status).end()
@@ -90,13 +93,33 @@ async function answered<Parts extends MountParts>(
 
 type Who = Pick<ServedVisit, 'caller' | 'organization' | 'role'>
 
-function visitOf<Parts>(route: Route<Parts>, who: Who, act: Act, request: Request): ServedVisit {
+async function isStillAllowed<Parts extends MountParts>(
+  route: Route<Parts>,
+  parts: Parts,
+  request: Request,
+): Promise<boolean> {
+  try {
+    await admitted(route, parts, request)
+    return true
+  } catch (error) {
+    if (error instanceof ProblemError) return false
+    throw error
+  }
+}
+
+function visitOf<Parts>(
+  route: Route<Parts>,
+  who: Who,
+  act: Act,
+  request: Request,
+): Omit<ServedVisit, 'isStillAllowed'> {
   return {
     ...who,
     params: paramsOf(request),
     ...queryOf(route, request),
     body: bodyOf(route, request),
     act,
+    header: (name) => request.get(name),
   }
 }
 

@@ -37,6 +37,10 @@ export interface Visit<Path extends string, Q, B> {
   readonly page: PageRequest
   /** For what is changed: who asks, and from where. */
   readonly act: Act
+  /** A header field of the request. */
+  header(name: string): string | undefined
+  /** For answers that go on for long: would the request be admitted now? */
+  isStillAllowed(): Promise<boolean>
 }
 export interface UserVisit<Path extends string, Q, B> extends Visit<Path, Q, B> {
   readonly caller: Caller

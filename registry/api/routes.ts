@@ -2,6 +2,7 @@
 import { AGENT_ROUTES, type AgentApiParts } from './agents.ts'
 import { AUDIT_ROUTES, type AuditApiParts } from './audit.ts'
 import { DEVICE_ROUTES, type DeviceApiParts } from './devices.ts'
+import { EVENT_ROUTES, type EventApiParts } from './events.ts'
 import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
 import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
 import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
@@ -14,7 +15,8 @@ export type RouteParts = AgentApiParts &
   RegistrationKeyApiParts &
   AuditApiParts &
   TokenApiParts &
-  LoginApiParts
+  LoginApiParts &
+  EventApiParts
 
 export const ROUTES: readonly Route<RouteParts>[] = [
   ...AGENT_ROUTES,
@@ -24,4 +26,5 @@ export const ROUTES: readonly Route<RouteParts>[] = [
   ...AUDIT_ROUTES,
   ...TOKEN_ROUTES,
   ...LOGIN_ROUTES,
+  ...EVENT_ROUTES,
 ]
