@@ -3,6 +3,8 @@ import { parseAgreementPublicKey } from '../crypto/agreement.ts'
 import { fromHex } from '../crypto/bytes.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
+import type { Act } from './act.ts'
+import { audit } from './audit.ts'
 import type { DeviceAuthorizations } from './device-authorization.ts'
 import { admit } from './enrolment.ts'
 import type { Issuing } from './issuing.ts'
@@ -21,6 +23,7 @@ export async function approveDevice(
   userCode: string,
   organization: OrganizationId,
   owner: string,
+  by: Act,
 ): Promise<boolean> {
   const approved = await issuing.change(organization, async (change) => {
     const waiting = await authorizations.approve(change, userCode, owner)
@@ -28,6 +31,10 @@ export async function approveDevice(
     const { device, name, system } = waiting
     const wireguardKey = parseAgreementPublicKey(fromHex(waiting.wireguardKey))
     await admit(change, { device, wireguardKey }, { owner, name, system, byPerson: true })
+    await audit(change.transaction, organization, by, {
+      ...{ action: 'device.approved', subject: device },
+      after: { name, owner, system },
+    })
     return device
   })
   if (approved !== undefined)

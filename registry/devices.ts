@@ -4,7 +4,9 @@ import { type DeviceId, type OrganizationId, parseDeviceId } from '../protocol/k
 import { PREFIXES } from '../protocol/limits.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
+import type { Act } from './act.ts'
 import { addressesOf, rangesOf, release } from './addresses.ts'
+import { audit, difference } from './audit.ts'
 import {
   claimName,
   DEVICE,
@@ -18,6 +20,7 @@ import {
 } from './device-record.ts'
 import type { Issuing } from './issuing.ts'
 import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
+import { type Page, type PageRequest, readPage } from './page.ts'
 import { Refused } from './refusal.ts'
 import type { Database } from './store/database.ts'
 
@@ -49,15 +52,18 @@ export interface DeviceChange {
 
 export interface Devices {
   list(organization: OrganizationId): Promise<readonly Device[]>
+  /** In the order of their ids. Throws a 400 problem for a cursor of another list. */
+  page(organization: OrganizationId, page: PageRequest): Promise<Page<Device>>
   get(organization: OrganizationId, device: string): Promise<Device | undefined>
   /** Revokes its certificates in a new manifest. False: there is no such device. */
-  remove(organization: OrganizationId, device: string): Promise<boolean>
+  remove(organization: OrganizationId, device: string, by: Act): Promise<boolean>
   /** Takes effect at once: a new certificate is issued and told to every device that is connected.
    *  Undefined: there is no such device. Throws Refused (prefix-invalid). */
   change(
     organization: OrganizationId,
     device: string,
     change: DeviceChange | ((device: Device) => DeviceChange),
+    by: Act,
   ): Promise<Device | undefined>
 }
 
@@ -76,16 +82,26 @@ export function openDevices({
       }
       return found.toSorted((a, b) => (a.name < b.name ? -1 : 1))
     },
+    async page(organization, wanted) {
+      const { items, ...next } = await readPage(database, DEVICE, `${organization}/`, wanted)
+      const idIn = (id: string) => id.slice(organization.length + 1) as DeviceId
+      return {
+        items: items.map(({ id, value }) => deviceOf(organization, idIn(id), value)),
+        ...next,
+      }
+    },
     async get(organization, text) {
       const id = parseIdOrNothing(text)
       const record = id && (await database.get(DEVICE, deviceRecordId(organization, id)))
       return id && record && deviceOf(organization, id, record)
     },
-    async remove(organization, text) {
+    async remove(organization, text, by) {
       const id = parseIdOrNothing(text)
-      return id !== undefined && issuing.change(organization, (change) => removeDevice(change, id))
+      return (
+        id !== undefined && issuing.change(organization, (change) => removeDevice(change, id, by))
+      )
     },
-    async change(organization, text, wanted) {
+    async change(organization, text, wanted, by) {
       const id = parseIdOrNothing(text)
       if (id === undefined) return undefined
       return issuing.change(organization, async (change) => {
@@ -93,7 +109,12 @@ export function openDevices({
         if (record === undefined) return undefined
         const asked =
           typeof wanted === 'function' ? wanted(deviceOf(organization, id, record)) : wanted
-        return deviceOf(organization, id, await changeDevice(change, id, record, asked))
+        const changed = await changeDevice(change, id, record, asked)
+        await audit(change.transaction, organization, by, {
+          ...{ action: 'device.changed', subject: id },
+          ...difference(grantsOf(record), grantsOf(changed)),
+        })
+        return deviceOf(organization, id, changed)
       })
     },
   }
@@ -120,8 +141,17 @@ function deviceOf(organization: OrganizationId, id: DeviceId, record: DeviceReco
   }
 }
 
+/** What people change of a device, for the audit log. */
+function grantsOf({ name, prefixes, groups, roles }: DeviceRecord) {
+  return { name, prefixes, groups, roles }
+}
+
 /** Inside a change. False: there is no such device. */
-export async function removeDevice(change: OrganizationChange, id: DeviceId): Promise<boolean> {
+export async function removeDevice(
+  change: OrganizationChange,
+  id: DeviceId,
+  by: Act,
+): Promise<boolean> {
   const record = await change.device(id)
   if (record === undefined) return false
   const { organization, transaction, now } = change
@@ -144,6 +174,11 @@ export async function removeDevice(change: OrganizationChange, id: DeviceId): Pr
       alive.map(({ serial, notAfter }) => ({ serial, notAfter: seconds(notAfter) })),
     )
   }
+  const { name, owner } = record
+  await audit(transaction, organization, by, {
+    ...{ action: 'device.removed', subject: id },
+    before: { name, owner },
+  })
   return true
 }
 

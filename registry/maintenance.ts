@@ -1,4 +1,5 @@
 /** What the registry does by itself, now and then: it deletes what is over and renews issuers in time. */
+import { forgetClaims } from './api/idempotency.ts'
 import type { RegistryContext } from './context.ts'
 import { renewIssuers } from './issuer-renewal.ts'
 import { forgetProofs } from './possession.ts'
@@ -14,6 +15,9 @@ export function startMaintenance(context: RegistryContext, services: Services): 
   const tasks = {
     sessions: () => services.identity.sweep(),
     authorizations: () => services.authorizations.forgetExpired(),
+    tokens: () => services.tokens.forgetExpired(),
+    logins: () => services.logins.forgetExpired(),
+    claims: () => forgetClaims(context),
     proofs: () => forgetProofs(database, clock.now()),
     issuers: () => renewIssuers({ ...context, issuing: services.issuing }),
   }

@@ -1,6 +1,8 @@
 /** Names: what an organization adds to the names of its devices (SPEC §13.3, §13.4). */
 import { MalformedError } from '../protocol/errors.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
+import type { Act } from './act.ts'
+import { audit, difference } from './audit.ts'
 import { HEAD } from './head.ts'
 import type { Issuing } from './issuing.ts'
 import { checkNames, type NamesRecord, namesOfRecord } from './names-record.ts'
@@ -10,12 +12,14 @@ import type { Database } from './store/database.ts'
 /** Bytes of all of them as JSON: a manifest has 61,440, most of it for revocations. */
 export const NAMES_BYTES = 24_576
 
+const NONE: NamesRecord = { records: [], forwards: [] }
+
 export async function namesIn(
   database: Pick<Database, 'get'>,
   organization: OrganizationId,
 ): Promise<NamesRecord> {
   const head = await database.get(HEAD, organization)
-  return head?.names ?? { records: [], forwards: [] }
+  return head?.names ?? NONE
 }
 
 /** In place of those of before, in the next manifest. Throws Refused (names-invalid, organization-unknown). */
@@ -23,6 +27,7 @@ export async function setNames(
   issuing: Pick<Issuing, 'change'>,
   organization: OrganizationId,
   names: NamesRecord,
+  by: Act,
 ): Promise<void> {
   try {
     checkNames(namesOfRecord(names))
@@ -35,6 +40,10 @@ export async function setNames(
     throw new Refused('names-invalid', `names have ${length} bytes, want at most ${NAMES_BYTES}`)
   await issuing.change(organization, async (change) => {
     if (JSON.stringify(change.head.names) === JSON.stringify(names)) return
+    await audit(change.transaction, organization, by, {
+      action: 'names.changed',
+      ...difference(change.head.names ?? NONE, names),
+    })
     change.head = { ...change.head, names }
     await change.publishManifest()
   })

@@ -4,6 +4,7 @@ import { type Brand, toBase32, utf8 } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
 import { type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import type { Seconds } from '../protocol/time.ts'
+import { audit } from './audit.ts'
 import type { RegistryContext } from './context.ts'
 import { ProblemError } from './problem.ts'
 import { collection } from './store/collection.ts'
@@ -62,10 +63,13 @@ export async function welcome(
   { database, clock }: Pick<RegistryContext, 'database' | 'clock'>,
   signIn: SignIn,
   found: FoundOrganization,
+  from?: string,
 ): Promise<UserId> {
   const id = userIdOf(signIn)
   const now = clock.now()
   const name = nameOf(signIn)
+  const who = { kind: 'user', user: id, name: signIn.email ?? name } as const
+  const act = { who, at: now, ...(from !== undefined && { from }) }
   await database.transact(`user/${id}`, async (transaction) => {
     const createdAt = (await transaction.get(users, id))?.createdAt ?? now
     transaction.put(users, id, { ...signIn, name, createdAt })
@@ -76,6 +80,10 @@ export async function welcome(
       await assertFirst(transaction, id)
       transaction.put(organizations, organization, { id: organization, name, createdAt: now })
       addMember(transaction, organization, id, now)
+      await audit(transaction, organization, act, {
+        ...{ action: 'organization.founded', subject: organization },
+        after: { name },
+      })
     })
   } catch (error) {
     if (!(error instanceof FoundedMeanwhile)) throw error

@@ -19,6 +19,8 @@ const STATUS = {
   'revocations-full': 503,
   'root-key-missing': 503,
   'token-refused': 403,
+  'token-scope': 403,
+  'too-many-tokens': 409,
   'too-many-certificates': 429,
   'too-many-pending': 429,
   'wireguard-key-taken': 409,

@@ -6,7 +6,10 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { type DeviceId, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
+import { type Act, makerOf } from './act.ts'
+import { audit } from './audit.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { type Page, type PageRequest, readPage } from './page.ts'
 import { Refused } from './refusal.ts'
 import { collection } from './store/collection.ts'
 import type { Database } from './store/database.ts'
@@ -51,6 +54,8 @@ export interface RegistrationKey {
 export interface RegistrationKeys {
   /** Expired and used ones too. Newest first. */
   list(organization: OrganizationId): Promise<readonly RegistrationKey[]>
+  /** In the order of their ids. Throws a 400 problem for a cursor of another list. */
+  page(organization: OrganizationId, page: PageRequest): Promise<Page<RegistrationKey>>
   /** `secret` cannot be had again. */
   create(
     organization: OrganizationId,
@@ -58,11 +63,11 @@ export interface RegistrationKeys {
       readonly description: string
       readonly singleUse: boolean
       readonly expiresAt: Seconds
-      readonly by: string
     },
+    by: Act,
   ): Promise<{ readonly id: string; readonly secret: string }>
   /** False: there is no such key. */
-  revoke(organization: OrganizationId, id: string): Promise<boolean>
+  revoke(organization: OrganizationId, id: string, by: Act): Promise<boolean>
   /** Throws Refused (registration-key-refused) for an unknown one. */
   organizationOf(secret: string): Promise<OrganizationId>
   /** Counts a use. Throws Refused (registration-key-refused): unknown, expired, revoked or used up. */
@@ -87,13 +92,22 @@ export function openRegistrationKeys(parts: {
       }
       return found.toSorted((a, b) => b.createdAt - a.createdAt)
     },
-    create: (organization, wanted) => createKey(parts, organization, wanted),
-    revoke: (organization, id) =>
+    async page(organization, wanted) {
+      const { items, ...next } = await readPage(database, KEY, `${organization}/`, wanted)
+      const keys = items.map(({ id, value }) => keyOf(id.slice(organization.length + 1), value))
+      return { items: keys, ...next }
+    },
+    create: (organization, wanted, by) => createKey(parts, organization, wanted, by),
+    revoke: (organization, id, by) =>
       database.transact(organization, async (transaction) => {
         const key = await transaction.get(KEY, `${organization}/${id}`)
         if (key === undefined) return false
         transaction.delete(KEY, `${organization}/${id}`)
         transaction.delete(KEY_BY_HASH, key.hash)
+        await audit(transaction, organization, by, {
+          ...{ action: 'registration-key.revoked', subject: id },
+          before: { description: key.description, uses: key.uses },
+        })
         return true
       }),
     async organizationOf(secret) {
@@ -109,6 +123,7 @@ async function createKey(
   { database, clock, randomBytes }: Parameters<typeof openRegistrationKeys>[0],
   organization: OrganizationId,
   wanted: Parameters<RegistrationKeys['create']>[1],
+  by: Act,
 ): Promise<{ id: string; secret: string }> {
   const id = toBase32(randomBytes(ID_BYTES))
   const secret = PREFIX + toBase32(randomBytes(SECRET_BYTES))
@@ -119,11 +134,17 @@ async function createKey(
       description: wanted.description,
       singleUse: wanted.singleUse,
       uses: 0,
-      createdBy: wanted.by,
+      createdBy: makerOf(by),
       createdAt: clock.now(),
       expiresAt: wanted.expiresAt,
     })
     transaction.put(KEY_BY_HASH, hash, { organization, id })
+    const after = { ...wanted }
+    await audit(transaction, organization, by, {
+      action: 'registration-key.created',
+      subject: id,
+      after,
+    })
   })
   return { id, secret }
 }

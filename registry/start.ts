@@ -5,6 +5,8 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { createApi } from './api/api.ts'
+import { callerOf } from './api/caller.ts'
+import { openApiTokens } from './api-tokens.ts'
 import { createApp } from './app.ts'
 import { startBackupSocket } from './backup-socket.ts'
 import { type Config, ConfigError, formatHostPort } from './config.ts'
@@ -12,12 +14,14 @@ import type { RegistryContext } from './context.ts'
 import { openDeviceAuthorizations } from './device-authorization.ts'
 import { openDevices } from './devices.ts'
 import { openDirectories } from './directories.ts'
+import { openEvents } from './events.ts'
 import { followOthers } from './following.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
 import { openIssuing } from './issuing.ts'
 import { type KeyEncryptionKey, readKeyEncryptionKey } from './key-encryption-key.ts'
 import { type KeyStore, openKeyStore } from './key-store.ts'
+import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
 import { type Presence, startPresence } from './presence.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
@@ -89,6 +93,9 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const issuing = await openIssuing({ ...context, keys, stateDirectory: config.stateDirectory })
   const authorizations = openDeviceAuthorizations(context)
   const registrationKeys = openRegistrationKeys(context)
+  const tokens = openApiTokens(context)
+  const events = openEvents(context)
+  const logins = openLogins({ ...context, tokens })
   const devices = openDevices({ ...context, issuing })
   const directories = openDirectories({
     ...context,
@@ -98,7 +105,17 @@ async function openServices(context: RegistryContext, localUrl: string) {
     localUrl,
     found: (name, also) => issuing.found(name, also),
   })
-  return { issuing, authorizations, registrationKeys, devices, directories, identity }
+  return {
+    issuing,
+    authorizations,
+    registrationKeys,
+    tokens,
+    logins,
+    events,
+    devices,
+    directories,
+    identity,
+  }
 }
 
 export type Services = Awaited<ReturnType<typeof openServices>>
@@ -155,7 +172,7 @@ function appOf(
     ...context,
     ...rest,
     version,
-    sessions: identity.sessions,
+    callerOf: (request) => callerOf({ identity, tokens: services.tokens }, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
     registries: () => presence.urls(),
@@ -163,7 +180,7 @@ function appOf(
   return createApp(context, {
     api,
     ...(identity.provider !== undefined && { provider: identity.provider }),
-    pages: pages(context, { identity, directories }),
+    pages: pages(context, { identity, directories, logins: services.logins }),
     errorPage: (problem) => renderProblem(problem),
   })
 }

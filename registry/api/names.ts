@@ -1,31 +1,42 @@
-/** The API's calls about names that an organization adds. */
-import type { Request, Router } from 'express'
-import type { OrganizationId } from '../../protocol/keys.ts'
+/** Routes of the names that an organization adds to those of its devices. */
 import type { Issuing } from '../issuing.ts'
 import { namesIn, setNames } from '../names.ts'
 import { NAMES_RECORD } from '../names-record.ts'
-import { parseInput } from '../problem.ts'
 import type { Database } from '../store/database.ts'
+import { ADMINS, ANY_MEMBER } from './access.ts'
+import { memberRoute, type Route } from './route.ts'
 
 export interface NamesApiParts {
   readonly database: Database
   readonly issuing: Pick<Issuing, 'change'>
 }
 
-/** @param memberOf the organization that is asked about, of one of its members; throws for anybody else */
-export function addNamesRoutes(
-  router: Router,
-  { database, issuing }: NamesApiParts,
-  memberOf: (request: Request) => Promise<{ readonly organization: OrganizationId }>,
-): void {
-  router.get('/organizations/:organization/names', async (request, response) => {
-    const { organization } = await memberOf(request)
-    response.json(await namesIn(database, organization))
-  })
-  router.put('/organizations/:organization/names', async (request, response) => {
-    const { organization } = await memberOf(request)
-    const names = parseInput(NAMES_RECORD, request.body)
-    await setNames(issuing, organization, names)
-    response.json(names)
-  })
-}
+const NAMES = '/organizations/:organization/names'
+
+export const NAME_ROUTES: readonly Route<NamesApiParts>[] = [
+  memberRoute({
+    method: 'GET',
+    path: NAMES,
+    operation: 'getNames',
+    summary: 'Names beside those of the devices: records, and domains that go to other resolvers',
+    scope: 'read',
+    roles: ANY_MEMBER,
+    answer: NAMES_RECORD,
+    handle: ({ database }: NamesApiParts, { organization }) => namesIn(database, organization),
+  }),
+  memberRoute({
+    method: 'PUT',
+    path: NAMES,
+    operation: 'setNames',
+    summary:
+      'Replaces those names; devices have them with the next manifest, which is made at once',
+    scope: 'organizations:write',
+    roles: ADMINS,
+    body: NAMES_RECORD,
+    answer: NAMES_RECORD,
+    handle: async ({ issuing }: NamesApiParts, { organization, body, act }) => {
+      await setNames(issuing, organization, body, act)
+      return body
+    },
+  }),
+]

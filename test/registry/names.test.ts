@@ -5,6 +5,8 @@ import { openEnvelope } from '../../protocol/envelope.ts'
 import { parseOrganizationId } from '../../protocol/keys.ts'
 import { extraRecord, forward, NO_NAMES } from '../../protocol/organization-names.ts'
 import { apply, emptyState } from '../../protocol/state.ts'
+import { seconds } from '../../protocol/time.ts'
+import { byRegistry } from '../../registry/act.ts'
 import { NAMES_BYTES, namesIn, setNames } from '../../registry/names.ts'
 import type { NamesRecord } from '../../registry/names-record.ts'
 import { type Browser, organizationsOf } from '../../simulations/lab/login.ts'
@@ -21,6 +23,7 @@ const NAMES: NamesRecord = {
   forwards: [{ domain: 'corp.example', resolvers: ['10.0.0.53:53'] }],
 }
 
+const BY = byRegistry(seconds(0))
 const rule = suite('names of an organization in the registry')
 
 rule('go into the next manifest, and stay in those that follow', async () => {
@@ -40,7 +43,7 @@ rule('go into the next manifest, and stay in those that follow', async () => {
   }
   const first = await manifest()
   assert.equal(first.names, NO_NAMES)
-  await setNames(core.issuing, organization, NAMES)
+  await setNames(core.issuing, organization, NAMES, BY)
   const second = await manifest()
   assert.is(second.sequence, first.sequence + 1)
   assert.equal(second.names, {
@@ -52,11 +55,11 @@ rule('go into the next manifest, and stay in those that follow', async () => {
     ],
     forwards: [forward('corp.example', ['10.0.0.53:53'])],
   })
-  await setNames(core.issuing, organization, NAMES)
+  await setNames(core.issuing, organization, NAMES, BY)
   assert.is((await manifest()).sequence, second.sequence)
   await core.issuing.change(organization, (change) => change.publishManifest())
   assert.equal((await manifest()).names, second.names)
-  await setNames(core.issuing, organization, { records: [], forwards: [] })
+  await setNames(core.issuing, organization, { records: [], forwards: [] }, BY)
   assert.equal((await manifest()).names, NO_NAMES)
 })
 
@@ -65,7 +68,7 @@ rule(
   async () => {
     await using core = await startCore()
     const organization = await core.issuing.found('acme')
-    await setNames(core.issuing, organization, NAMES)
+    await setNames(core.issuing, organization, NAMES, BY)
     const [db] = NAMES.records
     assert.ok(db !== undefined)
     const bad: [Partial<NamesRecord>, RegExp][] = [
@@ -88,7 +91,7 @@ rule(
     ]
     for (const [change, says] of bad) {
       try {
-        await setNames(core.issuing, organization, { records: [], forwards: [], ...change })
+        await setNames(core.issuing, organization, { records: [], forwards: [], ...change }, BY)
         assert.unreachable(String(says))
       } catch (error) {
         assert.match(String(error), says)
@@ -102,7 +105,7 @@ rule('of an organization that there is not cannot be set', async () => {
   await using core = await startCore()
   const nobody = parseOrganizationId(`${'a'.repeat(25)}a`)
   try {
-    await setNames(core.issuing, nobody, NAMES)
+    await setNames(core.issuing, nobody, NAMES, BY)
     assert.unreachable()
   } catch (error) {
     assert.match(String(error), /no organization/)

@@ -13,10 +13,12 @@ import {
 import { encodeProof, type ProofPurpose, UNKNOWN_ORGANIZATION } from '../../protocol/proof.ts'
 import { apply, emptyState, type OrganizationState } from '../../protocol/state.ts'
 import { type Seconds, seconds } from '../../protocol/time.ts'
+import type { Act } from '../../registry/act.ts'
 import { openDeviceAuthorizations } from '../../registry/device-authorization.ts'
-import { openDevices } from '../../registry/devices.ts'
+import { type DeviceChange, openDevices } from '../../registry/devices.ts'
 import { enrol, type Membership } from '../../registry/enrolment.ts'
 import { type IssuingSettings, openIssuing } from '../../registry/issuing.ts'
+import { userIdOf } from '../../registry/organizations.ts'
 import { openRegistrationKeys } from '../../registry/registration-keys.ts'
 import { renew } from '../../registry/renewal.ts'
 import { openDatabase } from '../../registry/store/database.ts'
@@ -24,6 +26,7 @@ import { openLevelStore } from '../../registry/store/level-store.ts'
 import { systemClock } from '../../registry/system-clock.ts'
 import { temporaryDirectory } from './registry.ts'
 
+export const ADA = userIdOf({ issuer: 'test', subject: 'ada' })
 export const PUBLIC_URL = 'https://registry.example'
 
 export interface Asker {
@@ -71,6 +74,8 @@ export async function startCore(
   const authorizations = openDeviceAuthorizations(parts)
   const registrationKeys = openRegistrationKeys(parts)
   const devices = openDevices({ database, issuing })
+  /** Ada, now. */
+  const ada = (): Act => ({ who: { kind: 'user', user: ADA, name: 'ada' }, at: now })
   const publicUrl = PUBLIC_URL
   const enrolmentParts = { issuing, authorizations, registrationKeys, publicUrl, clock, log }
 
@@ -93,30 +98,47 @@ export async function startCore(
   }
   return {
     ...{ stateDirectory, store, database, clock, log, logged, issuing, authorizations },
-    ...{ registrationKeys, devices, proof, publicUrl },
+    ...{ proof, publicUrl, ada },
+    /** As Ada changes them. */
+    devices: {
+      ...devices,
+      remove: (organization: OrganizationId, device: string) =>
+        devices.remove(organization, device, ada()),
+      change: (organization: OrganizationId, device: string, change: DeviceChange) =>
+        devices.change(organization, device, change, ada()),
+    },
+    registrationKeys: {
+      ...registrationKeys,
+      revoke: (organization: OrganizationId, id: string) =>
+        registrationKeys.revoke(organization, id, ada()),
+    },
     advance(by: number) {
       now = seconds(now + by)
     },
     /** A registration key's secret. */
     async key(organization: OrganizationId, wanted: { singleUse?: boolean; lasts?: number } = {}) {
-      const { secret } = await registrationKeys.create(organization, {
+      const asked = {
         description: 'a test',
         singleUse: wanted.singleUse ?? false,
         expiresAt: seconds(now + (wanted.lasts ?? 3600)),
-        by: 'ada',
-      })
+      }
+      const { secret } = await registrationKeys.create(organization, asked, ada())
       return secret
     },
     enrol: (by: Asker, registrationKey: string, requestedAddress?: string): Promise<Membership> =>
-      enrol(enrolmentParts, {
-        credential: { registrationKey },
-        deviceKey: toBase64(by.deviceKey.publicKey),
-        wireguardKey: toBase64(by.wireguardKey.publicKey),
-        name: by.name,
-        system: 'test',
-        requestedAddress,
-        proof: proof(by, 'enrolment', UNKNOWN_ORGANIZATION),
-      }),
+      enrol(
+        enrolmentParts,
+        {
+          credential: { registrationKey },
+          deviceKey: toBase64(by.deviceKey.publicKey),
+          wireguardKey: toBase64(by.wireguardKey.publicKey),
+          name: by.name,
+          system: 'test',
+          requestedAddress,
+          proof: proof(by, 'enrolment', UNKNOWN_ORGANIZATION),
+        },
+        { who: { kind: 'device', device: by.id }, at: now },
+      ),
     renew: (by: Asker, organization: OrganizationId, request?: string): Promise<Membership> =>
       renew({ issuing, publicUrl, clock }, request ?? proof(by, 'renewal', organization)),
     /** What a device that knew `known` believes after hearing these. */

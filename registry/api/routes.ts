@@ -1,0 +1,33 @@
+/** The API's route table: every route there is. Those of new parts are added here. */
+import { AGENT_ROUTES, type AgentApiParts } from './agents.ts'
+import { AUDIT_ROUTES, type AuditApiParts } from './audit.ts'
+import { DEVICE_ROUTES, type DeviceApiParts } from './devices.ts'
+import { EVENT_ROUTES, type EventApiParts } from './events.ts'
+import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
+import { NAME_ROUTES, type NamesApiParts } from './names.ts'
+import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
+import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
+import type { Route } from './route.ts'
+import { TOKEN_ROUTES, type TokenApiParts } from './tokens.ts'
+
+export type RouteParts = AgentApiParts &
+  OrganizationApiParts &
+  DeviceApiParts &
+  RegistrationKeyApiParts &
+  AuditApiParts &
+  TokenApiParts &
+  LoginApiParts &
+  EventApiParts &
+  NamesApiParts
+
+export const ROUTES: readonly Route<RouteParts>[] = [
+  ...AGENT_ROUTES,
+  ...ORGANIZATION_ROUTES,
+  ...DEVICE_ROUTES,
+  ...REGISTRATION_KEY_ROUTES,
+  ...AUDIT_ROUTES,
+  ...TOKEN_ROUTES,
+  ...LOGIN_ROUTES,
+  ...EVENT_ROUTES,
+  ...NAME_ROUTES,
+]
