@@ -151,6 +151,7 @@ const OAUTH_ERRORS = {
   pending: ['authorization_pending', 'nobody has decided yet'],
   'too-soon': ['slow_down', 'ask less often'],
   expired: ['expired_token', 'nobody decided in time: start again'],
+  requested: ['authorization_pending', 'an admin of the organization has to agree'],
   denied: ['access_denied', 'the device was denied'],
   unknown: ['invalid_grant', 'the device code is unknown or was used'],
 } as const satisfies Record<Exclude<PollAnswer['kind'], 'token'>, readonly [string, string]>
@@ -161,11 +162,18 @@ function answerPoll(response: Response, answer: PollAnswer): void {
     response.json({ access_token: token, token_type: 'Bearer', expires_in: expiresIn })
   } else {
     const [error, detail] = OAUTH_ERRORS[answer.kind]
-    oauthError(response, error, detail)
+    // So long the device may go on asking: an admin is not at hand as the one who enrols it is.
+    const extension = answer.kind === 'requested' ? { expires_in: answer.expiresIn } : {}
+    oauthError(response, error, detail, extension)
   }
 }
 
 /** RFC 6749 §5.2, in the words OAuth clients know. */
-function oauthError(response: Response, error: string, detail: string): void {
-  response.status(400).json({ error, error_description: detail })
+function oauthError(
+  response: Response,
+  error: string,
+  detail: string,
+  extension: Readonly<Record<string, number>> = {},
+): void {
+  response.status(400).json({ error, error_description: detail, ...extension })
 }

@@ -2,6 +2,7 @@
 import type { Prefix } from '../../protocol/address.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Seconds } from '../../protocol/time.ts'
+import type { Approval } from '../approval.ts'
 import type { UserId } from '../organizations.ts'
 
 /** A device as a row of the organization's page. */
@@ -74,8 +75,9 @@ export interface Approvals {
   /** The code is taken as typed: any case, with or without dash and spaces. Undefined when unknown,
    *  expired or decided. */
   find(userCode: string): Promise<PendingDevice | undefined>
+  /** Undefined when it was unknown, expired or decided meanwhile. */
+  approve(userCode: string, organization: OrganizationId, by: UserId): Promise<Approval | undefined>
   /** False when it was unknown, expired or decided meanwhile. */
-  approve(userCode: string, organization: OrganizationId, by: UserId): Promise<boolean>
   deny(userCode: string, by: UserId): Promise<boolean>
 }
 

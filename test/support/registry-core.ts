@@ -13,12 +13,28 @@ import {
 import { encodeProof, type ProofPurpose, UNKNOWN_ORGANIZATION } from '../../protocol/proof.ts'
 import { apply, emptyState, type OrganizationState } from '../../protocol/state.ts'
 import { type Seconds, seconds } from '../../protocol/time.ts'
+import { approveDevice } from '../../registry/approval.ts'
 import { openDeviceAuthorizations } from '../../registry/device-authorization.ts'
+import type { DeviceRequest } from '../../registry/device-requests.ts'
 import { openDevices } from '../../registry/devices.ts'
 import { enrol, type Membership } from '../../registry/enrolment.ts'
+import { openInvitations } from '../../registry/invitations.ts'
 import { type IssuingSettings, openIssuing } from '../../registry/issuing.ts'
-import { openRegistrationKeys } from '../../registry/registration-keys.ts'
+import { openMembers } from '../../registry/members.ts'
+import { openOrganizationLifecycle } from '../../registry/organization-lifecycle.ts'
+import {
+  members,
+  putMember,
+  type SignIn,
+  type UserId,
+  userIdOf,
+  users,
+  welcome,
+} from '../../registry/organizations.ts'
+import { provePossession } from '../../registry/possession.ts'
+import { type NewRegistrationKey, openRegistrationKeys } from '../../registry/registration-keys.ts'
 import { renew } from '../../registry/renewal.ts'
+import type { MemberRole } from '../../registry/roles.ts'
 import { openDatabase } from '../../registry/store/database.ts'
 import { openLevelStore } from '../../registry/store/level-store.ts'
 import { systemClock } from '../../registry/system-clock.ts'
@@ -91,34 +107,108 @@ export async function startCore(
     })
     return toBase64(sealEnvelope('proof', organization, claims, by.deviceKey))
   }
+  const described = (by: Asker) => ({
+    deviceKey: toBase64(by.deviceKey.publicKey),
+    wireguardKey: toBase64(by.wireguardKey.publicKey),
+    name: by.name,
+    system: 'test',
+    proof: proof(by, 'enrolment', UNKNOWN_ORGANIZATION),
+  })
+  /** As after a sign-in with a verified e-mail address, `<name>@example.org`. */
+  const signIn = async (name: string, claims: Partial<SignIn> = {}): Promise<UserId> => {
+    const proved = { email: `${name}@example.org`, emailVerified: true, ...claims }
+    return welcome({ database, clock }, { issuer: 'test', subject: name, ...proved }, (...args) =>
+      issuing.found(...args),
+    )
+  }
+  /** Makes the user a member where they are none; without an organization of their own. */
+  const member = async (
+    organization: OrganizationId,
+    name: string,
+    role: MemberRole = 'member',
+  ): Promise<UserId> => {
+    const id = userIdOf({ issuer: 'test', subject: name })
+    await issuing.change(organization, async ({ transaction }) => {
+      if ((await transaction.get(users, id)) === undefined) {
+        const proved = { issuer: 'test', subject: name, email: `${name}@example.org` }
+        const record = { ...proved, emailVerified: true, name, createdAt: now, signedInAt: now }
+        transaction.put(users, id, record)
+      }
+      const known = await transaction.get(members, `${organization}/${id}`)
+      if (known === undefined) putMember(transaction, organization, id, { role, since: now })
+    })
+    return id
+  }
   return {
     ...{ stateDirectory, store, database, clock, log, logged, issuing, authorizations },
     ...{ registrationKeys, devices, proof, publicUrl },
+    members: openMembers({ database, issuing }),
+    lifecycle: openOrganizationLifecycle({ database, issuing, clock }),
+    invitations: openInvitations({ database, issuing, clock, randomBytes }),
     advance(by: number) {
       now = seconds(now + by)
     },
-    /** A registration key's secret. */
-    async key(organization: OrganizationId, wanted: { singleUse?: boolean; lasts?: number } = {}) {
+    signIn,
+    member,
+    /** As by the user's approval in the page; the device does not enrol where an admin has to agree. */
+    async letIn(organization: OrganizationId, by: Asker, user: UserId, asks?: DeviceRequest) {
+      const { deviceCode, userCode } = await authorizations.start({
+        possession: provePossession(
+          proof(by, 'enrolment', UNKNOWN_ORGANIZATION),
+          { purpose: 'enrolment', audience: publicUrl, field: 'proof' },
+          now,
+        ),
+        ...{ name: by.name, system: 'test', requestedFrom: '192.0.2.1', source: 'c0000201' },
+      })
+      const approval = await approveDevice(enrolmentParts, userCode, organization, user)
+      const poll = async () => {
+        now = seconds(now + 2)
+        const answer = await authorizations.poll(deviceCode)
+        if (answer.kind !== 'token') return answer
+        await enrol(enrolmentParts, {
+          ...described(by),
+          credential: { token: answer.token },
+          requestedAddress: undefined,
+          asks,
+        })
+        return answer
+      }
+      return { approval, poll, first: await poll() }
+    },
+    /** A registration key's secret; of Ada, an owner, unless it is another's. */
+    async key(
+      organization: OrganizationId,
+      wanted: Partial<NewRegistrationKey> & { lasts?: number } = {},
+    ) {
+      const { lasts = 3600, ...rest } = wanted
       const { secret } = await registrationKeys.create(organization, {
         description: 'a test',
-        singleUse: wanted.singleUse ?? false,
-        expiresAt: seconds(now + (wanted.lasts ?? 3600)),
-        by: 'ada',
+        singleUse: false,
+        expiresAt: seconds(now + lasts),
+        by: rest.by ?? (await member(organization, 'ada', 'owner')),
+        ...rest,
       })
       return secret
     },
-    enrol: (by: Asker, registrationKey: string, requestedAddress?: string): Promise<Membership> =>
+    enrol: (
+      by: Asker,
+      registrationKey: string,
+      requestedAddress?: string,
+      asks?: DeviceRequest,
+    ): Promise<Membership> =>
       enrol(enrolmentParts, {
+        ...described(by),
         credential: { registrationKey },
-        deviceKey: toBase64(by.deviceKey.publicKey),
-        wireguardKey: toBase64(by.wireguardKey.publicKey),
-        name: by.name,
-        system: 'test',
         requestedAddress,
-        proof: proof(by, 'enrolment', UNKNOWN_ORGANIZATION),
+        asks,
       }),
-    renew: (by: Asker, organization: OrganizationId, request?: string): Promise<Membership> =>
-      renew({ issuing, publicUrl, clock }, request ?? proof(by, 'renewal', organization)),
+    renew: (
+      by: Asker,
+      organization: OrganizationId,
+      request?: string,
+      asks?: DeviceRequest,
+    ): Promise<Membership> =>
+      renew({ issuing, publicUrl, clock }, request ?? proof(by, 'renewal', organization), asks),
     /** What a device that knew `known` believes after hearing these. */
     hear(
       organization: OrganizationId,
