@@ -4,7 +4,9 @@ import { parseAgreementPublicKey } from '../crypto/agreement.ts'
 import { fromHex } from '../crypto/bytes.ts'
 import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
-import { findPending } from './authorization-record.ts'
+import { type Act, makerOf, userOf } from './act.ts'
+import { audit } from './audit.ts'
+import { type Authorization, findPending } from './authorization-record.ts'
 import type { DeviceAuthorizations } from './device-authorization.ts'
 import type { DeviceOwner } from './device-change.ts'
 import { admit } from './enrolment.ts'
@@ -29,26 +31,31 @@ export async function approveDevice(
   { issuing, authorizations, log }: ApprovalParts,
   userCode: string,
   organization: OrganizationId,
-  by: UserId,
+  by: Act,
 ): Promise<Approval | undefined> {
   const decided = await issuing.change(organization, async (change) => {
     const { transaction, now } = change
     const role = await roleOf(transaction, organization, by)
-    const owner = { owner: displayNameOf(await transaction.get(users, by), by), ownerId: by }
+    const ownerId = userOf(by)
+    const owner = { owner: displayNameOf(await transaction.get(users, ownerId), ownerId), ownerId }
     const [hash, waiting] = (await findPending(transaction, userCode, now)) ?? []
     if (hash === undefined || waiting === undefined) return undefined
     const device = waiting.device as DeviceId // as DeviceAuthorizations put it
-    const isNew = await isNewOf(change, device, by)
+    const isNew = await isNewOf(change, device, ownerId)
     if (change.head.settings.approvalRequired && isNew && !isAtLeast(role, 'admin')) {
       await requestJoin(change, hash, waiting, owner)
+      await enter(change, by, 'device.requested', waiting)
       return { device, approval: 'requested' as const }
     }
     await authorizations.approve(change, userCode, owner)
     await admitWaiting(change, waiting, owner)
+    await enter(change, by, 'device.approved', waiting)
     return { device, approval: 'approved' as const }
   })
   if (decided === undefined) return undefined
-  log('info', `device.${decided.approval}`, { organization, device: decided.device, by })
+  log('info', `device.${decided.approval}`, {
+    ...{ organization, device: decided.device, by: makerOf(by) },
+  })
   return decided.approval
 }
 
@@ -56,7 +63,7 @@ export async function approveDevice(
 export async function decideJoin(
   { issuing, log }: Pick<ApprovalParts, 'issuing' | 'log'>,
   organization: OrganizationId,
-  request: { readonly id: string; readonly by: UserId; readonly approved: boolean },
+  request: { readonly id: string; readonly by: Act; readonly approved: boolean },
 ): Promise<boolean> {
   const { id, by, approved } = request
   const device = await issuing.change(organization, async (change) => {
@@ -65,11 +72,27 @@ export async function decideJoin(
     if (decided === undefined) return undefined
     const { waiting, owner } = decided
     if (approved) await admitWaiting(change, waiting, owner)
+    await enter(change, by, approved ? 'device.approved' : 'device.denied', waiting)
     return waiting.device
   })
   if (device === undefined) return false
-  log('info', approved ? 'device.approved' : 'device.denied', { organization, device, by })
+  log('info', approved ? 'device.approved' : 'device.denied', {
+    ...{ organization, device, by: makerOf(by) },
+  })
   return true
+}
+
+/** In the audit log. */
+async function enter(
+  { transaction, organization }: OrganizationChange,
+  by: Act,
+  action: `device.${string}`,
+  { device, name, system }: Authorization,
+): Promise<void> {
+  await audit(transaction, organization, by, {
+    ...{ action, subject: device },
+    after: { name, system },
+  })
 }
 
 /** A device that was let in before, and its owner's, comes back by its owner's word alone. */

@@ -2,7 +2,9 @@
 import type { DeviceId } from '../protocol/keys.ts'
 import type { Revocation } from '../protocol/manifest.ts'
 import { seconds } from '../protocol/time.ts'
+import type { Act } from './act.ts'
 import { release } from './addresses.ts'
+import { audit } from './audit.ts'
 import {
   DEVICE,
   type DeviceRecord,
@@ -17,25 +19,36 @@ import {
 import type { OrganizationChange } from './organization-change.ts'
 
 /** False: there is no such device. */
-export async function removeDevice(change: OrganizationChange, id: DeviceId): Promise<boolean> {
-  return (await removeDevices(change, [id])) === 1
+export async function removeDevice(
+  change: OrganizationChange,
+  id: DeviceId,
+  by: Act,
+): Promise<boolean> {
+  return (await removeDevices(change, [id], by)) === 1
 }
 
 /** How many of them there were. Throws Refused (revocations-full). */
 export async function removeDevices(
   change: OrganizationChange,
   ids: readonly DeviceId[],
+  by: Act,
 ): Promise<number> {
   const revoked: Revocation[] = []
-  let count = 0
+  const removed: [DeviceId, DeviceRecord][] = []
   for (const id of ids) {
     const record = await change.device(id)
     if (record === undefined) continue
-    count += 1
+    removed.push([id, record])
     revoked.push(...(await forget(change, id, record)))
   }
   if (revoked.length > 0) await change.publishManifest(revoked)
-  return count
+  for (const [subject, { name, owner }] of removed) {
+    await audit(change.transaction, change.organization, by, {
+      ...{ action: 'device.removed', subject },
+      before: { name, owner },
+    })
+  }
+  return removed.length
 }
 
 /** Takes the device out of the records; what of it must be revoked. */

@@ -3,7 +3,9 @@ import { type Prefix, parsePrefix, prefixAddress } from '../protocol/address.ts'
 import { type DeviceId, type OrganizationId, parseDeviceId } from '../protocol/keys.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
+import type { Act } from './act.ts'
 import { addressesOf } from './addresses.ts'
+import { audit, difference } from './audit.ts'
 import { changeDevice, type DeviceChange } from './device-change.ts'
 import type { Metadata } from './device-metadata.ts'
 import { DEVICE, type DeviceRecord, deviceRecordId } from './device-record.ts'
@@ -12,6 +14,7 @@ import { type DeviceRequest, decideRequest, openRequestOf } from './device-reque
 import { HEAD, rangesOf } from './head.ts'
 import type { Issuing } from './issuing.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { type Page, type PageRequest, readPage } from './page.ts'
 import type { Ranges } from './ranges.ts'
 import type { Database } from './store/database.ts'
 
@@ -44,15 +47,18 @@ export interface Device {
 
 export interface Devices {
   list(organization: OrganizationId): Promise<readonly Device[]>
+  /** In the order of their ids. Throws a 400 problem for a cursor of another list. */
+  page(organization: OrganizationId, page: PageRequest): Promise<Page<Device>>
   get(organization: OrganizationId, device: string): Promise<Device | undefined>
   /** Revokes its certificates in a new manifest. False: there is no such device. */
-  remove(organization: OrganizationId, device: string): Promise<boolean>
+  remove(organization: OrganizationId, device: string, by: Act): Promise<boolean>
   /** Takes effect at once: a new certificate is issued and told to every device that is connected.
    *  Undefined: there is no such device. Throws Refused (prefix-invalid, metadata-invalid). */
   change(
     organization: OrganizationId,
     device: string,
     change: DeviceChange | ((device: Device) => DeviceChange),
+    by: Act,
   ): Promise<Device | undefined>
   /** Says yes or no to what the device asks for; what it does not ask for is passed over.
    *  Undefined: there is no such device. */
@@ -60,6 +66,7 @@ export interface Devices {
     organization: OrganizationId,
     device: string,
     decision: { readonly grant: DeviceRequest; readonly deny: DeviceRequest },
+    by: Act,
   ): Promise<Device | undefined>
 }
 
@@ -70,19 +77,7 @@ export function openDevices({
   readonly database: Database
   readonly issuing: Issuing
 }): Devices {
-  const changing = async (
-    organization: OrganizationId,
-    text: string,
-    body: (change: OrganizationChange, id: DeviceId, record: DeviceRecord) => Promise<DeviceRecord>,
-  ): Promise<Device | undefined> => {
-    const id = parseIdOrNothing(text)
-    if (id === undefined) return undefined
-    return issuing.change(organization, async (change) => {
-      const record = await change.device(id)
-      if (record === undefined) return undefined
-      return deviceOf(change.ranges(), id, await body(change, id, record))
-    })
-  }
+  const changing = (...args: ChangingArguments) => changeIn(issuing, ...args)
   return {
     async list(organization) {
       const ranges = await rangesIn(database, organization)
@@ -92,26 +87,66 @@ export function openDevices({
       }
       return found.toSorted((a, b) => (a.name < b.name ? -1 : 1))
     },
+    async page(organization, wanted) {
+      const ranges = await rangesIn(database, organization)
+      const { items, ...next } = await readPage(database, DEVICE, `${organization}/`, wanted)
+      const devices = items.map(({ id, value }) =>
+        deviceOf(ranges, id.slice(organization.length + 1) as DeviceId, value),
+      )
+      return { items: devices, ...next }
+    },
     async get(organization, text) {
       const id = parseIdOrNothing(text)
       const record = id && (await database.get(DEVICE, deviceRecordId(organization, id)))
       return id && record && deviceOf(await rangesIn(database, organization), id, record)
     },
-    async remove(organization, text) {
+    async remove(organization, text, by) {
       const id = parseIdOrNothing(text)
-      return id !== undefined && issuing.change(organization, (change) => removeDevice(change, id))
+      if (id === undefined) return false
+      return issuing.change(organization, (change) => removeDevice(change, id, by))
     },
-    change: (organization, text, wanted) =>
-      changing(organization, text, (change, id, record) => {
+    change: (organization, text, wanted, by) =>
+      changing(organization, text, by, (change, id, record) => {
         const asked =
           typeof wanted === 'function' ? wanted(deviceOf(change.ranges(), id, record)) : wanted
         return changeDevice(change, id, record, asked)
       }),
-    decide: (organization, text, { grant, deny }) =>
-      changing(organization, text, (change, id, record) =>
+    decide: (organization, text, { grant, deny }, by) =>
+      changing(organization, text, by, (change, id, record) =>
         decideRequest(change, id, record, { grant: copyOf(grant), deny: copyOf(deny) }),
       ),
   }
+}
+
+type ChangingArguments = readonly [
+  organization: OrganizationId,
+  text: string,
+  by: Act,
+  body: (change: OrganizationChange, id: DeviceId, record: DeviceRecord) => Promise<DeviceRecord>,
+]
+
+/** Undefined: there is no such device. */
+async function changeIn(
+  issuing: Issuing,
+  ...[organization, text, by, body]: ChangingArguments
+): Promise<Device | undefined> {
+  const id = parseIdOrNothing(text)
+  if (id === undefined) return undefined
+  return issuing.change(organization, async (change) => {
+    const record = await change.device(id)
+    if (record === undefined) return undefined
+    const changed = await body(change, id, record)
+    await audit(change.transaction, organization, by, {
+      ...{ action: 'device.changed', subject: id },
+      ...difference(sayOf(record), sayOf(changed)),
+    })
+    return deviceOf(change.ranges(), id, changed)
+  })
+}
+
+/** What people have a say in, for the audit log. */
+function sayOf({ name, owner, prefixes, groups, roles, denied, metadata }: DeviceRecord) {
+  return { name, owner, prefixes, groups, roles, denied, metadata }
 }
 
 function copyOf({ prefixes, roles }: DeviceRequest) {

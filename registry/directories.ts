@@ -1,4 +1,5 @@
 /** What the pages ask for, answered by the rest of the registry. */
+import { makerOf } from './act.ts'
 import { type ApprovalParts, approveDevice } from './approval.ts'
 import type { Device, Devices } from './devices.ts'
 import type { RegistrationKeys } from './registration-keys.ts'
@@ -19,7 +20,7 @@ export function openDirectories(parts: DirectoriesParts): Directories {
       approve: (userCode, organization, by) => approveDevice(parts, userCode, organization, by),
       deny: async (userCode, by) => {
         const denied = await authorizations.deny(userCode)
-        if (denied) log('info', 'device.denied', { by })
+        if (denied) log('info', 'device.denied', { by: makerOf(by) })
         return denied
       },
     },
@@ -30,21 +31,27 @@ function deviceDirectory(devices: Devices, { log }: DirectoriesParts): DeviceDir
   return {
     list: (organization) => devices.list(organization),
     async remove(organization, device, by) {
-      const removed = await devices.remove(organization, device)
-      if (removed) log('info', 'device.removed', { organization, device, by })
+      const removed = await devices.remove(organization, device, by)
+      if (removed) log('info', 'device.removed', { organization, device, by: makerOf(by) })
       return removed
     },
-    grantPrefix: async (organization, device, prefix) =>
+    grantPrefix: async (organization, device, prefix, by) =>
       isDone(
-        await devices.change(organization, device, (known) => ({
-          prefixes: [...known.prefixes, prefix],
-        })),
+        await devices.change(
+          organization,
+          device,
+          (known) => ({ prefixes: [...known.prefixes, prefix] }),
+          by,
+        ),
       ),
-    withdrawPrefix: async (organization, device, prefix) =>
+    withdrawPrefix: async (organization, device, prefix, by) =>
       isDone(
-        await devices.change(organization, device, (known) => ({
-          prefixes: known.prefixes.filter((each) => each !== prefix),
-        })),
+        await devices.change(
+          organization,
+          device,
+          (known) => ({ prefixes: known.prefixes.filter((each) => each !== prefix) }),
+          by,
+        ),
       ),
   }
 }

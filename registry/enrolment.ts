@@ -6,7 +6,9 @@ import { MalformedError } from '../protocol/errors.ts'
 import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import { parseDeviceName, type Role } from '../protocol/membership-certificate.ts'
+import type { Act } from './act.ts'
 import { allocate, numberOf } from './addresses.ts'
+import { audit } from './audit.ts'
 import type { DeviceAuthorizations } from './device-authorization.ts'
 import type { DeviceOwner } from './device-change.ts'
 import { withClaimedGroups } from './device-owner.ts'
@@ -63,12 +65,17 @@ export interface EnrolmentParts {
 
 /** A device key that is enrolled already stays the device it is: same name, same addresses, a new
  *  certificate. Throws Refused. */
-export async function enrol(parts: EnrolmentParts, request: EnrolmentRequest): Promise<Membership> {
+export async function enrol(
+  parts: EnrolmentParts,
+  request: EnrolmentRequest,
+  by: Act,
+): Promise<Membership> {
   const { issuing, authorizations, registrationKeys, publicUrl, clock } = parts
   const wanted = { purpose: 'enrolment', audience: publicUrl, field: 'proof' } as const
   const possession = provePossession(request.proof, wanted, clock.now())
   checkClaimedKeys(possession, request)
   const name = checkName(request.name)
+  const { device } = possession
   const { credential } = request
   const organization =
     'token' in credential
@@ -79,14 +86,24 @@ export async function enrol(parts: EnrolmentParts, request: EnrolmentRequest): P
     const grant =
       'token' in credential
         ? await authorizations.spend(change, credential.token, possession)
-        : await registrationKeys.spend(change, credential.registrationKey, possession.device)
+        : await registrationKeys.spend(change, credential.registrationKey, device)
     const { system, asks, requestedAddress } = request
     const admitted = await admit(change, possession, { ...grant, name, system })
     const asking = withRequest(change, admitted, asks)
-    return certifyDevice(change, issuing, possession.device, asking, requestedAddress)
+    const certified = await certifyDevice(change, issuing, device, asking, requestedAddress)
+    await audit(
+      change.transaction,
+      organization,
+      { ...by, who: { kind: 'device', device } },
+      {
+        ...{ action: 'device.enrolled', subject: device },
+        after: { name: admitted.name, owner: admitted.owner, system },
+      },
+    )
+    return certified
   })
   parts.log('info', 'device.enrolled', {
-    ...{ organization, device: possession.device, system: request.system },
+    ...{ organization, device, system: request.system },
     by: 'token' in credential ? 'approval' : 'registration-key',
   })
   return { organization, envelopes: [...(await issuing.foundation(organization)), certificate] }

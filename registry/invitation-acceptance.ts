@@ -1,8 +1,10 @@
 /** Acceptance of an invitation: who may, until when, and what it makes of them. */
+import { type Act, userOf } from './act.ts'
+import { audit } from './audit.ts'
 import { emailOf, INVITATION, type InvitationRecord } from './invitation-record.ts'
 import { MEMBERS } from './members.ts'
 import type { OrganizationChange } from './organization-change.ts'
-import { members, putMember, type User, type UserId, users } from './organizations.ts'
+import { members, putMember, type User, users } from './organizations.ts'
 import { Refused } from './refusal.ts'
 import { isAtLeast, mayGive } from './roles.ts'
 
@@ -17,12 +19,9 @@ export function isFor(
 
 /** Makes the user a member; a member stays what they are, or becomes more. Throws Refused (invitation-unknown,
  *  invitation-over, too-many-members). */
-export async function acceptIn(
-  change: OrganizationChange,
-  id: string,
-  user: UserId,
-): Promise<void> {
+export async function acceptIn(change: OrganizationChange, id: string, by: Act): Promise<void> {
   const { transaction, organization, now } = change
+  const user = userOf(by)
   const key = `${organization}/${id}`
   const invitation = await transaction.get(INVITATION, key)
   const about = await transaction.get(users, user)
@@ -35,10 +34,14 @@ export async function acceptIn(
   }
   await checkInviter(change, invitation)
   transaction.put(INVITATION, key, { ...invitation, acceptedBy: user })
-  if (member !== undefined && isAtLeast(member.role, invitation.role)) return
   if (member === undefined) await checkRoom(change)
-  const since = member?.since ?? now
-  putMember(transaction, organization, user, { role: invitation.role, since })
+  const isLess = member !== undefined && isAtLeast(member.role, invitation.role)
+  const role = isLess ? member.role : invitation.role
+  putMember(transaction, organization, user, { role, since: member?.since ?? now })
+  await audit(transaction, organization, by, {
+    ...{ action: 'invitation.accepted', subject: id },
+    after: { user, role },
+  })
 }
 
 /** What who invited may not give any more is not given. */

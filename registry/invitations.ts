@@ -5,6 +5,8 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
+import { type Act, makerOf, userOf } from './act.ts'
+import { audit } from './audit.ts'
 import { acceptIn, isFor, unknownInvitation } from './invitation-acceptance.ts'
 import {
   deleteInvitation,
@@ -57,7 +59,7 @@ export interface Invitations {
    *  too-many-invitations, organization-invalid). */
   create(
     organization: OrganizationId,
-    by: UserId,
+    by: Act,
     wanted: NewInvitation,
   ): Promise<{ readonly id: string; readonly secret: string | undefined }>
   /** Over ones too, newest first. */
@@ -68,12 +70,12 @@ export interface Invitations {
   ofLink(secret: string): Promise<Invitation>
   /** The organization. Once more by the same user is no error. Throws Refused (invitation-unknown,
    *  invitation-over, too-many-members). */
-  accept(user: UserId, id: string): Promise<OrganizationId>
-  acceptLink(user: UserId, secret: string): Promise<OrganizationId>
+  accept(by: Act, id: string): Promise<OrganizationId>
+  acceptLink(by: Act, secret: string): Promise<OrganizationId>
   /** Throws Refused (invitation-unknown). */
-  decline(user: UserId, id: string): Promise<void>
+  decline(by: Act, id: string): Promise<void>
   /** False: there is no such invitation. Throws Refused (role-needed). */
-  revoke(organization: OrganizationId, by: UserId, id: string): Promise<boolean>
+  revoke(organization: OrganizationId, by: Act, id: string): Promise<boolean>
   /** Deletes those that have been over for a while. */
   forgetExpired(): Promise<void>
 }
@@ -96,31 +98,38 @@ export function openInvitations(parts: InvitationParts): Invitations {
       if (found === undefined) throw unknownInvitation()
       return viewOf(database, parseOrganizationId(found.organization), found.id)
     },
-    async accept(user, id) {
-      const { organization } = await referenceFor(database, user, id)
-      await issuing.change(organization, (change) => acceptIn(change, id, user))
+    async accept(by, id) {
+      const { organization } = await referenceFor(database, userOf(by), id)
+      await issuing.change(organization, (change) => acceptIn(change, id, by))
       return organization
     },
-    async acceptLink(user, secret) {
+    async acceptLink(by, secret) {
       const found = await database.get(INVITATION_BY_LINK, hashOf(secret))
       if (found === undefined) throw unknownInvitation()
       const organization = parseOrganizationId(found.organization)
-      await issuing.change(organization, (change) => acceptIn(change, found.id, user))
+      await issuing.change(organization, (change) => acceptIn(change, found.id, by))
       return organization
     },
-    async decline(user, id) {
-      const { organization, record } = await referenceFor(database, user, id)
-      await issuing.change(organization, async ({ transaction }) =>
-        deleteInvitation(transaction, organization, id, record),
-      )
+    async decline(by, id) {
+      const { organization, record } = await referenceFor(database, userOf(by), id)
+      await issuing.change(organization, async ({ transaction }) => {
+        deleteInvitation(transaction, organization, id, record)
+        const declined = { action: 'invitation.declined', subject: id } as const
+        await audit(transaction, organization, by, declined)
+      })
     },
     revoke: (organization, by, id) =>
       issuing.change(organization, async ({ transaction }) => {
         requireRole(await roleOf(transaction, organization, by), 'admin')
         const key = `${organization}/${id}`
         const record = isRecordId(id) && (await transaction.get(INVITATION, key))
-        if (record) deleteInvitation(transaction, organization, id, record)
-        return record !== undefined && record !== false
+        if (!record) return false
+        deleteInvitation(transaction, organization, id, record)
+        await audit(transaction, organization, by, {
+          ...{ action: 'invitation.revoked', subject: id },
+          before: shownOf(record),
+        })
+        return true
       }),
     forgetExpired: () => forgetExpired(parts),
   }
@@ -129,7 +138,7 @@ export function openInvitations(parts: InvitationParts): Invitations {
 async function create(
   { issuing, randomBytes }: InvitationParts,
   organization: OrganizationId,
-  by: UserId,
+  by: Act,
   wanted: NewInvitation,
 ): Promise<{ id: string; secret: string | undefined }> {
   const id = toBase32(randomBytes(ID_BYTES))
@@ -143,14 +152,24 @@ async function create(
         `the organization has ${INVITATIONS} invitations, the most it may have (delete some)`,
       )
     }
-    putInvitation(transaction, organization, id, {
+    const record = {
       role: wanted.role,
       ...(wanted.email !== undefined && { email: emailOf(wanted.email) }),
       ...(secret !== undefined && { linkHash: hashOf(secret) }),
-      ...{ createdBy: by, createdAt: now, expiresAt: wanted.expiresAt },
+      ...{ createdBy: makerOf(by), createdAt: now, expiresAt: wanted.expiresAt },
+    }
+    putInvitation(transaction, organization, id, record)
+    await audit(transaction, organization, by, {
+      ...{ action: 'invitation.created', subject: id },
+      after: shownOf(record),
     })
   })
   return { id, secret }
+}
+
+/** For the audit log: without what opens the door. */
+function shownOf({ role, email, expiresAt }: InvitationRecord) {
+  return { role, email, expiresAt }
 }
 
 async function listOf(

@@ -1,6 +1,7 @@
 /** What the registry does by itself, now and then: it deletes what is over and renews issuers in time. */
 import type { RegistryContext } from './context.ts'
 import { renewIssuers } from './issuer-renewal.ts'
+import { purgeOrganizations } from './organization-purge.ts'
 import { forgetProofs } from './possession.ts'
 import type { Services } from './start.ts'
 
@@ -14,6 +15,8 @@ export function startMaintenance(context: RegistryContext, services: Services): 
   const tasks = {
     sessions: () => services.identity.sweep(),
     authorizations: () => services.authorizations.forgetExpired(),
+    invitations: () => services.invitations.forgetExpired(),
+    organizations: () => purgeOrganizations({ ...context, issuing: services.issuing }),
     proofs: () => forgetProofs(database, clock.now()),
     issuers: () => renewIssuers({ ...context, issuing: services.issuing }),
   }

@@ -1,6 +1,8 @@
 /** Members: the users of an organization, their roles, and what becomes of their devices when they go. */
 import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
 import type { Seconds } from '../protocol/time.ts'
+import type { Act } from './act.ts'
+import { audit, difference } from './audit.ts'
 import { giveDevice } from './device-change.ts'
 import { DEVICE } from './device-record.ts'
 import { removeDevices } from './device-removal.ts'
@@ -42,11 +44,11 @@ export interface Members {
   /** By name. */
   list(organization: OrganizationId): Promise<readonly Member[]>
   /** Throws Refused (role-needed, member-unknown, last-owner). */
-  setRole(organization: OrganizationId, by: UserId, user: string, role: MemberRole): Promise<void>
+  setRole(organization: OrganizationId, by: Act, user: string, role: MemberRole): Promise<void>
   /** Who goes by themselves needs no role. Throws Refused (role-needed, member-unknown, last-owner). */
   remove(
     organization: OrganizationId,
-    by: UserId,
+    by: Act,
     user: string,
     devices: DevicesOfLeaver,
   ): Promise<void>
@@ -84,7 +86,7 @@ async function listMembers(
 
 async function setRole(
   change: OrganizationChange,
-  by: UserId,
+  by: Act,
   user: string,
   role: MemberRole,
 ): Promise<void> {
@@ -95,25 +97,33 @@ async function setRole(
   requireMayGive(own, role)
   if (member.role === 'owner' && role !== 'owner') await checkAnotherOwner(change, user)
   putMember(transaction, organization, user as UserId, { ...member, role })
+  await audit(transaction, organization, by, {
+    ...{ action: 'member.role-changed', subject: user },
+    ...difference({ role: member.role }, { role }),
+  })
 }
 
 async function removeMember(
   change: OrganizationChange,
-  by: UserId,
+  by: Act,
   user: string,
   devices: DevicesOfLeaver,
 ): Promise<void> {
   const { transaction, organization } = change
   const own = await roleOf(transaction, organization, by)
   const { role } = await memberOf(change, user)
-  if (by !== user) requireMayGive(own, role)
+  if (by.who.kind !== 'user' || by.who.user !== user) requireMayGive(own, role)
   if (role === 'owner') await checkAnotherOwner(change, user)
   if (typeof devices === 'object') await transfer(change, user, devices.transferTo)
   else {
     await revokeRegistrationKeysOf(change, user)
-    if (devices === 'revoke') await removeDevices(change, await devicesOf(change, user))
+    if (devices === 'revoke') await removeDevices(change, await devicesOf(change, user), by)
   }
   deleteMember(transaction, organization, user as UserId)
+  await audit(transaction, organization, by, {
+    ...{ action: 'member.removed', subject: user },
+    before: { role, devices },
+  })
 }
 
 /** Throws Refused (member-unknown). */

@@ -1,6 +1,8 @@
 /** Organizations as their owners make, change and end them. */
 import type { Clock } from '../protocol/clock.ts'
 import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
+import { type Act, userOf } from './act.ts'
+import { audit, difference } from './audit.ts'
 import { REQUESTED } from './authorization-record.ts'
 import { DEVICE } from './device-record.ts'
 import { removeDevices } from './device-removal.ts'
@@ -55,19 +57,19 @@ export interface OrganizationLifecycle {
   details(organization: OrganizationId): Promise<OrganizationDetails>
   /** The user is its owner. Throws Refused (organization-invalid, organization-name-taken,
    *  too-many-organizations, range-invalid). */
-  create(by: UserId, wanted: NewOrganization): Promise<OrganizationId>
+  create(by: Act, wanted: NewOrganization): Promise<OrganizationId>
   /** Throws Refused (organization-invalid, role-needed). */
-  rename(organization: OrganizationId, by: UserId, name: string): Promise<void>
+  rename(organization: OrganizationId, by: Act, name: string): Promise<void>
   /** Throws Refused (settings-invalid, role-needed). */
   changeSettings(
     organization: OrganizationId,
-    by: UserId,
+    by: Act,
     settings: SettingsChange,
   ): Promise<OrganizationSettings>
   /** With `force` its devices are revoked, without it is refused while there are any. What its devices
    *  need to hear of that stays until the last certificate has ended. Throws Refused
    *  (organization-not-empty, role-needed). */
-  delete(organization: OrganizationId, by: UserId, force: boolean): Promise<void>
+  delete(organization: OrganizationId, by: Act, force: boolean): Promise<void>
 }
 
 export interface LifecycleParts {
@@ -80,7 +82,7 @@ export function openOrganizationLifecycle(parts: LifecycleParts): OrganizationLi
   const { database, issuing } = parts
   const byOwner = <R>(
     organization: OrganizationId,
-    by: UserId,
+    by: Act,
     body: (change: OrganizationChange) => Promise<R>,
   ): Promise<R> =>
     issuing.change(organization, async (change) => {
@@ -95,24 +97,31 @@ export function openOrganizationLifecycle(parts: LifecycleParts): OrganizationLi
     },
     create: (by, wanted) => create(parts, by, wanted),
     rename: (organization, by, name) =>
-      byOwner(organization, by, (change) => rename(change, checkOrganizationName(name))),
+      byOwner(organization, by, (change) => rename(change, checkOrganizationName(name), by)),
     changeSettings: (organization, by, settings) =>
       byOwner(organization, by, async (change) => {
-        change.head = { ...change.head, settings: changed(change.head.settings, settings) }
-        return change.head.settings
+        const before = change.head.settings
+        const after = changed(before, settings)
+        change.head = { ...change.head, settings: after }
+        await audit(change.transaction, organization, by, {
+          ...{ action: 'organization.settings-changed', subject: organization },
+          ...difference<object>(before, after),
+        })
+        return after
       }),
     delete: (organization, by, force) =>
-      byOwner(organization, by, (change) => deleteIn(change, force)),
+      byOwner(organization, by, (change) => deleteIn(change, force, by)),
   }
 }
 
 async function create(
   { database, issuing, clock }: LifecycleParts,
-  by: UserId,
+  by: Act,
   { name: text, ...ranges }: NewOrganization,
 ): Promise<OrganizationId> {
   const name = checkOrganizationName(text)
-  const own = await membershipsOf(database, by)
+  const user = userOf(by)
+  const own = await membershipsOf(database, user)
   if (own.some(({ organization }) => organization.name === name)) {
     throw new Refused(
       'organization-name-taken',
@@ -131,7 +140,11 @@ async function create(
     async (transaction, organization) => {
       const now = clock.now()
       transaction.put(organizations, organization, { id: organization, name, createdAt: now })
-      putMember(transaction, organization, by, { role: 'owner', since: now })
+      putMember(transaction, organization, user, { role: 'owner', since: now })
+      await audit(transaction, organization, by, {
+        ...{ action: 'organization.founded', subject: organization },
+        after: { name },
+      })
     },
     ranges,
   )
@@ -150,13 +163,17 @@ export function checkOrganizationName(text: string): string {
   )
 }
 
-async function rename(change: OrganizationChange, name: string): Promise<void> {
+async function rename(change: OrganizationChange, name: string, by: Act): Promise<void> {
   const { transaction, organization } = change
   const known = await transaction.get(organizations, organization)
   if (known === undefined || known.name === name) return
   transaction.put(organizations, organization, { ...known, name })
   change.head = { ...change.head, name }
   await change.publishManifest()
+  await audit(transaction, organization, by, {
+    ...{ action: 'organization.renamed', subject: organization },
+    ...difference({ name: known.name }, { name }),
+  })
 }
 
 function changed(known: OrganizationSettings, change: SettingsChange): OrganizationSettings {
@@ -192,7 +209,7 @@ function inBounds(
   )
 }
 
-async function deleteIn(change: OrganizationChange, force: boolean): Promise<void> {
+async function deleteIn(change: OrganizationChange, force: boolean, by: Act): Promise<void> {
   const { transaction, organization, now } = change
   const devices = await transaction.list(DEVICE, { under: `${organization}/` })
   if (devices.length > 0 && !force) {
@@ -204,6 +221,7 @@ async function deleteIn(change: OrganizationChange, force: boolean): Promise<voi
   await removeDevices(
     change,
     devices.map(({ id }) => id.slice(organization.length + 1) as DeviceId), // as putDevice wrote it
+    by,
   )
   await revokeAllRegistrationKeys(change)
   await deleteInvitations(change)
@@ -215,4 +233,8 @@ async function deleteIn(change: OrganizationChange, force: boolean): Promise<voi
   }
   transaction.delete(organizations, organization)
   change.head = { ...change.head, deletedAt: now }
+  await audit(transaction, organization, by, {
+    ...{ action: 'organization.deleted', subject: organization },
+    before: { name: change.head.name, devices: devices.length },
+  })
 }

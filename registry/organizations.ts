@@ -4,6 +4,8 @@ import { type Brand, toBase32, utf8 } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
 import { type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import type { Seconds } from '../protocol/time.ts'
+import type { Act } from './act.ts'
+import { audit } from './audit.ts'
 import type { RegistryContext } from './context.ts'
 import { ProblemError } from './problem.ts'
 import type { WantedRanges } from './ranges.ts'
@@ -80,11 +82,14 @@ export async function welcome(
   { database, clock }: Pick<RegistryContext, 'database' | 'clock'>,
   signIn: SignIn,
   found: FoundOrganization,
+  from?: string,
 ): Promise<UserId> {
   const id = userIdOf(signIn)
   const now = clock.now()
   const name = nameOf(signIn)
   const { groups = [], ...proved } = signIn
+  const who = { kind: 'user', user: id, name: signIn.email ?? name } as const
+  const act = { who, at: now, ...(from !== undefined && { from }) }
   await database.transact(`user/${id}`, async (transaction) => {
     const createdAt = (await transaction.get(users, id))?.createdAt ?? now
     const record = { ...proved, groups: [...groups], name, createdAt, signedInAt: now }
@@ -96,6 +101,10 @@ export async function welcome(
       await assertFirst(transaction, id)
       transaction.put(organizations, organization, { id: organization, name, createdAt: now })
       putMember(transaction, organization, id, { role: 'owner', since: now })
+      await audit(transaction, organization, act, {
+        ...{ action: 'organization.founded', subject: organization },
+        after: { name },
+      })
     })
   } catch (error) {
     if (!(error instanceof FoundedMeanwhile)) throw error
@@ -177,14 +186,17 @@ export async function organizationFor(
   return (await membershipIn(database, user, id)).organization
 }
 
-/** The role of a member, inside a transaction that decides by it. Throws a 404 problem as `membershipIn`. */
+/** The role of who acts, inside a transaction that decides by it: the registry itself may do all. Throws a
+ *  404 problem as `membershipIn`. */
 export async function roleOf(
   transaction: Transaction,
   organization: OrganizationId,
-  user: UserId,
+  { who }: Act,
 ): Promise<MemberRole> {
-  const member = await transaction.get(members, `${organization}/${user}`)
-  if (member === undefined) throw organizationNotFound()
+  if (who.kind === 'registry') return 'owner'
+  const member =
+    who.kind === 'user' && (await transaction.get(members, `${organization}/${who.user}`))
+  if (!member) throw organizationNotFound()
   return member.role
 }
 

@@ -10,6 +10,8 @@ export interface Problem {
   readonly detail: string
   readonly code: string
   readonly field?: string
+  /** Names the request, as the registry's log does. */
+  readonly instance?: string
 }
 
 /** Thrown by any code under the HTTP surface; the app's error handler answers it. */

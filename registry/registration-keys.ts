@@ -6,8 +6,11 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { type DeviceId, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
+import { type Act, makerOf } from './act.ts'
+import { audit, difference } from './audit.ts'
 import type { Admission } from './enrolment.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { type Page, type PageRequest, readPage } from './page.ts'
 import { isRecordId } from './record-id.ts'
 import { Refused } from './refusal.ts'
 import { collection } from './store/collection.ts'
@@ -66,16 +69,18 @@ export interface NewRegistrationKey {
   readonly expiresAt: Seconds
   readonly groups?: readonly string[] | undefined
   readonly ephemeralAfter?: number | undefined
-  readonly by: string
 }
 
 export interface RegistrationKeys {
   /** Expired and used ones too. Newest first. */
   list(organization: OrganizationId): Promise<readonly RegistrationKey[]>
+  /** In the order of their ids. Throws a 400 problem for a cursor of another list. */
+  page(organization: OrganizationId, page: PageRequest): Promise<Page<RegistrationKey>>
   /** `secret` cannot be had again. */
   create(
     organization: OrganizationId,
     wanted: NewRegistrationKey,
+    by: Act,
   ): Promise<{ readonly id: string; readonly secret: string }>
   get(organization: OrganizationId, id: string): Promise<RegistrationKey | undefined>
   /** Undefined: there is no such key. */
@@ -83,9 +88,10 @@ export interface RegistrationKeys {
     organization: OrganizationId,
     id: string,
     description: string,
+    by: Act,
   ): Promise<RegistrationKey | undefined>
   /** False: there is no such key. */
-  revoke(organization: OrganizationId, id: string): Promise<boolean>
+  revoke(organization: OrganizationId, id: string, by: Act): Promise<boolean>
   /** Throws Refused (registration-key-refused) for an unknown one. */
   organizationOf(secret: string): Promise<OrganizationId>
   /** Counts a use. Throws Refused (registration-key-refused): unknown, expired, revoked or used up. */
@@ -111,23 +117,36 @@ export function openRegistrationKeys(parts: {
       }
       return found.toSorted((a, b) => b.createdAt - a.createdAt)
     },
-    create: (organization, wanted) => createKey(parts, organization, wanted),
+    async page(organization, wanted) {
+      const { items, ...next } = await readPage(database, KEY, `${organization}/`, wanted)
+      const keys = items.map(({ id, value }) => keyOf(id.slice(organization.length + 1), value))
+      return { items: keys, ...next }
+    },
+    create: (organization, wanted, by) => createKey(parts, organization, wanted, by),
     async get(organization, id) {
       const key = isRecordId(id) && (await database.get(KEY, `${organization}/${id}`))
       return key ? keyOf(id, key) : undefined
     },
-    describe: (organization, id, description) =>
+    describe: (organization, id, description, by) =>
       database.transact(organization, async (transaction) => {
         const key = isRecordId(id) && (await transaction.get(KEY, `${organization}/${id}`))
         if (!key) return undefined
         transaction.put(KEY, `${organization}/${id}`, { ...key, description })
+        await audit(transaction, organization, by, {
+          ...{ action: 'registration-key.described', subject: id },
+          ...difference({ description: key.description }, { description }),
+        })
         return keyOf(id, { ...key, description })
       }),
-    revoke: (organization, id) =>
+    revoke: (organization, id, by) =>
       database.transact(organization, async (transaction) => {
         const key = isRecordId(id) && (await transaction.get(KEY, `${organization}/${id}`))
         if (!key) return false
         deleteKey(transaction, `${organization}/${id}`, key)
+        await audit(transaction, organization, by, {
+          ...{ action: 'registration-key.revoked', subject: id },
+          before: { description: key.description, uses: key.uses },
+        })
         return true
       }),
     async organizationOf(secret) {
@@ -142,21 +161,26 @@ export function openRegistrationKeys(parts: {
 async function createKey(
   { database, clock, randomBytes }: Parameters<typeof openRegistrationKeys>[0],
   organization: OrganizationId,
-  wanted: Parameters<RegistrationKeys['create']>[1],
+  wanted: NewRegistrationKey,
+  by: Act,
 ): Promise<{ id: string; secret: string }> {
   const id = toBase32(randomBytes(ID_BYTES))
   const secret = PREFIX + toBase32(randomBytes(SECRET_BYTES))
   const hash = hashOf(secret)
-  const { by, groups = [], ephemeralAfter, ...rest } = wanted
+  const { groups = [], ephemeralAfter, ...rest } = wanted
   await database.transact(organization, async (transaction) => {
     const known = await transaction.list(KEY, { under: `${organization}/` })
     if (known.length >= REGISTRATION_KEYS) throw tooManyKeys()
     transaction.put(KEY, `${organization}/${id}`, {
-      ...{ ...rest, hash, uses: 0, createdBy: by, createdAt: clock.now() },
+      ...{ ...rest, hash, uses: 0, createdBy: makerOf(by), createdAt: clock.now() },
       ...(groups.length > 0 && { groups: [...groups] }),
       ...(ephemeralAfter !== undefined && { ephemeralAfter }),
     })
     transaction.put(KEY_BY_HASH, hash, { organization, id })
+    await audit(transaction, organization, by, {
+      ...{ action: 'registration-key.created', subject: id },
+      after: { ...wanted },
+    })
   })
   return { id, secret }
 }

@@ -5,6 +5,7 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { createApi } from './api/api.ts'
+import { callerOf } from './api/caller.ts'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, formatHostPort } from './config.ts'
 import type { RegistryContext } from './context.ts'
@@ -13,8 +14,11 @@ import { openDevices } from './devices.ts'
 import { openDirectories } from './directories.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
+import { openInvitations } from './invitations.ts'
 import { openIssuing } from './issuing.ts'
 import { startMaintenance } from './maintenance.ts'
+import { openMembers } from './members.ts'
+import { openOrganizationLifecycle } from './organization-lifecycle.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
 import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
@@ -69,15 +73,20 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const authorizations = openDeviceAuthorizations(context)
   const registrationKeys = openRegistrationKeys(context)
   const devices = openDevices({ ...context, issuing })
+  const people = {
+    members: openMembers({ ...context, issuing }),
+    lifecycle: openOrganizationLifecycle({ ...context, issuing }),
+    invitations: openInvitations({ ...context, issuing }),
+  }
   const directories = openDirectories({
     ...context,
     ...{ issuing, authorizations, registrationKeys, devices },
   })
   const identity: Identity = await createIdentity(context, {
     localUrl,
-    found: (name, also) => issuing.found(name, also),
+    found: (name, also, ranges) => issuing.found(name, also, ranges),
   })
-  return { issuing, authorizations, registrationKeys, devices, directories, identity }
+  return { issuing, authorizations, registrationKeys, devices, ...people, directories, identity }
 }
 
 export type Services = Awaited<ReturnType<typeof openServices>>
@@ -107,7 +116,7 @@ function appOf(
     ...context,
     ...rest,
     version,
-    sessions: identity.sessions,
+    callerOf: (request) => callerOf(identity, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
   })

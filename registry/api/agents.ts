@@ -1,5 +1,4 @@
 /** The API of agents: what a registry is, asking to be let in, enrolling, renewing. */
-import express, { type Request, type Response, Router } from 'express'
 import { z } from 'zod'
 import { toBase64, toHex } from '../../crypto/bytes.ts'
 import { addressBytes, parseIpAddress } from '../../protocol/address.ts'
@@ -11,10 +10,10 @@ import type { DeviceAuthorizations, PollAnswer } from '../device-authorization.t
 import { checkName, enrol, type Membership } from '../enrolment.ts'
 import type { Issuing } from '../issuing.ts'
 import { checkClaimedKeys, provePossession } from '../possession.ts'
-import { parseInput } from '../problem.ts'
-import { rateLimit } from '../rate-limit.ts'
 import type { RegistrationKeys } from '../registration-keys.ts'
 import { renew } from '../renewal.ts'
+import { type OauthCode, OauthError } from './oauth-error.ts'
+import { openRoute, type Route } from './route.ts'
 
 export interface AgentApiParts {
   readonly version: string
@@ -69,59 +68,113 @@ const TOKEN_REQUEST = z.object({
   device_code: z.string().min(1).max(64),
 })
 
-/** Per client address, which may be the NAT of a whole site. */
-const ASKING = { windowSeconds: 60, limit: 600 }
-const ENROLLING = { windowSeconds: 60, limit: 6000 }
-/** Guessing keys and tokens is out of reach anyway; this keeps the attempts from costing us. */
-const FAILING = { windowSeconds: 60, limit: 120, failuresOnly: true }
+const RENDEZVOUS = z.object({
+  multiaddrs: z.array(z.string()).readonly(),
+  stun: z.array(z.string()).readonly(),
+})
+const INFO = z.object({
+  product: z.literal('nexodus'),
+  version: z.string(),
+  publicUrl: z.string(),
+  rendezvous: RENDEZVOUS,
+  deviceAuthorization: z.boolean(),
+})
+/** RFC 8628 §3.2. */
+const STARTED = z.object({
+  device_code: z.string(),
+  user_code: z.string(),
+  verification_uri: z.string(),
+  verification_uri_complete: z.string(),
+  expires_in: z.int(),
+  interval: z.int(),
+})
+/** RFC 6749 §5.1. */
+const GRANTED = z.object({
+  access_token: z.string(),
+  token_type: z.literal('Bearer'),
+  expires_in: z.int(),
+})
 
-export function agentApi(parts: AgentApiParts): Router {
-  const { publicUrl, authorizations, version } = parts
-  const router = Router()
-  const asking = [rateLimit(ASKING)]
-  const enrolling = [rateLimit(ENROLLING), rateLimit(FAILING)]
-  const form = express.urlencoded({ extended: false, limit: '4kb', parameterLimit: 8 })
+/** What `enrol` and `renew` give; the bytes are envelopes. */
+const ISSUED = z.object({
+  organization: z.string(),
+  envelopes: z.array(z.string()).readonly(),
+  rendezvous: RENDEZVOUS,
+})
 
-  router.get('/info', (_request, response) => {
-    const rendezvous = parts.rendezvous()
-    response.json({ product: 'nexodus', version, publicUrl, rendezvous, deviceAuthorization: true })
-  })
-  router.post('/device-authorizations', asking, async (request: Request, response: Response) => {
-    response.status(200).json(await startAuthorization(parts, request))
-  })
-  router.post('/token', asking, form, async (request: Request, response: Response) => {
-    const wanted = TOKEN_REQUEST.safeParse(request.body ?? {})
-    if (!wanted.success)
-      return oauthError(response, 'invalid_request', 'want the device code grant')
-    answerPoll(response, await authorizations.poll(wanted.data.device_code))
-  })
-  router.post('/enrolments', enrolling, async (request: Request, response: Response) => {
-    const { requestedAddress, ...wanted } = parseInput(ENROLMENT, request.body)
-    response.json(issued(parts, await enrol(parts, { ...wanted, requestedAddress })))
-  })
-  router.post('/renewals', enrolling, async (request: Request, response: Response) => {
-    response.json(issued(parts, await renew(parts, parseInput(RENEWAL, request.body).request)))
-  })
-  return router
-}
+export const AGENT_ROUTES: readonly Route<AgentApiParts>[] = [
+  openRoute({
+    method: 'GET',
+    path: '/info',
+    operation: 'getInfo',
+    summary: 'What this registry is, and where devices meet now',
+    answer: INFO,
+    handle: async ({ version, publicUrl, rendezvous }: AgentApiParts) => ({
+      ...{ product: 'nexodus' as const, version, publicUrl },
+      ...{ rendezvous: rendezvous(), deviceAuthorization: true },
+    }),
+  }),
+  openRoute({
+    method: 'POST',
+    path: '/device-authorizations',
+    operation: 'authorizeDevice',
+    summary: 'A device asks to be let in (RFC 8628 §3.1)',
+    rate: 'asking',
+    body: AUTHORIZATION,
+    answer: STARTED,
+    status: 200,
+    handle: (parts: AgentApiParts, { body, act }) =>
+      startAuthorization(parts, body, act.from ?? 'unknown'),
+  }),
+  openRoute({
+    method: 'POST',
+    path: '/token',
+    operation: 'pollToken',
+    summary: 'Has somebody decided? (RFC 8628 §3.4)',
+    rate: 'asking',
+    oauth: true,
+    body: TOKEN_REQUEST,
+    answer: GRANTED,
+    handle: async ({ authorizations }: AgentApiParts, { body }) =>
+      grantedBy(await authorizations.poll(body.device_code)),
+  }),
+  openRoute({
+    method: 'POST',
+    path: '/enrolments',
+    operation: 'enrolDevice',
+    summary: 'A device that was approved, or has a registration key, becomes a member',
+    rate: 'enrolling',
+    body: ENROLMENT,
+    answer: ISSUED,
+    handle: async (parts: AgentApiParts, { body: { requestedAddress, ...wanted }, act }) =>
+      issued(parts, await enrol(parts, { ...wanted, requestedAddress }, act)),
+  }),
+  openRoute({
+    method: 'POST',
+    path: '/renewals',
+    operation: 'renewMembership',
+    summary: 'A member gets its next certificate, by proof of its device key',
+    rate: 'enrolling',
+    body: RENEWAL,
+    answer: ISSUED,
+    handle: async (parts: AgentApiParts, { body }) =>
+      issued(parts, await renew(parts, body.request)),
+  }),
+]
 
-function issued(
-  parts: AgentApiParts,
-  { organization, envelopes }: Membership,
-): Record<string, unknown> {
+function issued(parts: AgentApiParts, { organization, envelopes }: Membership) {
   return { organization, envelopes: envelopes.map(toBase64), rendezvous: parts.rendezvous() }
 }
 
 /** RFC 8628 §3.2. */
 async function startAuthorization(
   { publicUrl, authorizations, clock }: AgentApiParts,
-  request: Request,
-): Promise<Record<string, unknown>> {
-  const wanted = parseInput(AUTHORIZATION, request.body)
+  wanted: z.output<typeof AUTHORIZATION>,
+  requestedFrom: string,
+) {
   const asked = { purpose: 'enrolment', audience: publicUrl, field: 'proof' } as const
   const possession = provePossession(wanted.proof, asked, clock.now())
   checkClaimedKeys(possession, wanted)
-  const requestedFrom = request.ip ?? 'unknown'
   const started = await authorizations.start({
     possession,
     name: checkName(wanted.name),
@@ -154,26 +207,15 @@ const OAUTH_ERRORS = {
   requested: ['authorization_pending', 'an admin of the organization has to agree'],
   denied: ['access_denied', 'the device was denied'],
   unknown: ['invalid_grant', 'the device code is unknown or was used'],
-} as const satisfies Record<Exclude<PollAnswer['kind'], 'token'>, readonly [string, string]>
+} as const satisfies Record<Exclude<PollAnswer['kind'], 'token'>, readonly [OauthCode, string]>
 
-function answerPoll(response: Response, answer: PollAnswer): void {
-  if (answer.kind === 'token') {
-    const { token, expiresIn } = answer
-    response.json({ access_token: token, token_type: 'Bearer', expires_in: expiresIn })
-  } else {
+function grantedBy(answer: PollAnswer) {
+  if (answer.kind !== 'token') {
     const [error, detail] = OAUTH_ERRORS[answer.kind]
     // So long the device may go on asking: an admin is not at hand as the one who enrols it is.
-    const extension = answer.kind === 'requested' ? { expires_in: answer.expiresIn } : {}
-    oauthError(response, error, detail, extension)
+    const expiresIn = answer.kind === 'requested' ? answer.expiresIn : undefined
+    throw new OauthError(error, detail, expiresIn)
   }
-}
-
-/** RFC 6749 §5.2, in the words OAuth clients know. */
-function oauthError(
-  response: Response,
-  error: string,
-  detail: string,
-  extension: Readonly<Record<string, number>> = {},
-): void {
-  response.status(400).json({ error, error_description: detail, ...extension })
+  const { token, expiresIn } = answer
+  return { access_token: token, token_type: 'Bearer' as const, expires_in: expiresIn }
 }

@@ -3,6 +3,7 @@ import express, { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { noStore } from '../app.ts'
 import type { RegistryContext } from '../context.ts'
+import { actOf } from '../http-act.ts'
 import type { Identity } from '../identity/identity.ts'
 import { organizationsOf } from '../organizations.ts'
 import { ProblemError, parseInput } from '../problem.ts'
@@ -91,12 +92,13 @@ function decide(context: RegistryContext, { identity, directories }: PageParts):
     if (wanted.decision === 'approve' && organization === undefined) {
       throw new ProblemError(404, 'organization-not-found', 'you have no such organization')
     }
+    const act = actOf(request, who, context.clock.now())
     const approved = wanted.decision === 'approve' ? organization : undefined
     const done =
       pending !== undefined &&
       (approved === undefined
-        ? await approvals.deny(pending.userCode, who.user)
-        : await approvals.approve(pending.userCode, approved.id, who.user))
+        ? await approvals.deny(pending.userCode, act)
+        : await approvals.approve(pending.userCode, approved.id, act))
     if (!done) return sendPage(response, renderCodeEntry(who, unknownCode(wanted.user_code)), 404)
     const view = { viewer: who, pending, ...(approved !== undefined && { organization: approved }) }
     sendPage(response, renderDecision(view))

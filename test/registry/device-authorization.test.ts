@@ -40,7 +40,12 @@ async function approved(core: RegistryCore, by: Asker) {
   const organization = await core.issuing.found('Acme')
   const { userCode, deviceCode } = await start(core, by)
   assert.ok(
-    await approveDevice(core, userCode, organization, await core.member(organization, 'ada')),
+    await approveDevice(
+      core,
+      userCode,
+      organization,
+      core.as(await core.member(organization, 'ada')),
+    ),
   )
   core.advance(2)
   const answer = await core.authorizations.poll(deviceCode)
@@ -60,6 +65,7 @@ function enrolWith(core: RegistryCore, by: Asker, token: string) {
       requestedAddress: undefined,
       proof: core.proof(by, 'enrolment', UNKNOWN_ORGANIZATION),
     },
+    core.ada(),
   )
 }
 
@@ -144,7 +150,12 @@ rule('nobody may decide after 15 minutes', async () => {
   assert.equal(await core.authorizations.poll(deviceCode), { kind: 'expired' })
   assert.is(await core.authorizations.find(userCode), undefined)
   assert.is(
-    await approveDevice(core, userCode, organization, await core.member(organization, 'ada')),
+    await approveDevice(
+      core,
+      userCode,
+      organization,
+      core.as(await core.member(organization, 'ada')),
+    ),
     undefined,
   )
   assert.is(await core.authorizations.deny(userCode), false)
@@ -158,7 +169,12 @@ rule('a device that was denied hears it once, and no token', async () => {
   const { deviceCode, userCode } = await start(core, asker('laptop'))
   assert.is(await core.authorizations.deny(userCode), true)
   assert.is(
-    await approveDevice(core, userCode, organization, await core.member(organization, 'ada')),
+    await approveDevice(
+      core,
+      userCode,
+      organization,
+      core.as(await core.member(organization, 'ada')),
+    ),
     undefined,
   )
   assert.equal(await core.authorizations.poll(deviceCode), { kind: 'denied' })
@@ -171,8 +187,8 @@ rule('two people who decide at once decide once', async () => {
   const [ada, bob] = [await core.member(acme, 'ada'), await core.member(umbrella, 'bob')]
   const { userCode } = await start(core, asker('laptop'))
   const outcomes = await Promise.all([
-    approveDevice(core, userCode, acme, ada),
-    approveDevice(core, userCode, umbrella, bob),
+    approveDevice(core, userCode, acme, core.as(ada)),
+    approveDevice(core, userCode, umbrella, core.as(bob)),
     core.authorizations.deny(userCode),
   ])
   assert.is(outcomes.filter(Boolean).length, 1)
@@ -209,7 +225,7 @@ rule('a device with the WireGuard key of another is not approved', async () => {
   const copy = { ...asker('copy'), wireguardKey: laptop.wireguardKey }
   const { userCode } = await start(core, copy)
   const answer = refusal(
-    approveDevice(core, userCode, organization, await core.member(organization, 'ada')),
+    approveDevice(core, userCode, organization, core.as(await core.member(organization, 'ada'))),
   )
   assert.is(await answer, 'wireguard-key-taken')
   assert.ok(await core.authorizations.find(userCode), 'and still waits')

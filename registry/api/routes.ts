@@ -1,0 +1,21 @@
+/** The API's route table: every route there is. Those of new parts are added here. */
+import { AGENT_ROUTES, type AgentApiParts } from './agents.ts'
+import { AUDIT_ROUTES, type AuditApiParts } from './audit.ts'
+import { DEVICE_ROUTES, type DeviceApiParts } from './devices.ts'
+import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
+import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
+import type { Route } from './route.ts'
+
+export type RouteParts = AgentApiParts &
+  OrganizationApiParts &
+  DeviceApiParts &
+  RegistrationKeyApiParts &
+  AuditApiParts
+
+export const ROUTES: readonly Route<RouteParts>[] = [
+  ...AGENT_ROUTES,
+  ...ORGANIZATION_ROUTES,
+  ...DEVICE_ROUTES,
+  ...REGISTRATION_KEY_ROUTES,
+  ...AUDIT_ROUTES,
+]
