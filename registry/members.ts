@@ -17,6 +17,7 @@ import {
   type UserId,
   users,
 } from './organizations.ts'
+import { type Page, type PageRequest, readPage } from './page.ts'
 import { isRecordId } from './record-id.ts'
 import { Refused } from './refusal.ts'
 import { giveRegistrationKeys, revokeRegistrationKeysOf } from './registration-keys.ts'
@@ -41,6 +42,8 @@ export interface Member {
 export type DevicesOfLeaver = 'keep' | 'revoke' | { readonly transferTo: string }
 
 export interface Members {
+  /** In the order of their ids. Throws a 400 problem for a cursor of another list. */
+  page(organization: OrganizationId, page: PageRequest): Promise<Page<Member>>
   /** By name. */
   list(organization: OrganizationId): Promise<readonly Member[]>
   /** Throws Refused (role-needed, member-unknown, last-owner). */
@@ -63,6 +66,7 @@ export function openMembers({
 }): Members {
   return {
     list: (organization) => listMembers(database, organization),
+    page: (organization, page) => pageOfMembers(database, organization, page),
     setRole: (organization, by, user, role) =>
       issuing.change(organization, (change) => setRole(change, by, user, role)),
     remove: (organization, by, user, devices) =>
@@ -76,12 +80,43 @@ async function listMembers(
 ): Promise<readonly Member[]> {
   const found: Member[] = []
   for await (const { id, value } of database.list(members, { under: `${organization}/` })) {
-    const user = id.slice(organization.length + 1) as UserId // as putMember wrote it
-    const record = await database.get(users, user)
-    const name = displayNameOf(record, user)
-    found.push({ user, name, ...value, signedInAt: record?.signedInAt })
+    found.push(await memberAt(database, id, value))
   }
   return found.toSorted((a, b) => a.name.localeCompare(b.name))
+}
+
+async function pageOfMembers(
+  database: Database,
+  organization: OrganizationId,
+  page: PageRequest,
+): Promise<Page<Member>> {
+  const { items, ...next } = await readPage(database, members, `${organization}/`, page)
+  const found = items.map(({ id, value }) => memberAt(database, id, value))
+  return { items: await Promise.all(found), ...next }
+}
+
+async function memberAt(
+  database: Database,
+  id: string,
+  value: { readonly role: MemberRole; readonly since: Seconds },
+): Promise<Member> {
+  const user = id.slice(id.indexOf('/') + 1) as UserId // as putMember wrote it
+  const record = await database.get(users, user)
+  const name = displayNameOf(record, user)
+  return { user, name, ...value, signedInAt: record?.signedInAt }
+}
+
+/** What a device says of its owner, who must be a member. Throws Refused (member-unknown). */
+export async function ownerFor(
+  database: Database,
+  organization: OrganizationId,
+  user: string,
+): Promise<{ owner: string; ownerId: string }> {
+  const member = isRecordId(user) && (await database.get(members, `${organization}/${user}`))
+  if (!member) {
+    throw new Refused('member-unknown', 'the organization has no such member', { field: 'ownerId' })
+  }
+  return { owner: displayNameOf(await database.get(users, user), user), ownerId: user }
 }
 
 async function setRole(

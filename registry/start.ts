@@ -59,7 +59,7 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
   const context: RegistryContext = { clock, randomBytes, log, database, config, publicUrl }
   const services = await openServices(context, server.localUrl)
   const rendezvous = opened.use(await openRendezvous(context, services))
-  opened.use(startMaintenance(context, services))
+  opened.use(startMaintenance(context, services, rendezvous.connected))
   server.answerWith(appOf(context, services, rendezvous, parts.version))
   const setupUrl = await services.identity.firstUserUrl()
   const ending = opened.move()
@@ -119,6 +119,7 @@ function appOf(
     callerOf: (request) => callerOf(identity, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
+    connected: rendezvous.connected,
   })
   return createApp(context, {
     api,

@@ -3,6 +3,7 @@ import { type OrganizationId, parseOrganizationId } from '../../protocol/keys.ts
 import type { Seconds } from '../../protocol/time.ts'
 import { members, organizations, type UserId } from '../organizations.ts'
 import { ProblemError } from '../problem.ts'
+import { MEMBER_ROLES, type MemberRole } from '../roles.ts'
 import type { Database } from '../store/database.ts'
 
 /** What a token may be good for. A session is good for all of them. */
@@ -17,10 +18,6 @@ export const SCOPES = [
   'tokens:write',
 ] as const
 export type Scope = (typeof SCOPES)[number]
-
-/** Of a member in an organization, the mightiest first. */
-export const MEMBER_ROLES = ['owner', 'admin', 'member'] as const
-export type MemberRole = (typeof MEMBER_ROLES)[number]
 
 /** Roles that a route names. */
 export const ANY_MEMBER: readonly MemberRole[] = MEMBER_ROLES

@@ -3,15 +3,17 @@ import { z } from 'zod'
 import { toBase64, toHex } from '../../crypto/bytes.ts'
 import { addressBytes, parseIpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import { TEXT_CHARACTERS } from '../../protocol/limits.ts'
+import { PREFIXES, TEXT_CHARACTERS } from '../../protocol/limits.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Rendezvous } from '../../protocol/manifest.ts'
+import { ROLES } from '../../protocol/membership-certificate.ts'
 import type { DeviceAuthorizations, PollAnswer } from '../device-authorization.ts'
 import { checkName, enrol, type Membership } from '../enrolment.ts'
 import type { Issuing } from '../issuing.ts'
 import { checkClaimedKeys, provePossession } from '../possession.ts'
 import type { RegistrationKeys } from '../registration-keys.ts'
 import { renew } from '../renewal.ts'
+import { PREFIX_TEXT } from './fields.ts'
 import { type OauthCode, OauthError } from './oauth-error.ts'
 import { openRoute, type Route } from './route.ts'
 
@@ -44,6 +46,11 @@ const DESCRIBED = {
   system: TEXT,
   proof: ENVELOPE,
 }
+/** What a device wants to advertise and to be; an admin decides. */
+const ASKS = z.strictObject({
+  prefixes: z.array(PREFIX_TEXT).max(PREFIXES),
+  roles: z.array(z.enum(ROLES)).max(ROLES.length),
+})
 const AUTHORIZATION = z.strictObject(DESCRIBED)
 const ENROLMENT = z
   .strictObject({
@@ -51,6 +58,7 @@ const ENROLMENT = z
     token: z.string().max(64).optional(),
     registrationKey: z.string().max(64).optional(),
     requestedAddress: z.string().max(64).optional(),
+    asks: ASKS.optional(),
   })
   .transform(({ token, registrationKey, ...rest }, context) => {
     if (token !== undefined && registrationKey === undefined) {
@@ -62,7 +70,7 @@ const ENROLMENT = z
     context.addIssue({ code: 'custom', message: 'want either token or registrationKey' })
     return z.NEVER
   })
-const RENEWAL = z.strictObject({ request: ENVELOPE })
+const RENEWAL = z.strictObject({ request: ENVELOPE, asks: ASKS.optional() })
 const TOKEN_REQUEST = z.object({
   grant_type: z.literal(GRANT),
   device_code: z.string().min(1).max(64),
@@ -158,7 +166,7 @@ export const AGENT_ROUTES: readonly Route<AgentApiParts>[] = [
     body: RENEWAL,
     answer: ISSUED,
     handle: async (parts: AgentApiParts, { body }) =>
-      issued(parts, await renew(parts, body.request)),
+      issued(parts, await renew(parts, body.request, body.asks)),
   }),
 ]
 

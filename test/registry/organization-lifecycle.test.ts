@@ -181,8 +181,8 @@ rule(
     const left: string[] = []
     for await (const { key, value } of core.store.list({ gte: '!', lt: '\u007f' })) {
       // The audit log is for ever.
-    if (key.startsWith('audit')) continue
-    if (`${key} ${Buffer.from(value)}`.includes(organization)) left.push(key)
+      if (key.startsWith('audit')) continue
+      if (`${key} ${Buffer.from(value)}`.includes(organization)) left.push(key)
     }
     assert.equal(left, [])
   },
