@@ -16,9 +16,12 @@ import { openDirectories } from './directories.ts'
 import { openEvents } from './events.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
+import { openInvitations } from './invitations.ts'
 import { openIssuing } from './issuing.ts'
 import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
+import { openMembers } from './members.ts'
+import { openOrganizationLifecycle } from './organization-lifecycle.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
 import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
@@ -59,7 +62,7 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
   const context: RegistryContext = { clock, randomBytes, log, database, config, publicUrl }
   const services = await openServices(context, server.localUrl)
   const rendezvous = opened.use(await openRendezvous(context, services))
-  opened.use(startMaintenance(context, services))
+  opened.use(startMaintenance(context, services, rendezvous.connected))
   server.answerWith(appOf(context, services, rendezvous, parts.version))
   const setupUrl = await services.identity.firstUserUrl()
   const ending = opened.move()
@@ -76,13 +79,18 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const events = openEvents(context)
   const logins = openLogins({ ...context, tokens })
   const devices = openDevices({ ...context, issuing })
+  const people = {
+    members: openMembers({ ...context, issuing }),
+    lifecycle: openOrganizationLifecycle({ ...context, issuing }),
+    invitations: openInvitations({ ...context, issuing }),
+  }
   const directories = openDirectories({
     ...context,
     ...{ issuing, authorizations, registrationKeys, devices },
   })
   const identity: Identity = await createIdentity(context, {
     localUrl,
-    found: (name, also) => issuing.found(name, also),
+    found: (name, also, ranges) => issuing.found(name, also, ranges),
   })
   return {
     issuing,
@@ -92,6 +100,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
     logins,
     events,
     devices,
+    ...people,
     directories,
     identity,
   }
@@ -127,6 +136,7 @@ function appOf(
     callerOf: (request) => callerOf({ identity, tokens: services.tokens }, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
+    connected: rendezvous.connected,
   })
   return createApp(context, {
     api,
