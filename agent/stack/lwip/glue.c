@@ -188,12 +188,9 @@ static struct tcp_pcb *quoted(const uint8_t *quote, uint32_t length, uint32_t fa
 }
 
 static void narrow(struct tcp_pcb *pcb, uint32_t mtu, uint32_t headers) {
-  struct tcp_seg *seg;
   if (mtu < headers + 256 || mtu - headers >= pcb->mss) return;
   pcb->mss = (u16_t)(mtu - headers);
   if (tcp_rexmit_rto_prepare(pcb) != ERR_OK) return;
-  for (seg = pcb->unsent; seg != NULL; seg = seg->next) seg->state = 0;
-  tcp_clear_flags(pcb, TF_INFR);
   tcp_output(pcb);
 }
 
@@ -433,25 +430,19 @@ EXPORT("describe") int32_t describe(const struct connection *connection) {
   return 1;
 }
 
-/* Bytes that may be queued now: as much as may be in flight, and half as much again. */
-static uint32_t room(const struct tcp_pcb *pcb) {
-  uint32_t queued = TCP_SND_BUF - pcb->snd_buf, bound = sender_bound(pcb);
-  bound += bound / 2;
-  return queued < bound ? LWIP_MIN(bound - queued, pcb->snd_buf) : 0;
-}
-
 /* Queues what there is room for of the first `length` bytes of `data`; how much that was. */
 EXPORT("enqueue") uint32_t enqueue(struct connection *connection, uint32_t length) {
   struct tcp_pcb *pcb = connection->pcb;
   uint32_t done = 0, most;
   if (pcb == NULL) return 0;
-  most = LWIP_MIN(length, room(pcb));
+  most = LWIP_MIN(length, sender_room(pcb));
   while (done < most) {
     uint32_t part = LWIP_MIN(most - done, 0x4000u);
     u8_t flags = TCP_WRITE_FLAG_COPY | (done + part < most ? TCP_WRITE_FLAG_MORE : 0);
     if (tcp_write(pcb, data_bytes + done, (u16_t)part, flags) != ERR_OK) break;
     done += part;
   }
+  sender_queued(done);
   tcp_output(pcb);
   return done;
 }
