@@ -14,6 +14,8 @@ export interface PacketLinkOptions {
   /** Of all packets: those that arrive up to `disorderMs` later. */
   readonly disorder?: number
   readonly disorderMs?: number
+  /** Milliseconds that a packet is late, at most, and with it those behind it. */
+  readonly jitterMs?: number
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
@@ -33,6 +35,8 @@ export function newPacketLink(
   onPacket: (packet: Uint8Array) => void,
 ): PacketLink {
   const { clock, random, delayMs = 0, rate, queue = 90, loss = 0, disorder = 0 } = options
+  const { jitterMs = 0 } = options
+  let lastMs = 0
   let isCut = false
   let freeMs = 0
   /** On their way, in order: timers of a real clock that are due at nearly one time run in any. */
@@ -62,8 +66,10 @@ export function newPacketLink(
       clock.after(afterMs + lateMs, () => arrive(packet))
       return
     }
-    way.push({ packet, dueMs: clock.monotonicMs() + afterMs })
-    if (!isLooking) lookIn(afterMs)
+    const dueMs = clock.monotonicMs() + afterMs + (jitterMs > 0 ? random() * jitterMs : 0)
+    lastMs = Math.max(lastMs, dueMs)
+    way.push({ packet, dueMs: lastMs })
+    if (!isLooking) lookIn(lastMs - clock.monotonicMs())
   }
   const link: PacketLink = {
     sent: 0,

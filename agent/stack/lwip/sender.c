@@ -168,22 +168,14 @@ int sender_may_send(struct tcp_pcb *pcb, uint32_t bytes) {
   return 0;
 }
 
-/* tcp_output sent what it could. */
-void sender_output_done(struct tcp_pcb *pcb) {
-  struct sender *s = &pcb->sender;
-  s->may_probe = 0;
-  if (pcb->state < ESTABLISHED) return;
-  if (pcb->unsent == NULL && s->lost.first == NULL && s->in_flight + pcb->mss <= pcb->cwnd)
-    s->app_limited = LWIP_MAX(s->delivered + s->in_flight, 1u);
-}
-
 static uint32_t not_sent(const struct tcp_pcb *pcb) {
   uint32_t queued = TCP_SND_BUF - pcb->snd_buf;
   uint32_t sent = pcb->snd_nxt - pcb->lastack;
   return queued > sent ? queued - sent : 0;
 }
 
-/* Bytes that may be queued now: half of a window and a burst beyond what was sent. */
+/* Bytes that may be queued now: half of a window and a burst beyond what was sent, and when memory is short no more
+ * than two windows, or a share. */
 uint32_t sender_room(const struct tcp_pcb *pcb) {
   uint32_t ahead = LWIP_MAX(pcb->cwnd / 2, LWIP_MIN(share, MOST_BURST)), waiting = not_sent(pcb);
   uint32_t room = waiting < ahead ? LWIP_MIN(ahead - waiting, pcb->snd_buf) : 0;
@@ -193,6 +185,18 @@ uint32_t sender_room(const struct tcp_pcb *pcb) {
     room = queued < most ? LWIP_MIN(room, most - queued) : 0;
   }
   return room;
+}
+
+/* tcp_output sent what it could. */
+void sender_output_done(struct tcp_pcb *pcb) {
+  struct sender *s = &pcb->sender;
+  s->may_probe = 0;
+  if (pcb->state < ESTABLISHED) return;
+  if (pcb->unsent == NULL && s->lost.first == NULL && s->in_flight + pcb->mss <= pcb->cwnd)
+    s->app_limited = LWIP_MAX(s->delivered + s->in_flight, 1u);
+  if (!s->is_wanted || sender_room(pcb) < LWIP_MIN(share / 2, MOST_BURST / 2)) return;
+  s->is_wanted = 0;
+  tell_of_room(pcb);
 }
 
 void sender_queued(uint32_t bytes) {

@@ -102,6 +102,7 @@ struct sender {
   uint8_t may_probe;        /* the next transmission is a probe */
   uint32_t tail_end;
 
+  uint8_t is_wanted;        /* somebody waits for room to queue more */
   int32_t allowance;        /* bytes that may be sent now */
   uint32_t allowance_at;
   uint32_t pace_at, rack_at, tail_at; /* timers; 0: none */
@@ -138,6 +139,9 @@ void sender_gone(struct tcp_pcb *pcb);
 void sender_withdraw(struct tcp_pcb *pcb);
 /* 0 where the hook of incoming connections refuses another one. */
 int may_open(const struct tcp_pcb *pcb);
+
+/* glue.c */
+void tell_of_room(struct tcp_pcb *pcb);
 
 /* sender.c */
 uint32_t now_us(void);
