@@ -66,10 +66,10 @@ export function newPacketLink(
       clock.after(afterMs + lateMs, () => arrive(packet))
       return
     }
-    const dueMs = clock.monotonicMs() + afterMs + (jitterMs > 0 ? random() * jitterMs : 0)
-    lastMs = Math.max(lastMs, dueMs)
+    const nowMs = clock.monotonicMs()
+    lastMs = Math.max(lastMs, nowMs + afterMs + (jitterMs > 0 ? random() * jitterMs : 0))
     way.push({ packet, dueMs: lastMs })
-    if (!isLooking) lookIn(lastMs - clock.monotonicMs())
+    if (!isLooking) lookIn(lastMs - nowMs)
   }
   const link: PacketLink = {
     sent: 0,

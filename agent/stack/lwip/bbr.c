@@ -26,8 +26,10 @@ enum { ACKS_INIT, ACKS_REFILLING, ACKS_STARTING, ACKS_FEEDBACK, ACKS_STOPPING };
 #define BETA 0.7f
 #define HEADROOM 0.85f
 #define LEAST_SEGMENTS 4
-/* Losses that are chance whatever the window: 2 % of a small one is less than one segment. */
+/* Losses that are chance whatever the window, for 2 % of a small one is less than one segment; unless there were too
+ * many in so many rounds on average. */
 #define CHANCE_SEGMENTS 3
+#define CHANCE_ROUNDS 32.0f
 /* §5.3.1: STARTUP ends when the rate grew less than by a quarter in three rounds, or by six losses and too many. */
 #define FULL_GROWTH 1.25f
 #define FULL_ROUNDS 3
@@ -49,7 +51,7 @@ enum { ACKS_INIT, ACKS_REFILLING, ACKS_STARTING, ACKS_FEEDBACK, ACKS_STOPPING };
 /* Microseconds of the rate in the window for timers of a millisecond and turns of an event loop: what the draft's
  * §5.6.4.2.1 has for segmentation offload. */
 #define BURST_US 2000.0f
-#define MOST_BURST (48.0f * 1024.0f)
+#define MOST_BURST (32.0f * 1024.0f)
 
 static float larger(float a, float b) {
   return a > b ? a : b;
@@ -68,8 +70,13 @@ static int is_after(uint32_t now, uint32_t since, uint32_t us) {
   return (int32_t)(now - since) > (int32_t)us;
 }
 
+static int is_path_lossy(const struct bbr *b) {
+  return b->average_lost > LOSS_THRESHOLD * (b->average_delivered + b->average_lost);
+}
+
 static int is_lossy(const struct tcp_pcb *pcb, uint32_t lost, uint32_t of) {
-  return (float)lost > LOSS_THRESHOLD * (float)of + (float)(CHANCE_SEGMENTS * pcb->mss);
+  uint32_t chance = is_path_lossy(&pcb->sender.bbr) ? 0 : CHANCE_SEGMENTS * pcb->mss;
+  return (float)lost > LOSS_THRESHOLD * (float)of + (float)chance;
 }
 
 static int is_in_cycle(const struct bbr *b) {
@@ -148,7 +155,7 @@ static void start_up(struct sender *s, uint32_t now) {
 /* A window of as many segments has had its rounds: then a sender like Reno's would have probed, too. */
 static int is_time_to_probe(const struct tcp_pcb *pcb, uint32_t now) {
   const struct bbr *b = &pcb->sender.bbr;
-  uint32_t window = (uint32_t)LWIP_MIN(product(b, rate_of(b)), (float)LWIP_MIN(pcb->cwnd, b->in_flight_high));
+  uint32_t window = LWIP_MIN(window_for(pcb, product(b, rate_of(b))), pcb->cwnd);
   return is_after(now, b->cycle_at, b->probe_wait_us) ||
          b->rounds_since_probe >= LWIP_MIN(window / LWIP_MAX(pcb->mss, 1u) + 1, PROBE_ROUNDS);
 }
@@ -325,6 +332,8 @@ static void measure_rate(struct tcp_pcb *pcb, const struct rate_sample *r) {
     b->in_flight_high = LWIP_MAX(window_for(pcb, product(b, largest_rate(b))), b->in_flight_latest);
   }
   adapt_lower_bounds(pcb);
+  b->average_lost += ((float)b->round_lost - b->average_lost) / CHANCE_ROUNDS;
+  b->average_delivered += ((float)b->in_flight_latest - b->average_delivered) / CHANCE_ROUNDS;
   b->round_lost = 0;
   b->loss_events = 0;
   b->rate_latest = r->rate;
@@ -362,7 +371,8 @@ void bbr_lost(struct tcp_pcb *pcb, const struct tcp_seg *seg) {
   b->is_probing = 0;
   if (!seg->is_app_limited) {
     float target = BETA * LWIP_MIN(product(b, rate_of(b)), (float)pcb->cwnd);
-    b->in_flight_high = (uint32_t)larger((float)seg->in_flight, target);
+    float held = (is_path_lossy(b) ? BETA : 1.0f) * (float)seg->in_flight;
+    b->in_flight_high = (uint32_t)larger(held, target);
   }
   if (b->mode == PROBE_UP) start_down(s, now_us());
 }

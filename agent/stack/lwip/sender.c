@@ -187,12 +187,18 @@ uint32_t sender_room(const struct tcp_pcb *pcb) {
   return room;
 }
 
+/* Is there nothing to send, or no room for it in the peer's window? */
+static int is_held_back(const struct tcp_pcb *pcb) {
+  const struct tcp_seg *seg = pcb->unsent;
+  return seg == NULL || lwip_ntohl(seg->tcphdr->seqno) - pcb->lastack + seg->len > pcb->snd_wnd;
+}
+
 /* tcp_output sent what it could. */
 void sender_output_done(struct tcp_pcb *pcb) {
   struct sender *s = &pcb->sender;
   s->may_probe = 0;
   if (pcb->state < ESTABLISHED) return;
-  if (pcb->unsent == NULL && s->lost.first == NULL && s->in_flight + pcb->mss <= pcb->cwnd)
+  if (s->lost.first == NULL && s->in_flight + pcb->mss <= pcb->cwnd && is_held_back(pcb))
     s->app_limited = LWIP_MAX(s->delivered + s->in_flight, 1u);
   if (!s->is_wanted || sender_room(pcb) < LWIP_MIN(share / 2, MOST_BURST / 2)) return;
   s->is_wanted = 0;

@@ -61,6 +61,8 @@ struct bbr {
   uint32_t rounds;
   uint32_t loss_round_end;
   uint32_t round_lost;
+  float average_lost;       /* bytes of a round */
+  float average_delivered;
   uint32_t cycle_at;
   uint32_t probe_wait_us;
   uint32_t saved_window;
