@@ -27,6 +27,8 @@ export interface PacketLink {
   cut(isCut: boolean): void
   sent: number
   lost: number
+  /** May change while it is used. */
+  rate: number | undefined
 }
 
 /** One direction. */
@@ -34,7 +36,7 @@ export function newPacketLink(
   options: PacketLinkOptions,
   onPacket: (packet: Uint8Array) => void,
 ): PacketLink {
-  const { clock, random, delayMs = 0, rate, queue = 90, loss = 0, disorder = 0 } = options
+  const { clock, random, delayMs = 0, queue = 90, loss = 0, disorder = 0 } = options
   const { jitterMs = 0 } = options
   let lastMs = 0
   let isCut = false
@@ -74,13 +76,14 @@ export function newPacketLink(
   const link: PacketLink = {
     sent: 0,
     lost: 0,
+    rate: options.rate,
     cut: (value) => {
       isCut = value
     },
     send: (packet) => {
       link.sent += 1
       const nowMs = clock.monotonicMs()
-      const packetMs = rate === undefined ? 0 : (packet.length * 8000) / rate
+      const packetMs = link.rate === undefined ? 0 : (packet.length * 8000) / link.rate
       const startMs = Math.max(nowMs, freeMs)
       if (isCut || random() < loss || startMs - nowMs > queue * packetMs) {
         link.lost += 1
