@@ -39,8 +39,8 @@ export interface EngineOptions {
   readonly log: Log
 }
 
-/** Milliseconds between looks at connections that wait for their allowance. */
-const PACE_MS = 1
+/** Milliseconds that a timer takes at least. */
+const LEAST_WAIT_MS = 1
 
 export class Engine {
   readonly #options: EngineOptions
@@ -170,15 +170,18 @@ export class Engine {
   }
 
   #schedule(): void {
-    const wait = this.#module.held() > 0 ? PACE_MS : this.#module.next_timer() >>> 0
-    const atMs = this.#options.clock.monotonicMs() + Math.max(wait, PACE_MS)
+    const sender = this.#module.next_sender()
+    const timers = this.#module.next_timer() >>> 0
+    const due = sender < 0 ? timers : Math.min(timers, sender / 1000)
+    const waitMs = Math.max(due, LEAST_WAIT_MS)
+    const atMs = this.#options.clock.monotonicMs() + waitMs
     if (this.#timer !== undefined && this.#timer.atMs <= atMs) return
     this.#timer?.pending.cancel()
-    const pending = this.#options.clock.after(Math.max(wait, PACE_MS), () => {
+    const pending = this.#options.clock.after(waitMs, () => {
       this.#timer = undefined
       this.run((module) => {
         module.timers()
-        return module.send_held()
+        return module.run_senders()
       }, 0)
     })
     this.#timer = { atMs, pending }

@@ -46,6 +46,7 @@ export class TcpConnection extends Duplex {
   #isWanted = false
   #hasEnded = false
   #isDelivering = false
+  #isSending = false
   #outbox: Uint8Array[] = []
   #written: Done | undefined
   #finished: Done | undefined
@@ -145,23 +146,27 @@ export class TcpConnection extends Duplex {
     this.destroy(new SocketError(this.#isConnecting ? 'connect' : 'read', code, about))
   }
 
+  /** What is sent may make room for more, and so ask for this again: the loop sees to it. */
   #send(): void {
-    if (this.#isConnecting || this.#isGone) return
-    for (;;) {
-      const [chunk] = this.#outbox
-      if (chunk === undefined) break
-      const count = chunk.length === 0 ? 0 : this.#port.send(chunk)
-      this.bytesWritten += count
-      if (count < chunk.length) {
-        this.#outbox[0] = chunk.subarray(count)
-        if (count === 0) return
-      } else {
-        this.#outbox.shift()
-      }
-    }
+    if (this.#isConnecting || this.#isGone || this.#isSending) return
+    this.#isSending = true
+    while (this.#sendFirst()) void 0
+    this.#isSending = false
+    if (this.#outbox.length > 0) return
     const written = this.#written
     this.#written = undefined
     written?.()
+  }
+
+  /** Was anything of the first chunk queued? */
+  #sendFirst(): boolean {
+    const [chunk] = this.#outbox
+    if (chunk === undefined) return false
+    const count = chunk.length === 0 ? 0 : this.#port.send(chunk)
+    this.bytesWritten += count
+    if (count < chunk.length) this.#outbox[0] = chunk.subarray(count)
+    else this.#outbox.shift()
+    return count > 0 || chunk.length === 0
   }
 
   /** All that arrives in one go is one chunk. */

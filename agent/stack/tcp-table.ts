@@ -189,10 +189,10 @@ export class TcpTable {
   }
 
   #send(handle: Handle, bytes: Uint8Array): number {
-    const part = bytes.subarray(0, DATA_BYTES)
     return this.#engine.run((module) => {
+      const part = bytes.subarray(0, Math.min(DATA_BYTES, module.room(handle, bytes.length)))
       module.put(part, 0)
-      return module.enqueue(handle, part.length)
+      return part.length === 0 ? 0 : module.enqueue(handle, part.length)
     }, 0)
   }
 

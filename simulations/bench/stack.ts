@@ -17,11 +17,25 @@ const options = readOptions(
     .addOption(new Option('--rate <Mbit/s>', 'of the path').default('400'))
     .addOption(new Option('--queue <packets>', "the path's").default('90'))
     .addOption(new Option('--seconds <n>', 'measured, after 5 to settle').default('10'))
+    .addOption(new Option('--delays <ms,…>', 'round trips of the path').default('0,20,50'))
+    .addOption(new Option('--losses <%,…>', 'of the path, each way').default('0,0.1,1'))
+    .addOption(new Option('--streams <n,…>', 'connections at once').default('1,8'))
+    .addOption(
+      new Option('--jitter <ms>', 'by which a packet is late, at most; order stays').default('0'),
+    )
+    .addOption(
+      new Option('--disorder <%>', 'of packets that come up to 5 ms after others').default('0'),
+    )
     .addOption(new Option('--seed <n>', 'of losses').default('1')),
   z.object({
     rate: z.coerce.number().min(1).max(10_000),
     queue: z.coerce.number().int().min(1).max(10_000),
     seconds: z.coerce.number().int().min(1).max(3600),
+    delays: numbers(z.number().min(0).max(1000)),
+    losses: numbers(z.number().min(0).max(50)),
+    streams: numbers(z.number().int().min(1).max(128)),
+    jitter: z.coerce.number().min(0).max(1000),
+    disorder: z.coerce.number().min(0).max(100),
     seed: z.coerce.number().int(),
   }),
 )
@@ -34,9 +48,24 @@ interface Figures {
   readonly microseconds: number
 }
 
+function numbers(each: z.ZodType<number, number>) {
+  return z
+    .string()
+    .transform((text) => text.split(',').map(Number))
+    .pipe(z.array(each).min(1).max(16))
+}
+
 async function measure(roundTripMs: number, loss: number, streams: number): Promise<Figures> {
-  const { rate, queue, seconds, seed } = options
-  using pair = newPair({ delayMs: roundTripMs / 2, loss, rate: rate * 1e6, queue, seed })
+  const { rate, queue, seconds, seed, jitter, disorder } = options
+  using pair = newPair({
+    delayMs: roundTripMs / 2,
+    jitterMs: jitter,
+    disorder: disorder / 100,
+    loss,
+    rate: rate * 1e6,
+    queue,
+    seed,
+  })
   const received: number[] = []
   pair.far.listenTcp(80, (connection) => {
     const index = received.push(0) - 1
@@ -70,18 +99,18 @@ async function measure(roundTripMs: number, loss: number, streams: number): Prom
 }
 
 const rows: string[][] = []
-for (const streams of [1, 8])
-  for (const roundTripMs of [0, 20, 50])
-    for (const loss of [0, 0.001, 0.01]) {
+for (const streams of options.streams)
+  for (const roundTripMs of options.delays)
+    for (const loss of options.losses) {
       const { mbits, fairness, lostPercent, microseconds } = await measure(
         roundTripMs,
-        loss,
+        loss / 100,
         streams,
       )
       rows.push([
         String(streams),
         `${roundTripMs} ms`,
-        `${loss * 100} %`,
+        `${loss} %`,
         mbits.toFixed(1),
         streams === 1 ? '-' : fairness.toFixed(2),
         `${lostPercent.toFixed(2)} %`,
@@ -97,8 +126,8 @@ const header = [
   'LOST IN ALL',
   'CPU US/PACKET',
 ]
-const { rate, queue, seconds, seed } = options
+const { rate, queue, jitter, disorder, seconds, seed } = options
 process.stdout.write(
-  `${columns(header, rows)}\n\npath of ${rate} Mbit/s, queue of ${queue} packets of 1,420 bytes; ` +
-    `${seconds} s of virtual time each, seed ${seed}; ${machine()}\n`,
+  `${columns(header, rows)}\n\npath of ${rate} Mbit/s, queue of ${queue} packets of 1,420 bytes, jitter of ${jitter} ms, ` +
+    `${disorder} % late; ${seconds} s of virtual time each, seed ${seed}; ${machine()}\n`,
 )

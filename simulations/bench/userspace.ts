@@ -2,7 +2,7 @@
  *  through what else needs no interface.
  *
  *    npm run bench:userspace -- --packets 100000 --bytes 1420
- *    npm run bench:userspace -- --packets 0 --delays 0,50 --losses 0 --streams 1,8 --seconds 5
+ *    npm run bench:userspace -- --packets 0 --delays 0,50 --losses 0 --streams 1,8 --products ours,interface
  *
  *  Two ends on loopback, each a process: one sends as fast as it can, the other counts. wireguard-go has an interface,
  *  in a network namespace that is removed afterwards; as anybody but root, or without it, its rows are left out. */
@@ -25,7 +25,7 @@ import { toBase64, toHex } from '../../crypto/bytes.ts'
 import { machine } from '../machine.ts'
 import { readOptions } from '../options.ts'
 import { processFolder } from '../shared-folder.ts'
-import { buildNetstack, INTERFACE, OURS } from './userspace-devices.ts'
+import { buildNetstack, INTERFACE, OURS, type Product } from './userspace-devices.ts'
 import { comparePaths } from './userspace-paths.ts'
 import { pathsTable } from './userspace-table.ts'
 import { type EndConfig, FIGURES } from './userspace-words.ts'
@@ -41,6 +41,11 @@ const options = readOptions(
     .addOption(new Option('--losses <%,…>', 'of the paths, each way').default('0,0.1,1'))
     .addOption(new Option('--streams <n,…>', 'TCP connections at once').default('1,8,32'))
     .addOption(new Option('--seconds <n>', 'of each measurement over a path').default('5'))
+    .addOption(
+      new Option('--products <name,…>', 'devices at the ends of paths').default(
+        'ours,netstack,interface',
+      ),
+    )
     .addOption(new Option('--out <folder>', 'where the JSON goes').default('results')),
   z.object({
     // 0: none of these rows.
@@ -54,6 +59,10 @@ const options = readOptions(
     losses: numbers(z.number().min(0).max(50)),
     streams: numbers(z.number().int().min(1).max(128)),
     seconds: z.coerce.number().int().min(1).max(300),
+    products: z
+      .string()
+      .transform((text) => text.split(','))
+      .pipe(z.array(z.enum(['ours', 'netstack', 'interface'])).min(1)),
     out: z.string(),
   }),
 )
@@ -104,22 +113,36 @@ async function packetTable(): Promise<void> {
 
 async function pathTable(): Promise<void> {
   const { delays, losses, streams, seconds, out } = options
-  const netstack = buildNetstack(processFolder('nexodus-bench'))
-  if (netstack === undefined)
-    process.stdout.write(
-      'netstack left out: apt-get install golang-go golang-golang.zx2c4-wireguard-dev golang-gvisor-gvisor-dev\n',
-    )
-  const products = [OURS, ...(netstack === undefined ? [] : [netstack]), INTERFACE]
+  const products = chosenProducts()
   const figures = await comparePaths({
     ...{ products, delays, losses, streams, seconds },
     onFigures: (each) => process.stderr.write(`${JSON.stringify(each)}\n`),
   })
   process.stdout.write(
-    `iperf3 of ${seconds} s, in and out of a device; µs of CPU a packet, most memory; ${machine()}\n${pathsTable(figures)}\n`,
+    `iperf3 of ${seconds} s, in and out of a device; µs of CPU a packet, most memory; the kernel's senders: ${congestionControl()}; ${machine()}\n${pathsTable(figures)}\n`,
   )
   mkdirSync(out, { recursive: true })
-  const said = { machine: machine(), seconds, figures }
+  const said = { machine: machine(), congestionControl: congestionControl(), seconds, figures }
   writeFileSync(join(out, 'userspace.json'), JSON.stringify(said, undefined, 1))
+}
+
+/** Of TCP in new network namespaces: with BBR a loss now and then costs nothing, with CUBIC much. */
+function congestionControl(): string {
+  return readFileSync('/proc/sys/net/ipv4/tcp_congestion_control', 'utf8').trim()
+}
+
+function chosenProducts(): readonly Product[] {
+  const has = (name: (typeof options.products)[number]): boolean => options.products.includes(name)
+  const netstack = has('netstack') ? buildNetstack(processFolder('nexodus-bench')) : undefined
+  if (has('netstack') && netstack === undefined)
+    process.stdout.write(
+      'netstack left out: apt-get install golang-go golang-golang.zx2c4-wireguard-dev golang-gvisor-gvisor-dev\n',
+    )
+  return [
+    ...(has('ours') ? [OURS] : []),
+    ...(netstack === undefined ? [] : [netstack]),
+    ...(has('interface') ? [INTERFACE] : []),
+  ]
 }
 
 function numbers(each: z.ZodType<number, number>) {

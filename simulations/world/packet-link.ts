@@ -14,6 +14,8 @@ export interface PacketLinkOptions {
   /** Of all packets: those that arrive up to `disorderMs` later. */
   readonly disorder?: number
   readonly disorderMs?: number
+  /** Milliseconds that a packet is late, at most, and with it those behind it. */
+  readonly jitterMs?: number
   readonly clock: Clock
   /** In [0, 1). */
   readonly random: () => number
@@ -25,6 +27,8 @@ export interface PacketLink {
   cut(isCut: boolean): void
   sent: number
   lost: number
+  /** May change while it is used. */
+  rate: number | undefined
 }
 
 /** One direction. */
@@ -32,7 +36,9 @@ export function newPacketLink(
   options: PacketLinkOptions,
   onPacket: (packet: Uint8Array) => void,
 ): PacketLink {
-  const { clock, random, delayMs = 0, rate, queue = 90, loss = 0, disorder = 0 } = options
+  const { clock, random, delayMs = 0, queue = 90, loss = 0, disorder = 0 } = options
+  const { jitterMs = 0 } = options
+  let lastMs = 0
   let isCut = false
   let freeMs = 0
   /** On their way, in order: timers of a real clock that are due at nearly one time run in any. */
@@ -62,19 +68,22 @@ export function newPacketLink(
       clock.after(afterMs + lateMs, () => arrive(packet))
       return
     }
-    way.push({ packet, dueMs: clock.monotonicMs() + afterMs })
-    if (!isLooking) lookIn(afterMs)
+    const nowMs = clock.monotonicMs()
+    lastMs = Math.max(lastMs, nowMs + afterMs + (jitterMs > 0 ? random() * jitterMs : 0))
+    way.push({ packet, dueMs: lastMs })
+    if (!isLooking) lookIn(lastMs - nowMs)
   }
   const link: PacketLink = {
     sent: 0,
     lost: 0,
+    rate: options.rate,
     cut: (value) => {
       isCut = value
     },
     send: (packet) => {
       link.sent += 1
       const nowMs = clock.monotonicMs()
-      const packetMs = rate === undefined ? 0 : (packet.length * 8000) / rate
+      const packetMs = link.rate === undefined ? 0 : (packet.length * 8000) / link.rate
       const startMs = Math.max(nowMs, freeMs)
       if (isCut || random() < loss || startMs - nowMs > queue * packetMs) {
         link.lost += 1

@@ -38,7 +38,7 @@ IMPORT("accepts") int32_t js_accepts(struct connection *connection, uint32_t por
 IMPORT("connected") void js_connected(struct connection *connection);
 IMPORT("received") void js_received(struct connection *connection, const void *data, uint32_t length);
 IMPORT("ended") void js_ended(struct connection *connection);
-IMPORT("sent") void js_sent(struct connection *connection, uint32_t length);
+IMPORT("sent") void js_sent(struct connection *connection);
 IMPORT("failed") void js_failed(struct connection *connection, uint32_t reason);
 IMPORT("datagram") int32_t js_datagram(uint32_t source_port, uint32_t port, const void *data, uint32_t length);
 IMPORT("echoed") void js_echoed(uint32_t id, uint32_t sequence);
@@ -188,12 +188,9 @@ static struct tcp_pcb *quoted(const uint8_t *quote, uint32_t length, uint32_t fa
 }
 
 static void narrow(struct tcp_pcb *pcb, uint32_t mtu, uint32_t headers) {
-  struct tcp_seg *seg;
   if (mtu < headers + 256 || mtu - headers >= pcb->mss) return;
   pcb->mss = (u16_t)(mtu - headers);
   if (tcp_rexmit_rto_prepare(pcb) != ERR_OK) return;
-  for (seg = pcb->unsent; seg != NULL; seg = seg->next) seg->state = 0;
-  tcp_clear_flags(pcb, TF_INFR);
   tcp_output(pcb);
 }
 
@@ -311,10 +308,8 @@ static err_t on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t e
   return ERR_OK;
 }
 
-static err_t on_sent(void *arg, struct tcp_pcb *pcb, u16_t length) {
-  (void)pcb;
-  js_sent(arg, length);
-  return ERR_OK;
+void tell_of_room(struct tcp_pcb *pcb) {
+  if (pcb->callback_arg != NULL) js_sent(pcb->callback_arg);
 }
 
 static void on_failed(void *arg, err_t error) {
@@ -336,7 +331,6 @@ static void attach(struct connection *connection, struct tcp_pcb *pcb) {
   connection->window = initial_window;
   tcp_arg(pcb, connection);
   tcp_recv(pcb, on_received);
-  tcp_sent(pcb, on_sent);
   tcp_err(pcb, on_failed);
   tcp_nagle_disable(pcb);
   ip_set_option(pcb, SOF_KEEPALIVE);
@@ -351,7 +345,6 @@ static void detach(struct connection *connection) {
   connection->pcb = NULL;
   tcp_arg(pcb, NULL);
   tcp_recv(pcb, NULL);
-  tcp_sent(pcb, NULL);
   tcp_err(pcb, NULL);
 }
 
@@ -433,11 +426,14 @@ EXPORT("describe") int32_t describe(const struct connection *connection) {
   return 1;
 }
 
-/* Bytes that may be queued now: as much as may be in flight, and half as much again. */
-static uint32_t room(const struct tcp_pcb *pcb) {
-  uint32_t queued = TCP_SND_BUF - pcb->snd_buf, bound = sender_bound(pcb);
-  bound += bound / 2;
-  return queued < bound ? LWIP_MIN(bound - queued, pcb->snd_buf) : 0;
+/* Bytes of `wanted` that may be queued now; where that is not all, `sent` is called when there is room again. */
+EXPORT("room") uint32_t room(struct connection *connection, uint32_t wanted) {
+  struct tcp_pcb *pcb = connection->pcb;
+  uint32_t most;
+  if (pcb == NULL) return 0;
+  most = sender_room(pcb);
+  if (most < wanted) pcb->sender.is_wanted = 1;
+  return LWIP_MIN(most, wanted);
 }
 
 /* Queues what there is room for of the first `length` bytes of `data`; how much that was. */
@@ -445,13 +441,15 @@ EXPORT("enqueue") uint32_t enqueue(struct connection *connection, uint32_t lengt
   struct tcp_pcb *pcb = connection->pcb;
   uint32_t done = 0, most;
   if (pcb == NULL) return 0;
-  most = LWIP_MIN(length, room(pcb));
+  most = room(connection, length);
   while (done < most) {
     uint32_t part = LWIP_MIN(most - done, 0x4000u);
     u8_t flags = TCP_WRITE_FLAG_COPY | (done + part < most ? TCP_WRITE_FLAG_MORE : 0);
     if (tcp_write(pcb, data_bytes + done, (u16_t)part, flags) != ERR_OK) break;
     done += part;
   }
+  if (done < length) pcb->sender.is_wanted = 1;
+  sender_queued(done);
   tcp_output(pcb);
   return done;
 }

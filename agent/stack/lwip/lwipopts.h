@@ -62,9 +62,8 @@
 #define TCP_SNDLOWAT 4096
 #define TCP_WND_UPDATE_THRESHOLD 8192
 #define TCP_OVERSIZE 1400
+/* What waits for what is missing lies within the receive window. */
 #define TCP_QUEUE_OOSEQ 1
-#define TCP_OOSEQ_MAX_BYTES 1
-#define TCP_OOSEQ_BYTES_LIMIT(pcb) ((pcb)->rcv_wnd)
 #define LWIP_TCP_SACK_OUT 1
 #define LWIP_TCP_MAX_SACK_NUM 4
 #define LWIP_TCP_TIMESTAMPS 1

@@ -18,7 +18,8 @@ export interface ModuleEvents {
   connected(handle: Handle): void
   received(handle: Handle, data: Uint8Array): void
   ended(handle: Handle): void
-  sent(handle: Handle, bytes: number): void
+  /** There is room to queue more again. */
+  sent(handle: Handle): void
   failed(handle: Handle, failure: Failure): void
   /** Is somebody there to take it? */
   datagram(datagram: Datagram): boolean
@@ -45,14 +46,15 @@ const FUNCTIONS = [
   'input',
   'timers',
   'next_timer',
-  'send_held',
-  'held',
+  'run_senders',
+  'next_sender',
   'send_echo',
   'send_datagram',
   'listen',
   'stop_listening',
   'connect',
   'describe',
+  'room',
   'enqueue',
   'unacknowledged',
   'round_trip',
@@ -131,7 +133,7 @@ function importsOf(
     received: (handle: Handle, at: number, length: number) =>
       events.received(handle, view(at, length)),
     ended: (handle: Handle) => events.ended(handle),
-    sent: (handle: Handle, bytes: number) => events.sent(handle, bytes),
+    sent: (handle: Handle) => events.sent(handle),
     failed: (handle: Handle, reason: 1 | 2 | 3 | 4) => events.failed(handle, FAILURES[reason]),
     datagram: (remotePort: number, localPort: number, at: number, length: number) =>
       events.datagram({ ...takeEndpoints(), remotePort, localPort, data: view(at, length) })

@@ -1,74 +1,51 @@
 #include "sender.h"
-#include <math.h>
 #include "lwip/priv/tcp_priv.h"
 
-/* Bytes. What one burst may have, and what is in flight at least before anything was measured: a peer's UDP buffer
- * of 212,992 bytes holds about 90 packets of 1,420. */
-#define BURST (48 * 1024)
-/* RFC 9438 §5. */
-#define CUBIC_C 0.4f
-#define CUBIC_BETA 0.7f
-/* Of a round: more losses than this are no chance (BBR's loss threshold), and how fast the window grows below it. */
-#define LOSSY 0.02f
-#define PROBE 0.03f
-/* Microseconds that the shortest round-trip time is believed. */
-#define MIN_RTT_AGE 10000000u
+/* Bytes. What one burst may have: a peer's UDP buffer of 212,992 bytes, Linux's default, holds about 90 packets of
+ * 1,420. */
+#define MOST_BURST (64 * 1024)
+/* Microseconds of the rate that a timer which fires late may make up for. */
+#define BURST_US 4000.0f
+/* Bytes of all that waits to be sent, above which each connection has its share only. */
+#define QUEUED_BYTES (64 * 1024 * 1024)
+/* RFC 6298 §2: K, and G of a loop of events, microseconds. */
+#define RTTVAR_FACTOR 4
+#define GRANULARITY_US 50000u
+#define LONGEST_TICKS 600u
 
 __attribute__((import_module("env"), import_name("now"))) double js_now(void);
 
 struct sack_block sack_blocks[SACK_BLOCKS];
 uint8_t sack_block_count;
+uint8_t has_dsack;
+struct rate_sample rate_sample;
 uint16_t initial_window = 0xffff;
-uint32_t held_senders;
-static uint32_t base_in_flight = 96 * 1024;
+/* Bytes that a connection may queue while memory is short. */
+static uint32_t share = 96 * 1024;
+static uint32_t all_queued;
+/* No timer of a connection is due earlier; 0: there is none. */
+static uint32_t soonest;
 
 __attribute__((export_name("set_memory"))) void set_memory(uint32_t in_flight, uint32_t window) {
-  base_in_flight = in_flight;
+  share = in_flight;
   initial_window = (uint16_t)LWIP_MIN(window, 0xffff);
 }
 
-static uint32_t now_us(void) {
-  return (uint32_t)(uint64_t)(js_now() * 1000.0);
+uint32_t now_us(void) {
+  return (uint32_t)(uint64_t)(js_now() * 1000.0) | 1u;
 }
 
-static uint32_t first_of(const struct tcp_seg *seg) {
-  return lwip_ntohl(seg->tcphdr->seqno);
+void sender_set_timer(uint32_t *timer, uint32_t at) {
+  *timer = at | 1u;
+  if (soonest == 0 || (int32_t)(*timer - soonest) < 0) soonest = *timer;
 }
 
-static uint32_t flight(const struct tcp_pcb *pcb) {
-  return pcb->snd_nxt - pcb->lastack;
-}
-
-void sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg) {
-  struct sender *s = &pcb->sender;
-  seg->sent = ++s->sent;
-  seg->state &= (u8_t)~SEG_LOST;
-  s->allowance -= seg->len;
-  /* Only new data is timed, and nothing while losses are repaired (Karn). */
-  if (pcb->rttest != 0 || (pcb->flags & (TF_INFR | TF_RTO)) || TCP_SEQ_LT(first_of(seg), pcb->snd_nxt)) return;
-  pcb->rttest = 1;
-  pcb->rtseq = first_of(seg);
-  s->timed_at = now_us();
-}
-
-void sender_segment_acked(struct tcp_pcb *pcb, const struct tcp_seg *seg) {
-  if (!(seg->state & SEG_SACKED) && (int32_t)(seg->sent - pcb->sender.arrived) > 0) pcb->sender.arrived = seg->sent;
-}
+/* ---- round-trip times ---- */
 
 /* RFC 6298, in microseconds; the result in ticks, rounded up, three at least. */
-static void set_timeout(struct tcp_pcb *pcb) {
-  const struct sender *s = &pcb->sender;
-  uint32_t us = s->srtt_us + LWIP_MAX(4 * s->rttvar_us, 50000u);
-  uint32_t ticks = 2 + (us + TCP_SLOW_INTERVAL * 1000u - 1) / (TCP_SLOW_INTERVAL * 1000u);
-  pcb->sa = 0;
-  pcb->sv = (s16_t)LWIP_MIN(ticks, 600u);
-  pcb->rto = pcb->sv;
-}
-
-void sender_timed(struct tcp_pcb *pcb) {
+static void measure(struct tcp_pcb *pcb, uint32_t rtt) {
   struct sender *s = &pcb->sender;
-  uint32_t now = now_us();
-  uint32_t rtt = LWIP_MAX(now - s->timed_at, 1u);
+  uint32_t us, ticks;
   if (s->srtt_us == 0) {
     s->srtt_us = rtt;
     s->rttvar_us = rtt / 2;
@@ -76,207 +53,194 @@ void sender_timed(struct tcp_pcb *pcb) {
     uint32_t off = rtt > s->srtt_us ? rtt - s->srtt_us : s->srtt_us - rtt;
     s->rttvar_us += off / 4 - s->rttvar_us / 4;
     s->srtt_us += rtt / 8 - s->srtt_us / 8;
-    if (s->srtt_us == 0) s->srtt_us = 1;
   }
-  if (s->min_rtt_us == 0 || rtt <= s->min_rtt_us || now - s->min_rtt_at > MIN_RTT_AGE) {
-    s->min_rtt_us = rtt;
-    s->min_rtt_at = now;
-  }
-  set_timeout(pcb);
+  us = s->srtt_us + LWIP_MAX(RTTVAR_FACTOR * s->rttvar_us, GRANULARITY_US);
+  ticks = 2 + (us + TCP_SLOW_INTERVAL * 1000u - 1) / (TCP_SLOW_INTERVAL * 1000u);
+  pcb->sa = 0;
+  pcb->sv = (s16_t)LWIP_MIN(ticks, LONGEST_TICKS);
+  pcb->rto = pcb->sv;
 }
 
-uint32_t sender_bound(const struct tcp_pcb *pcb) {
-  const struct sender *s = &pcb->sender;
-  float bound = (float)base_in_flight + 2.0f * s->rate * (float)s->min_rtt_us;
-  return bound < (float)TCP_SND_BUF ? (uint32_t)bound : TCP_SND_BUF;
-}
-
-/* The rate at which a round's bytes arrived; old rounds fade. */
-static void measure_rate(struct tcp_pcb *pcb, uint32_t acked) {
+/* The handshake is over. */
+void sender_opened(struct tcp_pcb *pcb) {
   struct sender *s = &pcb->sender;
   uint32_t now = now_us();
-  s->round_bytes += acked;
-  if (s->round_at != 0 && TCP_SEQ_LT(pcb->lastack, s->round_end)) return;
-  if (s->round_at != 0 && now != s->round_at) {
-    float rate = (float)s->round_bytes / (float)LWIP_MAX(now - s->round_at, LWIP_MAX(s->min_rtt_us, 1u));
-    s->rate = LWIP_MAX(rate, s->rate * 0.9f);
-    s->is_lossy = (float)s->round_lost > LOSSY * (float)(s->round_bytes + s->round_lost) + 3.0f * (float)pcb->mss;
-    if (s->is_lossy && (pcb->flags & TF_INFR)) {
-      pcb->ssthresh = (tcpwnd_size_t)LWIP_MAX((float)pcb->ssthresh * CUBIC_BETA, 2.0f * (float)pcb->mss);
-      s->largest = (float)pcb->ssthresh;
-    }
-  }
-  s->round_end = pcb->snd_nxt;
-  s->round_at = now | 1u;
-  s->round_bytes = 0;
-  s->round_lost = 0;
+  if (s->opened_at != 0) measure(pcb, LWIP_MAX(now - s->opened_at, 1u));
+  s->opened_at = 0;
+  pcb->nrtx = 0;
+  bbr_opened(pcb, now);
 }
 
-static void begin_epoch(struct tcp_pcb *pcb) {
+/* ---- segments leave, and are acknowledged ---- */
+
+void sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg) {
   struct sender *s = &pcb->sender;
-  float cwnd = (float)pcb->cwnd;
-  s->epoch_at = now_us() | 1u;
-  s->from = cwnd;
-  s->reno = cwnd;
-  if (s->largest < cwnd) s->largest = cwnd;
-  s->plateau = cbrtf((s->largest - cwnd) / (float)pcb->mss / CUBIC_C);
-}
-
-/* RFC 9438 §4.2 to §4.5. */
-static void grow_by_cubic(struct tcp_pcb *pcb, uint32_t acked) {
-  struct sender *s = &pcb->sender;
-  float mss = (float)pcb->mss, cwnd = (float)pcb->cwnd, t, target;
-  if (s->epoch_at == 0) begin_epoch(pcb);
-  t = (float)(now_us() - s->epoch_at + s->srtt_us) / 1e6f - s->plateau;
-  target = s->largest + CUBIC_C * t * t * t * mss;
-  target = LWIP_MAX(cwnd, LWIP_MIN(target, 1.5f * cwnd));
-  s->reno += 3.0f * (1.0f - CUBIC_BETA) / (1.0f + CUBIC_BETA) * mss * (float)acked / cwnd;
-  cwnd += (target - cwnd) * (float)acked / cwnd;
-  if (s->reno > cwnd) cwnd = s->reno;
-  pcb->cwnd = (tcpwnd_size_t)LWIP_MIN(cwnd, (float)TCP_SND_BUF);
-}
-
-void sender_acked(struct tcp_pcb *pcb, uint32_t acked) {
-  measure_rate(pcb, acked);
-  if (pcb->flags & TF_INFR) {
-    /* Where losses are chance, the search for more goes on while they are repaired. */
-    if (!pcb->sender.is_lossy && pcb->ssthresh < TCP_SND_BUF)
-      pcb->ssthresh += (tcpwnd_size_t)(PROBE * (float)LWIP_MIN(acked, pcb->ssthresh));
-    if (TCP_SEQ_LT(pcb->lastack, pcb->sender.recover)) return;
-    tcp_clear_flags(pcb, TF_INFR);
-    pcb->cwnd = pcb->ssthresh;
-    pcb->sender.epoch_at = 0;
+  uint32_t now = now_us();
+  if (TCPH_FLAGS(seg->tcphdr) & TCP_SYN) {
+    /* A SYN that was sent twice is not timed (Karn). */
+    s->opened_at = pcb->nrtx == 0 && s->opened_at == 0 ? now : 0;
     return;
   }
-  /* A window that is not used says nothing about the path (RFC 7661). */
-  if (pcb->cwnd > 2 * (flight(pcb) + acked) + 4 * pcb->mss) return;
-  if (pcb->cwnd < pcb->ssthresh) {
-    TCP_WND_INC(pcb->cwnd, LWIP_MIN(acked, (uint32_t)((pcb->flags & TF_RTO) ? 1 : 8) * pcb->mss));
-    if (pcb->cwnd > TCP_SND_BUF) pcb->cwnd = TCP_SND_BUF;
-  } else {
-    grow_by_cubic(pcb, acked);
-  }
+  if (TCP_TCPLEN(seg) == 0) return;
+  s->allowance -= seg->len;
+  if (s->out.first == NULL) bbr_sent_idle(pcb, now);
+  recovery_sent(pcb, seg, now);
 }
 
-static void remember_loss(struct tcp_pcb *pcb) {
-  struct sender *s = &pcb->sender;
-  float window = (float)LWIP_MIN(pcb->cwnd, LWIP_MAX(flight(pcb), 2u * pcb->mss));
-  s->largest = window < s->largest ? window * (1.0f + CUBIC_BETA) / 2.0f : window;
-  s->epoch_at = 0;
-  pcb->ssthresh = (tcpwnd_size_t)LWIP_MAX(window * CUBIC_BETA, 2.0f * (float)pcb->mss);
+void sender_ack_begins(struct tcp_pcb *pcb) {
+  LWIP_UNUSED_ARG(pcb);
+  memset(&rate_sample, 0, sizeof(rate_sample));
 }
 
-/* What the path was seen to carry without a queue, bytes. */
-static float carried(const struct tcp_pcb *pcb) {
-  return pcb->sender.rate * (float)pcb->sender.min_rtt_us;
+void sender_segment_acked(struct tcp_pcb *pcb, struct tcp_seg *seg) {
+  all_queued -= LWIP_MIN(all_queued, seg->len);
+  recovery_acked(pcb, seg, now_us());
 }
 
-void sender_timed_out(struct tcp_pcb *pcb) {
-  struct tcp_seg *seg;
-  for (seg = pcb->unsent; seg != NULL; seg = seg->next) seg->state = 0;
-  remember_loss(pcb);
-  tcp_clear_flags(pcb, TF_INFR);
-  pcb->sender.allowance = LWIP_MAX(pcb->sender.allowance, (int32_t)pcb->mss);
-}
-
-static void mark_arrived(struct tcp_pcb *pcb) {
-  struct tcp_seg *seg;
-  uint8_t i;
-  for (seg = pcb->unacked; seg != NULL && sack_block_count > 0; seg = seg->next) {
-    uint32_t left = first_of(seg), right = left + TCP_TCPLEN(seg);
-    if (seg->state & SEG_SACKED) continue;
-    for (i = 0; i < sack_block_count; i++) {
-      if (TCP_SEQ_LT(left, sack_blocks[i].left) || TCP_SEQ_GT(right, sack_blocks[i].right)) continue;
-      sender_segment_acked(pcb, seg);
-      seg->state = SEG_SACKED;
-      break;
-    }
-  }
-}
-
-/* With few segments out and none to send, fewer arrivals prove a loss (RFC 5827). */
-static uint32_t loss_threshold(const struct tcp_pcb *pcb) {
-  const struct tcp_seg *seg;
-  uint32_t count = 0;
-  for (seg = pcb->unacked; seg != NULL && count < 4; seg = seg->next) count++;
-  return pcb->unsent != NULL || count >= 4 ? 3 : LWIP_MAX(count, 2u) - 1;
-}
-
-void sender_look_for_losses(struct tcp_pcb *pcb) {
-  struct sender *s = &pcb->sender;
-  struct tcp_seg *seg;
-  uint32_t threshold;
-  float window;
-  int is_lost = 0;
-  if (!(pcb->flags & TF_SACK) || pcb->unacked == NULL) return;
-  mark_arrived(pcb);
-  if (sack_block_count == 0 && !(pcb->flags & TF_INFR)) return;
-  threshold = loss_threshold(pcb);
-  for (seg = pcb->unacked; seg != NULL; seg = seg->next) {
-    if (seg->state != 0 || (int32_t)(s->arrived - seg->sent) < (int32_t)threshold) continue;
-    seg->state = SEG_LOST;
-    s->round_lost += seg->len;
-    is_lost = 1;
-  }
-  if (!is_lost || (pcb->flags & TF_INFR)) return;
-  window = (float)LWIP_MIN(pcb->cwnd, flight(pcb));
-  remember_loss(pcb);
-  if (!s->is_lossy) pcb->ssthresh = (tcpwnd_size_t)LWIP_MAX((float)pcb->ssthresh, LWIP_MIN(carried(pcb), window));
-  tcp_set_flags(pcb, TF_INFR);
-  s->recover = pcb->snd_nxt;
-  pcb->rttest = 0;
-  pcb->rtime = 0;
-}
-
-uint32_t sender_pipe(const struct tcp_pcb *pcb) {
-  const struct tcp_seg *seg;
-  uint32_t pipe = 0;
-  for (seg = pcb->unacked; seg != NULL; seg = seg->next)
-    if (seg->state == 0) pipe += seg->len;
-  return pipe;
-}
-
-int sender_may_send(struct tcp_pcb *pcb, uint32_t bytes) {
+/* @param acked bytes that the acknowledgement number moved by */
+void sender_ack_ends(struct tcp_pcb *pcb, uint32_t acked) {
   struct sender *s = &pcb->sender;
   uint32_t now = now_us();
-  if (s->allowance_at == 0) s->allowance = BURST;
-  if (s->srtt_us == 0) {
-    s->allowance_at = now | 1u;
-    return 1;
+  recovery_update(pcb, acked, now);
+  if (rate_sample.rtt_us != 0) {
+    s->latest_rtt_us = rate_sample.rtt_us;
+    /* Once in a round: samples of one window say the same. */
+    if (s->srtt_us == 0 || (int32_t)(rate_sample.prior_delivered - s->bbr.round_end) >= 0)
+      measure(pcb, rate_sample.rtt_us);
   }
-  if (now != s->allowance_at) {
-    float gain = pcb->cwnd < pcb->ssthresh ? 2.0f : 1.25f;
-    float window = (float)LWIP_MIN(pcb->cwnd, sender_bound(pcb));
-    float more = gain * window / (float)LWIP_MAX(s->srtt_us, 1u) * (float)(now - s->allowance_at);
-    float allowance = (float)s->allowance + more;
-    s->allowance = allowance < BURST ? (int32_t)allowance : BURST;
-    s->allowance_at = now | 1u;
-  }
-  if (s->allowance > 0 || bytes == 0) return 1;
-  if (!s->is_held) {
-    s->is_held = 1;
-    held_senders++;
-  }
-  return 0;
+  bbr_acked(pcb, &rate_sample, now);
+  recovery_arm_tail(pcb, now);
+}
+
+/* lwIP's retransmission timer: 1 where segments that were sent are lost now, and are sent again by tcp_output. */
+int sender_expired(struct tcp_pcb *pcb) {
+  if (pcb->state < ESTABLISHED || pcb->unacked == NULL) return 0;
+  recovery_all_lost(pcb);
+  bbr_expired(pcb);
+  pcb->sender.allowance = LWIP_MAX(pcb->sender.allowance, (int32_t)pcb->mss);
+  return 1;
+}
+
+void sender_withdraw(struct tcp_pcb *pcb) {
+  struct tcp_seg *seg;
+  for (seg = pcb->unacked; seg != NULL; seg = seg->next) seg->state = 0;
+  for (seg = pcb->unsent; seg != NULL; seg = seg->next) seg->state = 0;
+  recovery_forget(pcb);
 }
 
 void sender_gone(struct tcp_pcb *pcb) {
-  if (!pcb->sender.is_held) return;
-  pcb->sender.is_held = 0;
-  held_senders--;
+  uint32_t queued = TCP_SND_BUF - pcb->snd_buf;
+  all_queued -= LWIP_MIN(all_queued, queued);
+  recovery_forget(pcb);
+  pcb->sender.pace_at = 0;
 }
 
-/* Sends what allowances let through by now; how many connections still wait. */
-__attribute__((export_name("send_held"))) uint32_t send_held(void) {
-  struct tcp_pcb *pcb;
-  for (pcb = tcp_active_pcbs; pcb != NULL && held_senders > 0; pcb = pcb->next) {
-    if (!pcb->sender.is_held) continue;
-    sender_gone(pcb);
-    tcp_output(pcb);
+/* ---- what may be sent, and queued ---- */
+
+int sender_fits(struct tcp_pcb *pcb, uint32_t bytes) {
+  struct sender *s = &pcb->sender;
+  if (s->out.first == NULL || s->may_probe || s->in_flight + bytes <= pcb->cwnd) return 1;
+  s->bbr.is_window_used = 1;
+  return 0;
+}
+
+/* Pacing: may something be sent by now? If not, tcp_output is called when it may. */
+int sender_may_send(struct tcp_pcb *pcb, uint32_t bytes) {
+  struct sender *s = &pcb->sender;
+  float rate = s->bbr.pacing, most;
+  uint32_t now;
+  if (rate == 0 || bytes == 0) return 1;
+  if (s->may_probe) {
+    s->may_probe = 0;
+    return 1;
   }
-  return held_senders;
+  now = now_us();
+  most = LWIP_MIN(LWIP_MAX(rate * BURST_US, 2.0f * (float)pcb->mss), (float)MOST_BURST);
+  if (s->allowance_at == 0) {
+    s->allowance = (int32_t)most;
+  } else if (now != s->allowance_at) {
+    float allowance = (float)s->allowance + rate * (float)(now - s->allowance_at);
+    s->allowance = (int32_t)LWIP_MIN(allowance, most);
+  }
+  s->allowance_at = now;
+  if (s->allowance > 0) return 1;
+  if (s->pace_at == 0) sender_set_timer(&s->pace_at, now + (uint32_t)((float)(1 - s->allowance) / rate) + 1u);
+  return 0;
 }
 
-__attribute__((export_name("held"))) uint32_t held(void) {
-  return held_senders;
+static uint32_t not_sent(const struct tcp_pcb *pcb) {
+  uint32_t queued = TCP_SND_BUF - pcb->snd_buf;
+  uint32_t sent = pcb->snd_nxt - pcb->lastack;
+  return queued > sent ? queued - sent : 0;
+}
+
+/* Bytes that may be queued now: half of a window and a burst beyond what was sent, and when memory is short no more
+ * than two windows, or a share. */
+uint32_t sender_room(const struct tcp_pcb *pcb) {
+  uint32_t ahead = LWIP_MAX(pcb->cwnd / 2, LWIP_MIN(share, MOST_BURST)), waiting = not_sent(pcb);
+  uint32_t room = waiting < ahead ? LWIP_MIN(ahead - waiting, pcb->snd_buf) : 0;
+  if (all_queued > QUEUED_BYTES / 2) {
+    uint32_t queued = TCP_SND_BUF - pcb->snd_buf;
+    uint32_t most = all_queued > QUEUED_BYTES ? share : LWIP_MAX(share, 2 * pcb->cwnd);
+    room = queued < most ? LWIP_MIN(room, most - queued) : 0;
+  }
+  return room;
+}
+
+/* Is there nothing to send, or no room for it in the peer's window? */
+static int is_held_back(const struct tcp_pcb *pcb) {
+  const struct tcp_seg *seg = pcb->unsent;
+  return seg == NULL || lwip_ntohl(seg->tcphdr->seqno) - pcb->lastack + seg->len > pcb->snd_wnd;
+}
+
+/* tcp_output sent what it could. */
+void sender_output_done(struct tcp_pcb *pcb) {
+  struct sender *s = &pcb->sender;
+  s->may_probe = 0;
+  if (pcb->state < ESTABLISHED) return;
+  if (s->lost.first == NULL && s->in_flight + pcb->mss <= pcb->cwnd && is_held_back(pcb))
+    s->app_limited = LWIP_MAX(s->delivered + s->in_flight, 1u);
+  if (!s->is_wanted || sender_room(pcb) < LWIP_MIN(share / 2, MOST_BURST / 2)) return;
+  s->is_wanted = 0;
+  tell_of_room(pcb);
+}
+
+void sender_queued(uint32_t bytes) {
+  all_queued += bytes;
+}
+
+/* ---- timers ---- */
+
+static int is_due(uint32_t timer, uint32_t now) {
+  return timer != 0 && (int32_t)(timer - now) <= 0;
+}
+
+static void look_for_next(uint32_t timer) {
+  if (timer != 0 && (soonest == 0 || (int32_t)(timer - soonest) < 0)) soonest = timer;
+}
+
+/* Does what is due of all connections. */
+__attribute__((export_name("run_senders"))) void run_senders(void) {
+  uint32_t now = now_us();
+  struct tcp_pcb *pcb;
+  if (!is_due(soonest, now)) return;
+  soonest = 0;
+  for (pcb = tcp_active_pcbs; pcb != NULL; pcb = pcb->next) {
+    struct sender *s = &pcb->sender;
+    int is_paced = is_due(s->pace_at, now);
+    if (is_paced) s->pace_at = 0;
+    if (is_due(s->rack_at, now) || is_due(s->tail_at, now)) recovery_timer(pcb, now);
+    else if (is_paced) tcp_output(pcb);
+    look_for_next(s->pace_at);
+    look_for_next(s->rack_at);
+    look_for_next(s->tail_at);
+  }
+}
+
+/* Microseconds until run_senders has to do; -1: nothing. */
+__attribute__((export_name("next_sender"))) int32_t next_sender(void) {
+  int32_t wait;
+  if (soonest == 0) return -1;
+  wait = (int32_t)(soonest - now_us());
+  return LWIP_MAX(wait, 0);
 }

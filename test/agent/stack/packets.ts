@@ -92,3 +92,17 @@ export function tooBig(
   icmp.writeUInt16BE(checksum(icmp, quote), 2)
   return ipPacket(router, to, 1, Buffer.concat([icmp, quote]))
 }
+
+/** The same IPv4 packet; the SACK-permitted option of a SYN (RFC 2018) is blanked. */
+export function spoilSackPermitted(packet: Uint8Array): Uint8Array {
+  const isSyn = ((packet[33] ?? 0) & 2) !== 0
+  const at = Buffer.from(packet).indexOf(Uint8Array.of(1, 1, 4, 2), 40)
+  if (!isSyn || at < 0) return packet
+  const spoilt = Uint8Array.from(packet)
+  spoilt.fill(1, at, at + 4)
+  const tcp = spoilt.subarray(20)
+  tcp.fill(0, 16, 18)
+  const pseudo = Buffer.concat([spoilt.subarray(12, 20), Uint8Array.of(0, 6, 0, tcp.length)])
+  Buffer.from(tcp.buffer, tcp.byteOffset).writeUInt16BE(checksum(pseudo, tcp), 16)
+  return spoilt
+}

@@ -6,10 +6,10 @@ import { newReceiveWindow, windowAfter } from '../../../agent/stack/receive-wind
 const rule = suite('receive window')
 const MB = 1024 * 1024
 
-rule('doubles when half of it is used in a round trip', () => {
-  const use = { bytes: 20_000, roundTripMs: 50, spare: MB }
+rule('doubles when a quarter of it is used in a round trip', () => {
+  const use = { bytes: 10_000, roundTripMs: 50, spare: MB }
   const once = windowAfter(newReceiveWindow(65_535, 0), use, 10)
-  assert.equal(once, { size: 65_535, roundMs: 0, used: 20_000 })
+  assert.equal(once, { size: 65_535, roundMs: 0, used: 10_000 })
   assert.equal(windowAfter(once, use, 20), { size: 131_070, roundMs: 20, used: 0 })
 })
 
