@@ -4,7 +4,7 @@ import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
 import { ownerIn, ownerMark } from '../host/owner.ts'
-import type { Commands } from '../host/run.ts'
+import { CommandError, type Commands } from '../host/run.ts'
 import { compilePolicy } from './compile.ts'
 import type { Firewall, FirewallConfig } from './firewall.ts'
 import { removalText, TABLE_PREFIX, tableName, tableText } from './nft-table.ts'
@@ -102,9 +102,12 @@ class NftFirewall implements Firewall {
   /** Empty where there is no such table. */
   async #list(): Promise<string> {
     const { commands } = this.#options
-    const tables = await commands.run('nft', ['list', 'tables', 'inet'])
-    if (!tables.split('\n').includes(`table inet ${this.#table}`)) return ''
-    return commands.run('nft', ['--stateless', 'list', 'table', 'inet', this.#table])
+    try {
+      return await commands.run('nft', ['--stateless', 'list', 'table', 'inet', this.#table])
+    } catch (error) {
+      if (error instanceof CommandError && /No such file/.test(error.stderr)) return ''
+      throw error
+    }
   }
 
   /** Of agents that died with an interface of another name. */
