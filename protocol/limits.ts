@@ -37,6 +37,8 @@ export const POLICY_RANGES = 64
 export const POLICY_SELECTORS = 64
 /** Characters of a policy as people write it, comments included. */
 export const POLICY_TEXT_CHARACTERS = 131_072
+/** Items of a policy status: three, and room for later versions. */
+export const POLICY_STATUS_ITEMS = 8
 /** Tests kept with a policy. */
 export const POLICY_TESTS = 256
 /** Issuers at once: one, and its successor while they overlap, and some spare. */

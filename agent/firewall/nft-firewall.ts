@@ -54,7 +54,7 @@ class NftFirewall implements Firewall {
     return this.#inTurn(async () => {
       if (text === this.#text || this.#isEnded) return
       await this.#put(text)
-      await this.#begin()
+      await this.#watchFrom(policy.revision)
     })
   }
 
@@ -72,12 +72,14 @@ class NftFirewall implements Firewall {
     this.#listed = await this.#list()
   }
 
-  /** After the first time. */
-  async #begin(): Promise<void> {
-    if (this.#watch !== undefined) return
+  /** A policy that has rules is watched over all the time, version 0 now and then. */
+  async #watchFrom(revision: number): Promise<void> {
     const { commands, clock, log } = this.#options
     const onTouched = (): void => void this.#inTurn(() => this.#look())
-    this.#watch = startRulesetWatch({ table: this.#table, onTouched, commands, clock, log })
+    if (revision > 0 && this.#watch === undefined) {
+      this.#watch = startRulesetWatch({ table: this.#table, onTouched, commands, clock, log })
+    }
+    if (this.#looking !== undefined) return
     this.#looking = clock.every(LOOK_MS, onTouched)
     await this.#removeLeftovers()
   }

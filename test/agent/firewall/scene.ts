@@ -21,6 +21,8 @@ export interface Scene extends AsyncDisposable {
   /** Lines of `level event`. */
   readonly logged: string[]
   enforce(policy: PolicyRules): Promise<void>
+  /** Lines of send.py, from the others. */
+  sendOutside(lines: readonly string[]): Promise<void>
   /** Which of these came through, by their place. All are flows of their own. */
   passing(packets: readonly { readonly way: Way; readonly packet: Packet }[]): Promise<Set<number>>
 }
@@ -40,6 +42,7 @@ export async function startScene(): Promise<Scene> {
   const macs = { tunnel: await macOf(host, host.link), lan: await macOf(host, 'lan') }
   return {
     ...{ host, others, firewall, logged },
+    sendOutside: (lines) => senders.others.send(lines),
     enforce: (policy) => firewall.enforce(configOf(policy)),
     passing: async (packets) => {
       await host.commands.run('nft', ['-f', '-'], { input: FORGET })
@@ -52,7 +55,7 @@ export async function startScene(): Promise<Scene> {
     },
     async [Symbol.asyncDispose]() {
       await firewall[Symbol.asyncDispose]()
-      for (const sender of [senders.host, senders.others]) sender.end()
+      await Promise.all([senders.host.end(), senders.others.end()])
       await others[Symbol.asyncDispose]()
       await host[Symbol.asyncDispose]()
     },
@@ -111,7 +114,7 @@ const FORGET = 'flush set inet recorder seen4\nflush set inet recorder seen6\n'
 interface Sender {
   /** Resolves when the kernel has had them all. */
   send(lines: readonly string[]): Promise<void>
-  end(): void
+  end(): Promise<void>
 }
 
 function startSender(from: Namespace): Sender {
@@ -125,7 +128,10 @@ function startSender(from: Namespace): Sender {
       child.stdin.write(`${lines.join('')}done\n`)
       await answered
     },
-    end: () => void child.kill('SIGKILL'),
+    end: async () => {
+      child.stdin.end()
+      await once(child, 'exit')
+    },
   }
 }
 
