@@ -1,6 +1,7 @@
 /** The HTTP surface: what is mounted where, and how errors leave it. */
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import type { RegistryContext } from './context.ts'
+import { requestIdOf, requestIds } from './http-request-id.ts'
 import { refuseCrossSite, securityHeaders } from './http-security.ts'
 import { type Problem, problemOf, refuseUnknown, sendProblem } from './problem.ts'
 
@@ -14,9 +15,6 @@ export interface AppParts {
   readonly errorPage: (problem: Problem) => string
 }
 
-/** Largest JSON body. Bytes. An enrolment with its proof has under 2 kB. */
-const MAX_JSON_BYTES = 32 * 1024
-
 export function createApp(context: RegistryContext, parts: AppParts): Express {
   const { publicUrl, config } = context
   const app = express()
@@ -24,6 +22,7 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
   app.disable('etag')
   app.set('query parser', 'simple')
   app.set('trust proxy', [...config.trustedProxies])
+  app.use(requestIds(context.randomBytes))
   app.use(requestLog(context))
   app.use(securityHeaders(publicUrl.startsWith('https:')))
   app.use(refuseCrossSite(publicUrl))
@@ -33,7 +32,7 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
     await context.database.store.get('readyz')
     response.json({ status: 'ready' })
   })
-  app.use('/v1', express.json({ limit: MAX_JSON_BYTES }), noStore, parts.api, refuseUnknown)
+  app.use('/v1', noStore, parts.api, refuseUnknown)
   if (parts.provider !== undefined) app.use('/oidc', parts.provider)
   app.use(parts.pages)
   app.use(refuseUnknown)
@@ -53,6 +52,7 @@ function requestLog({ log, clock }: RegistryContext): RequestHandler {
     const { method, path } = request
     response.once('close', () =>
       log('debug', 'http.request', {
+        id: requestIdOf(request),
         method,
         path: path.replace(/^\/setup\/.+/, '/setup/…'),
         status: response.statusCode,
@@ -70,8 +70,9 @@ function errorHandler(
   errorPage: (problem: Problem) => string,
 ): ErrorRequestHandler {
   return (error, request, response, next) => {
-    const problem = problemOf(error)
-    if (problem.status >= 500) log('error', 'http.failed', { path: request.path, error })
+    const id = requestIdOf(request)
+    const problem = { ...problemOf(error), instance: `urn:nexodus:request:${id}` }
+    if (problem.status >= 500) log('error', 'http.failed', { id, path: request.path, error })
     if (response.headersSent) return next(error)
     const forPeople =
       !request.path.startsWith('/v1/') && request.accepts(['json', 'html']) === 'html'

@@ -1,12 +1,14 @@
 /** Catch-up: a registry whose store was restored from an older backup hears from its devices which
  *  manifests it has issued since. It numbers on from there, and what was removed stays removed. */
+
 import { equal, fromHex, toBase64, toHex } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { EnvelopeOf } from '../protocol/envelope.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
+import { byRegistry } from './act.ts'
 import { DEVICE } from './device-record.ts'
-import { removeDevice } from './devices.ts'
+import { removeDevice } from './device-removal.ts'
 import { MANIFEST, manifestIdOf, REVOCATIONS_OF } from './head.ts'
 import type { Issuing } from './issuing.ts'
 import type { OrganizationChange } from './organization-change.ts'
@@ -70,7 +72,11 @@ async function removeRevoked(
   let count = 0
   for (const { id, value } of await transaction.list(DEVICE, { under: `${organization}/` })) {
     if (!revocations.has(value.issued.at(-1)?.serial ?? '')) continue
-    await removeDevice(change, id.slice(organization.length + 1) as DeviceId) // as putDevice wrote it
+    await removeDevice(
+      change,
+      id.slice(organization.length + 1) as DeviceId,
+      byRegistry(change.now),
+    ) // as putDevice wrote it
     count += 1
   }
   return count

@@ -1,29 +1,26 @@
 /** What the pages ask for, answered by the rest of the registry. */
+import { makerOf } from './act.ts'
 import { type ApprovalParts, approveDevice } from './approval.ts'
 import type { Device, Devices } from './devices.ts'
-import { type UserId, users } from './organizations.ts'
 import type { RegistrationKeys } from './registration-keys.ts'
-import type { Database } from './store/database.ts'
 import type { DeviceDirectory, Directories } from './web/directories.ts'
 
 export interface DirectoriesParts extends ApprovalParts {
-  readonly database: Database
   readonly devices: Devices
   readonly registrationKeys: RegistrationKeys
 }
 
 export function openDirectories(parts: DirectoriesParts): Directories {
-  const { database, devices, registrationKeys, authorizations, log } = parts
+  const { devices, registrationKeys, authorizations, log } = parts
   return {
     devices: deviceDirectory(devices, parts),
     registrationKeys,
     approvals: {
       find: (userCode) => authorizations.find(userCode),
-      approve: async (userCode, organization, by) =>
-        approveDevice(parts, userCode, organization, await ownerName(database, by)),
+      approve: (userCode, organization, by) => approveDevice(parts, userCode, organization, by),
       deny: async (userCode, by) => {
         const denied = await authorizations.deny(userCode)
-        if (denied) log('info', 'device.denied', { by })
+        if (denied) log('info', 'device.denied', { by: makerOf(by) })
         return denied
       },
     },
@@ -34,31 +31,31 @@ function deviceDirectory(devices: Devices, { log }: DirectoriesParts): DeviceDir
   return {
     list: (organization) => devices.list(organization),
     async remove(organization, device, by) {
-      const removed = await devices.remove(organization, device)
-      if (removed) log('info', 'device.removed', { organization, device, by })
+      const removed = await devices.remove(organization, device, by)
+      if (removed) log('info', 'device.removed', { organization, device, by: makerOf(by) })
       return removed
     },
-    grantPrefix: async (organization, device, prefix) =>
+    grantPrefix: async (organization, device, prefix, by) =>
       isDone(
-        await devices.change(organization, device, (known) => ({
-          prefixes: [...known.prefixes, prefix],
-        })),
+        await devices.change(
+          organization,
+          device,
+          (known) => ({ prefixes: [...known.prefixes, prefix] }),
+          by,
+        ),
       ),
-    withdrawPrefix: async (organization, device, prefix) =>
+    withdrawPrefix: async (organization, device, prefix, by) =>
       isDone(
-        await devices.change(organization, device, (known) => ({
-          prefixes: known.prefixes.filter((each) => each !== prefix),
-        })),
+        await devices.change(
+          organization,
+          device,
+          (known) => ({ prefixes: known.prefixes.filter((each) => each !== prefix) }),
+          by,
+        ),
       ),
   }
 }
 
 function isDone(changed: Device | undefined): boolean {
   return changed !== undefined
-}
-
-/** What certificates show as the owner. */
-async function ownerName(database: Database, by: UserId): Promise<string> {
-  const user = await database.get(users, by)
-  return user?.email ?? user?.name ?? by
 }

@@ -1,5 +1,5 @@
 /** The registry's signing keys on disk: a root and an issuer key for each organization, 0600 each. */
-import { access, mkdir, rename } from 'node:fs/promises'
+import { access, mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { readKeyFile, writeKeyFile } from '../crypto/key-file.ts'
 import { type SigningKeyPair, seedOf, signingKeyPairFromSeed } from '../crypto/signing.ts'
@@ -16,6 +16,8 @@ export interface KeyStore {
   /** Beside the one in use; `promote` puts it in its place. */
   saveNextIssuer(organization: OrganizationId, key: IssuerKeyPair): Promise<void>
   promoteIssuer(organization: OrganizationId): Promise<void>
+  /** Deletes all keys of an organization that is no more. */
+  forget(organization: OrganizationId): Promise<void>
 }
 
 export interface IssuerKeys {
@@ -47,6 +49,11 @@ export async function openKeyStore(stateDirectory: string): Promise<KeyStore> {
     async promoteIssuer(organization) {
       if (await exists(nextPath(organization))) {
         await rename(nextPath(organization), issuerPath(organization))
+      }
+    },
+    async forget(organization) {
+      for (const path of [rootPath, nextPath, issuerPath]) {
+        await rm(path(organization), { force: true })
       }
     },
   }

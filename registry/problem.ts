@@ -10,6 +10,8 @@ export interface Problem {
   readonly detail: string
   readonly code: string
   readonly field?: string
+  /** Names the request, as the registry's log does. */
+  readonly instance?: string
 }
 
 /** Thrown by any code under the HTTP surface; the app's error handler answers it. */
@@ -76,6 +78,8 @@ function asProblemError(error: unknown): ProblemError {
 }
 
 export function sendProblem(response: Response, problem: Problem): void {
+  // RFC 9110 §11.6.1 wants it; what is told is RFC 6750's.
+  if (problem.status === 401) response.set('WWW-Authenticate', 'Bearer realm="nexodus"')
   response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem))
 }
 

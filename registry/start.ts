@@ -5,16 +5,23 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { createApi } from './api/api.ts'
+import { callerOf } from './api/caller.ts'
+import { openApiTokens } from './api-tokens.ts'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, formatHostPort } from './config.ts'
 import type { RegistryContext } from './context.ts'
 import { openDeviceAuthorizations } from './device-authorization.ts'
 import { openDevices } from './devices.ts'
 import { openDirectories } from './directories.ts'
+import { openEvents } from './events.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
+import { openInvitations } from './invitations.ts'
 import { openIssuing } from './issuing.ts'
+import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
+import { openMembers } from './members.ts'
+import { openOrganizationLifecycle } from './organization-lifecycle.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
 import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
@@ -55,7 +62,7 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
   const context: RegistryContext = { clock, randomBytes, log, database, config, publicUrl }
   const services = await openServices(context, server.localUrl)
   const rendezvous = opened.use(await openRendezvous(context, services))
-  opened.use(startMaintenance(context, services))
+  opened.use(startMaintenance(context, services, rendezvous.connected))
   server.answerWith(appOf(context, services, rendezvous, parts.version))
   const setupUrl = await services.identity.firstUserUrl()
   const ending = opened.move()
@@ -68,16 +75,35 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const issuing = await openIssuing({ ...context, stateDirectory: config.stateDirectory })
   const authorizations = openDeviceAuthorizations(context)
   const registrationKeys = openRegistrationKeys(context)
+  const tokens = openApiTokens(context)
+  const events = openEvents(context)
+  const logins = openLogins({ ...context, tokens })
   const devices = openDevices({ ...context, issuing })
+  const people = {
+    members: openMembers({ ...context, issuing }),
+    lifecycle: openOrganizationLifecycle({ ...context, issuing }),
+    invitations: openInvitations({ ...context, issuing }),
+  }
   const directories = openDirectories({
     ...context,
     ...{ issuing, authorizations, registrationKeys, devices },
   })
   const identity: Identity = await createIdentity(context, {
     localUrl,
-    found: (name, also) => issuing.found(name, also),
+    found: (name, also, ranges) => issuing.found(name, also, ranges),
   })
-  return { issuing, authorizations, registrationKeys, devices, directories, identity }
+  return {
+    issuing,
+    authorizations,
+    registrationKeys,
+    tokens,
+    logins,
+    events,
+    devices,
+    ...people,
+    directories,
+    identity,
+  }
 }
 
 export type Services = Awaited<ReturnType<typeof openServices>>
@@ -107,14 +133,15 @@ function appOf(
     ...context,
     ...rest,
     version,
-    sessions: identity.sessions,
+    callerOf: (request) => callerOf({ identity, tokens: services.tokens }, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
+    connected: rendezvous.connected,
   })
   return createApp(context, {
     api,
     ...(identity.provider !== undefined && { provider: identity.provider }),
-    pages: pages(context, { identity, directories }),
+    pages: pages(context, { identity, directories, logins: services.logins }),
     errorPage: (problem) => renderProblem(problem),
   })
 }

@@ -1,11 +1,16 @@
 /** The JSON API, to be mounted at /v1. */
 import { Router } from 'express'
-import { type AgentApiParts, agentApi } from './agents.ts'
-import { type PeopleApiParts, peopleApi } from './people.ts'
+import { type MountParts, mountRoutes } from './mount.ts'
+import { openApiOf } from './openapi.ts'
+import { ROUTES, type RouteParts } from './routes.ts'
 
-export function createApi(parts: AgentApiParts & PeopleApiParts): Router {
+export function createApi(parts: RouteParts & MountParts): Router {
   const router = Router()
-  router.use(agentApi(parts))
-  router.use(peopleApi(parts))
+  const { version, publicUrl } = parts
+  const document = JSON.stringify(openApiOf(ROUTES, { version, publicUrl }))
+  router.get('/openapi.json', (_request, response) => {
+    response.type('json').send(document)
+  })
+  router.use(mountRoutes(ROUTES, parts))
   return router
 }

@@ -81,7 +81,7 @@ function endSignIn(context: RegistryContext, parts: SignInParts): RequestHandler
       })
     const { subject, email, idToken } = identified
     const signIn = { issuer: parts.issuer.name, subject, ...(email !== undefined && { email }) }
-    const user = await welcome(context, signIn, parts.found)
+    const user = await welcome(context, signIn, parts.found, request.ip)
     await parts.sessions.begin(request, response, user, idToken)
     log('info', 'identity.signed-in', { user, from: request.ip })
     response.redirect(303, attempt.returnTo)

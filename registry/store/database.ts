@@ -8,6 +8,8 @@ export interface ListOptions {
   readonly under?: string
   /** Only ids after it: the last id of the page before. Not with `reverse`. */
   readonly after?: string
+  /** Only ids before it: as `after`, for `reverse`. */
+  readonly before?: string
   readonly limit?: number
   readonly reverse?: boolean
 }
@@ -179,12 +181,12 @@ function itemsOf<T>(
 }
 
 function rangeOf(of: Collection<unknown>, options: ListOptions): Range {
-  const { under = '', after, limit, reverse } = options
+  const { under = '', after, before, limit, reverse } = options
   const prefix = keyOf(of, under)
   return {
     // "!" is the first character a key may have, "\x7f" follows the last.
     gte: after === undefined ? prefix : `${keyOf(of, after)}!`,
-    lt: `${prefix}\u007f`,
+    lt: before === undefined ? `${prefix}\u007f` : keyOf(of, before),
     ...(limit !== undefined && { limit }),
     ...(reverse !== undefined && { reverse }),
   }

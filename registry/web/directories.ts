@@ -2,7 +2,8 @@
 import type { Prefix } from '../../protocol/address.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Seconds } from '../../protocol/time.ts'
-import type { UserId } from '../organizations.ts'
+import type { Act } from '../act.ts'
+import type { Approval } from '../approval.ts'
 
 /** A device as a row of the organization's page. */
 export interface DeviceRow {
@@ -24,11 +25,21 @@ export interface DeviceRow {
 export interface DeviceDirectory {
   list(organization: OrganizationId): Promise<readonly DeviceRow[]>
   /** Revokes its certificates in a new manifest. False when there is no such device. */
-  remove(organization: OrganizationId, device: string, by: UserId): Promise<boolean>
+  remove(organization: OrganizationId, device: string, by: Act): Promise<boolean>
   /** Lets the device advertise the prefix. False when there is no such device. Throws ProblemError
    *  when the prefix cannot be granted. */
-  grantPrefix(organization: OrganizationId, device: string, prefix: Prefix): Promise<boolean>
-  withdrawPrefix(organization: OrganizationId, device: string, prefix: Prefix): Promise<boolean>
+  grantPrefix(
+    organization: OrganizationId,
+    device: string,
+    prefix: Prefix,
+    by: Act,
+  ): Promise<boolean>
+  withdrawPrefix(
+    organization: OrganizationId,
+    device: string,
+    prefix: Prefix,
+    by: Act,
+  ): Promise<boolean>
 }
 
 export interface RegistrationKeyRow {
@@ -50,11 +61,11 @@ export interface RegistrationKeyDirectory {
       readonly description: string
       readonly singleUse: boolean
       readonly expiresAt: Seconds
-      readonly by: UserId
     },
+    by: Act,
   ): Promise<{ readonly id: string; readonly secret: string }>
   /** False when there is no such key. */
-  revoke(organization: OrganizationId, id: string): Promise<boolean>
+  revoke(organization: OrganizationId, id: string, by: Act): Promise<boolean>
 }
 
 /** A device that waits for a person's decision (RFC 8628). */
@@ -74,9 +85,10 @@ export interface Approvals {
   /** The code is taken as typed: any case, with or without dash and spaces. Undefined when unknown,
    *  expired or decided. */
   find(userCode: string): Promise<PendingDevice | undefined>
+  /** Undefined when it was unknown, expired or decided meanwhile. */
+  approve(userCode: string, organization: OrganizationId, by: Act): Promise<Approval | undefined>
   /** False when it was unknown, expired or decided meanwhile. */
-  approve(userCode: string, organization: OrganizationId, by: UserId): Promise<boolean>
-  deny(userCode: string, by: UserId): Promise<boolean>
+  deny(userCode: string, by: Act): Promise<boolean>
 }
 
 export interface Directories {

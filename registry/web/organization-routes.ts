@@ -4,7 +4,9 @@ import { z } from 'zod'
 import { type Prefix, parsePrefix } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import { seconds } from '../../protocol/time.ts'
+import type { Act } from '../act.ts'
 import type { RegistryContext } from '../context.ts'
+import { actOf } from '../http-act.ts'
 import type { SignedIn } from '../identity/identity.ts'
 import { type Organization, organizationFor } from '../organizations.ts'
 import { ProblemError, parseInput } from '../problem.ts'
@@ -20,6 +22,7 @@ interface Visit {
   readonly response: Response
   readonly who: SignedIn
   readonly organization: Organization
+  readonly act: Act
 }
 
 export function organizationRoutes(context: RegistryContext, parts: PageParts): RequestHandler {
@@ -28,7 +31,8 @@ export function organizationRoutes(context: RegistryContext, parts: PageParts): 
     forUsers(parts.identity, async (request, response, who) => {
       const id = String(request.params['organization'])
       const organization = await organizationFor(context.database, who.user, id)
-      await handler({ request, response, who, organization })
+      const act = actOf(request, who, context.clock.now())
+      await handler({ request, response, who, organization, act })
     })
   router.get(
     '/',
@@ -88,21 +92,24 @@ const keyWanted = z.object({
 
 async function createKey(context: RegistryContext, parts: PageParts, visit: Visit): Promise<void> {
   const { description, lifetime, singleUse } = parseInput(keyWanted, visit.request.body)
-  const { id, secret } = await parts.directories.registrationKeys.create(visit.organization.id, {
-    description,
-    singleUse: singleUse === 'yes',
-    expiresAt: seconds(context.clock.now() + KEY_LIFETIMES[lifetime]),
-    by: visit.who.user,
-  })
+  const { id, secret } = await parts.directories.registrationKeys.create(
+    visit.organization.id,
+    {
+      description,
+      singleUse: singleUse === 'yes',
+      expiresAt: seconds(context.clock.now() + KEY_LIFETIMES[lifetime]),
+    },
+    visit.act,
+  )
   const about = { key: id, organization: visit.organization.id, user: visit.who.user }
   context.log('info', 'registration-key.created', about)
   await showOrganization(context, parts, visit, { newKey: secret })
 }
 
 async function revokeKey({ directories }: PageParts, visit: Visit): Promise<void> {
-  const { request, response, organization } = visit
+  const { request, response, organization, act } = visit
   const key = String(request.params['key'])
-  if (!(await directories.registrationKeys.revoke(organization.id, key))) {
+  if (!(await directories.registrationKeys.revoke(organization.id, key, act))) {
     throw new ProblemError(404, 'registration-key-not-found', 'there is no such registration key')
   }
   response.redirect(303, `/organizations/${organization.id}`)
@@ -142,9 +149,9 @@ async function askRemoval(parts: PageParts, visit: Visit): Promise<void> {
 }
 
 async function removeDevice({ directories }: PageParts, visit: Visit): Promise<void> {
-  const { request, response, who, organization } = visit
+  const { request, response, organization, act } = visit
   const device = String(request.params['device'])
-  const removed = await directories.devices.remove(organization.id, device, who.user)
+  const removed = await directories.devices.remove(organization.id, device, act)
   if (!removed) throw deviceNotFound()
   response.redirect(303, `/organizations/${organization.id}`)
 }
@@ -158,13 +165,13 @@ async function changePrefix(
   granted: boolean,
 ): Promise<void> {
   const { devices } = parts.directories
-  const { organization, request, response, who } = visit
+  const { organization, request, response, who, act } = visit
   const { id } = await deviceOf(parts, visit)
   const wanted = parseInput(prefixWanted, request.body).prefix
   try {
     const prefix = prefixOf(wanted)
     const change = granted ? devices.grantPrefix : devices.withdrawPrefix
-    if (!(await change(organization.id, id, prefix))) throw deviceNotFound()
+    if (!(await change(organization.id, id, prefix, act))) throw deviceNotFound()
     const about = { device: id, prefix, organization: organization.id, user: who.user }
     context.log('info', granted ? 'prefix.granted' : 'prefix.withdrawn', about)
   } catch (error) {

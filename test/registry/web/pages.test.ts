@@ -234,7 +234,9 @@ test('answer errors as a page to people and as problem details to programs', asy
   assert.match(page.headers.get('content-type') ?? '', 'text/html')
   const api = await fetch(`${registry.url}/v1/nowhere`, { headers: { accept: 'text/html' } })
   assert.is(api.headers.get('content-type'), 'application/problem+json; charset=utf-8')
-  assert.equal(await api.json(), {
+  const { instance, ...problem } = (await api.json()) as Record<string, unknown>
+  assert.is(instance, `urn:nexodus:request:${api.headers.get('x-request-id')}`)
+  assert.equal(problem, {
     type: 'urn:nexodus:problem:not-found',
     title: 'Not found',
     status: 404,
