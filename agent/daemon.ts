@@ -9,13 +9,13 @@ import { StatementPace } from '../protocol/pace.ts'
 import { explain } from './errors.ts'
 import { firstPaths } from './first-paths.ts'
 import { hostAddresses } from './host/local-addresses.ts'
-import type { Commands } from './host/run.ts'
+import type { HostSide } from './host-side.ts'
 import type { Knowledge } from './knowledge.ts'
 import { knownRegistries } from './known-registries.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
 import { OwnPunches } from './own-punches.ts'
 import { mtuHost, ownSide } from './own-side.ts'
-import { OwnStatements, type Reachability } from './own-statements.ts'
+import { type LocalReachability, OwnStatements } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { type Plan, plan } from './plan.ts'
 import {
@@ -27,24 +27,23 @@ import {
   stunServers,
   withPaths,
 } from './plan-peers.ts'
+import { PolicyEnforcement } from './policy-enforcement.ts'
 import type { Issued } from './registry-client.ts'
 import type { Stack } from './stack/stack.ts'
 import type { Join, StateDirectory } from './state-directory.ts'
-import type { Tunnel } from './tunnel/backend.ts'
 import { Watch } from './watch.ts'
 
-export interface DaemonOptions extends Pick<MeshOptions, 'mdns' | 'relayRate'> {
+export interface DaemonOptions
+  extends Pick<MeshOptions, 'mdns' | 'relayRate'>,
+    Pick<HostSide, 'commands' | 'checkPort' | 'tunnel' | 'firewall'> {
   readonly directory: StateDirectory
   readonly join: Join
   readonly knowledge: Knowledge
-  readonly tunnel: Tunnel
   /** The inside of a tunnel that has no interface. */
   readonly inside?: Stack | undefined
-  readonly commands: Commands
   /** What it runs on, for people. */
   readonly system: string
   readonly listenPort: number
-  readonly checkPort: number
   readonly meshListen: readonly string[]
   readonly clock: Clock
   readonly random: RandomBytes
@@ -54,6 +53,7 @@ export interface DaemonOptions extends Pick<MeshOptions, 'mdns' | 'relayRate'> {
 export class Daemon {
   readonly options: DaemonOptions
   readonly device: DeviceId
+  readonly enforcement: PolicyEnforcement
   readonly #statements: OwnStatements
   readonly #watch: Watch
   readonly #punches: OwnPunches
@@ -62,7 +62,7 @@ export class Daemon {
   #plan: Plan
   #paths: Paths | undefined
   #mesh: Mesh | undefined
-  #local: Omit<Reachability, 'multiaddrs'> = { candidates: [], natMapping: 'unknown', nat: [] }
+  #local: LocalReachability = { candidates: [], natMapping: 'unknown', nat: [] }
   #applying: Promise<void> = Promise.resolve()
   #configured: ReadonlySet<string> = new Set()
   #isApplyDue = false
@@ -76,6 +76,9 @@ export class Daemon {
     this.#watch = new Watch(this.device, clock, log)
     this.#punches = new OwnPunches(() => this.#mesh, clock, log)
     this.#statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
+    const multiaddrs = () => [...options.meshListen, ...(this.#mesh?.multiaddrs() ?? [])]
+    const onLost = () => this.apply()
+    this.enforcement = new PolicyEnforcement({ ...options, multiaddrs, onLost })
     this.#plan = this.#makePlan()
     knowledge.onChange(() => this.apply())
   }
@@ -92,7 +95,7 @@ export class Daemon {
     return this.#join
   }
 
-  get local(): Omit<Reachability, 'multiaddrs'> {
+  get local(): LocalReachability {
     return this.#local
   }
 
@@ -223,6 +226,7 @@ export class Daemon {
     const bytes = this.#statements.reachable({
       ...this.#local,
       multiaddrs: this.#mesh.multiaddrs(),
+      policy: this.enforcement.told(),
     })
     if (bytes !== undefined) this.publish(bytes)
   }
@@ -271,9 +275,10 @@ export class Daemon {
 
   /** A new peer comes with its endpoint: a packet to a peer without one would cost WireGuard's 5 s. */
   async #configure(): Promise<void> {
-    const { tunnel } = this.#plan
-    await this.options.tunnel.configure(withPaths(this.#plan, this.#configured, this.#paths))
-    this.#configured = new Set(tunnel.peers.keys())
+    const prepared = await this.enforcement.prepare(this.#plan)
+    await this.options.tunnel.configure(withPaths(prepared.plan, this.#configured, this.#paths))
+    this.#configured = new Set(prepared.plan.tunnel.peers.keys())
+    await prepared.done()
   }
 
   /** Resolves when the tunnel is as planned; nothing is changed after it was told to end. */

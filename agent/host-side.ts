@@ -3,6 +3,8 @@ import { randomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { OperatorError } from './errors.ts'
+import type { Firewall } from './firewall/firewall.ts'
+import { nftFirewall } from './firewall/nft-firewall.ts'
 import { noCommands } from './host/no-commands.ts'
 import { type PortShare, startPortShare } from './host/port-share.ts'
 import type { RedirectedEndpoints } from './host/redirected-endpoints.ts'
@@ -21,6 +23,8 @@ export interface HostSide {
   /** Of the agent's own socket; WireGuard's where the two share one. */
   readonly checkPort: number
   readonly tunnel: Tunnel
+  /** Ends after the tunnel. */
+  readonly firewall: Firewall
   /** Resolves when checks leave by WireGuard's port; rejects with a CommandError. Undefined where nothing need be done
    *  for that. */
   readonly portShare: Promise<PortShare | undefined>
@@ -102,6 +106,7 @@ function startOutside(
 ): HostSide {
   const commands = commandsOf()
   const checkPort = listenPort + 1
+  const firewall = ending.use(nftFirewall({ interfaceName, commands, clock, log }))
   const tunnel = ending.use(comingTunnel(interfaceName, started))
   const portShare = startPortShare({ listenPort, checkPort, commands, clock, log })
   ending.defer(async () => {
@@ -110,7 +115,7 @@ function startOutside(
   })
   // Whoever awaits it hears of its failure; until then nobody does.
   portShare.catch(() => undefined)
-  return { commands, checkPort, tunnel, portShare }
+  return { commands, checkPort, tunnel, firewall, portShare }
 }
 
 /** An interface and routes, and for all the rest one UDP port. */
@@ -121,12 +126,13 @@ async function startOverTun(
   const { startTun } = await import('./tunnel/userspace/start-tun.ts')
   const { sharedSockets } = await import('./path/shared-sockets.ts')
   const commands = commandsOf()
+  const firewall = ending.use(nftFirewall({ interfaceName, commands, clock, log }))
   const { tunnel, thread } = await startTun({ interfaceName, commands, clock, log })
   ending.use(tunnel)
   return {
     commands,
     checkPort: listenPort,
-    tunnel,
+    ...{ tunnel, firewall },
     portShare: Promise.resolve(undefined),
     sockets: sharedSockets(thread),
     redirected: thread,
@@ -138,14 +144,16 @@ async function startInside(
   { interfaceName, listenPort, log }: HostSideOptions,
   ending: AsyncDisposableStack,
 ): Promise<HostSide> {
+  const { FlowFilter, filtered } = await import('./firewall/flow-filter.ts')
   const { newStackDevice } = await import('./stack/stack-device.ts')
   const { startUserspace } = await import('./tunnel/userspace/start.ts')
   const { sharedSockets } = await import('./path/shared-sockets.ts')
   const { stack, device } = newStackDevice({ clock, random: randomBytes, log })
   ending.use(stack)
+  const firewall = ending.use(new FlowFilter(clock))
   const { tunnel, engine } = startUserspace({
     interfaceName,
-    device,
+    device: filtered(device, firewall),
     clock,
     random: randomBytes,
     log,
@@ -154,7 +162,7 @@ async function startInside(
   return {
     commands: noCommands,
     checkPort: listenPort,
-    tunnel,
+    ...{ tunnel, firewall },
     portShare: Promise.resolve(undefined),
     sockets: sharedSockets(engine),
     redirected: engine.redirections,

@@ -12,6 +12,7 @@ import {
   ROUTE_ADVERTISEMENT_LIFETIME,
 } from '../protocol/limits.ts'
 import { encodeNatReport, type NatMapping, type NatReport } from '../protocol/nat-report.ts'
+import type { PolicyStatus } from '../protocol/policy-status.ts'
 import {
   encodeRouteAdvertisement,
   type RouteAdvertisement,
@@ -30,7 +31,12 @@ export interface Reachability {
   readonly natMapping: NatMapping
   /** Of the families that something is known of. */
   readonly nat: readonly NatReport[]
+  /** Undefined where there is nothing to tell. */
+  readonly policy?: PolicyStatus | undefined
 }
+
+/** What paths know of it. */
+export type LocalReachability = Omit<Reachability, 'multiaddrs' | 'policy'>
 
 export class OwnStatements {
   readonly #knowledge: Knowledge
@@ -46,7 +52,13 @@ export class OwnStatements {
   }
 
   /** Seals an endpoint update if it says something new, or the last one grows old. */
-  reachable({ candidates, multiaddrs, natMapping, nat }: Reachability): Uint8Array | undefined {
+  reachable({
+    candidates,
+    multiaddrs,
+    natMapping,
+    nat,
+    policy,
+  }: Reachability): Uint8Array | undefined {
     const now = this.#clock.now()
     const said = this.#knowledge.state().endpoints.get(this.#device)?.body
     const update = {
@@ -58,6 +70,7 @@ export class OwnStatements {
       natMapping,
       nat,
       system: this.#system,
+      ...(policy === undefined ? {} : { policy }),
     }
     if (said !== undefined && !isOld(said, now) && isSameReachability({ nat: [], ...said }, update))
       return undefined
@@ -129,12 +142,14 @@ function isOld(
 }
 
 function isSameReachability(a: Reachability, b: Reachability): boolean {
-  const text = ({ candidates, multiaddrs, natMapping, nat }: Reachability): string =>
+  const text = ({ candidates, multiaddrs, natMapping, nat, policy }: Reachability): string =>
     JSON.stringify([
       candidates.map(({ kind, address, port }) => [kind, address, port]),
       multiaddrs,
       natMapping,
       nat.map(encodeNatReport),
+      policy?.revision,
+      policy?.state,
     ])
   return text(a) === text(b)
 }

@@ -4,7 +4,8 @@ import { toHex } from '../crypto/bytes.ts'
 import { addressFamily, isHostPrefix, type Prefix, prefixesOverlap } from '../protocol/address.ts'
 import { currentManifest, type Member, membersOf } from '../protocol/belief.ts'
 import type { DeviceId } from '../protocol/keys.ts'
-import { isUnderstood } from '../protocol/policy.ts'
+import { policyRules } from '../protocol/policy.ts'
+import { NO_RULES, type PolicyRules } from '../protocol/policy-rules.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
@@ -34,6 +35,11 @@ export interface Plan {
   readonly leftOut: readonly LeftOut[]
   /** False where the manifest's policy is of a version this program does not know: nothing passes. */
   readonly policyUnderstood: boolean
+  /** Undefined where it is not understood. */
+  readonly policy: PolicyRules | undefined
+  readonly own: Member | undefined
+  /** This device's addresses, and every prefix that it holds. */
+  readonly ownPrefixes: readonly Prefix[]
 }
 
 /** Total: never throws. The same state, self and time give the same plan. */
@@ -41,7 +47,8 @@ export function plan(state: OrganizationState, self: Self, now: Seconds): Plan {
   const members = membersOf(state, now)
   const own = members.get(self.device)
   const manifest = currentManifest(state, now)?.body
-  const policyUnderstood = manifest === undefined || isUnderstood(manifest.policy)
+  const policy = manifest === undefined ? NO_RULES : policyRules(manifest.policy)
+  const policyUnderstood = policy !== undefined
   const held = heldPrefixes(state, now)
   const peers = new Map(
     [...members].filter(
@@ -49,20 +56,22 @@ export function plan(state: OrganizationState, self: Self, now: Seconds): Plan {
     ),
   )
   const { byDevice, leftOut } = assign(own, peers, held, self)
-  const ownPrefixes = [...held]
-    .filter(([prefix, device]) => device === self.device && isHostPrefix(prefix))
-    .map(([prefix]) => prefix)
+  const ownHeld = [...held].flatMap(([prefix, device]) => (device === self.device ? [prefix] : []))
+  const ownAddresses = own?.certificate.addresses ?? []
   return {
     tunnel: {
       privateKey: self.wireguardKey,
       listenPort: self.listenPort,
       mtu: self.mtu,
-      addresses: [...(own?.certificate.addresses ?? []), ...ownPrefixes],
+      addresses: [...ownAddresses, ...ownHeld.filter(isHostPrefix)],
       peers: new Map([...peers.values()].map((member) => tunnelPeer(member, byDevice))),
     },
     peers,
     leftOut,
     policyUnderstood,
+    policy,
+    own,
+    ownPrefixes: [...ownAddresses, ...ownHeld],
   }
 }
 

@@ -116,7 +116,16 @@ interface Parts extends Joined {
 async function startDaemon(
   options: UpOptions,
   parts: Parts,
-  { commands, checkPort, tunnel, portShare, sockets, redirected, stack: inside }: HostSide,
+  {
+    commands,
+    checkPort,
+    tunnel,
+    firewall,
+    portShare,
+    sockets,
+    redirected,
+    stack: inside,
+  }: HostSide,
   stack: AsyncDisposableStack,
 ): Promise<Daemon> {
   const { Daemon } = await import('./daemon.ts')
@@ -124,7 +133,7 @@ async function startDaemon(
   const daemon = new Daemon({
     ...options,
     ...parts,
-    tunnel,
+    ...{ tunnel, firewall },
     inside,
     commands,
     system: `nexd ${VERSION}, ${parts.applicant.system}`.slice(0, 128),

@@ -11,6 +11,7 @@ import {
   type NatReport,
   parseNatReports,
 } from './nat-report.ts'
+import { encodePolicyStatus, type PolicyStatus, parsePolicyStatus } from './policy-status.ts'
 import type { Seconds } from './time.ts'
 
 export type { NatMapping } from './nat-report.ts'
@@ -38,6 +39,8 @@ export interface EndpointUpdate {
   readonly system: string
   /** Of the families that something is known of; none: nothing is known, or an earlier version speaks. */
   readonly nat?: readonly NatReport[]
+  /** Missing where the policy is of version 0. */
+  readonly policy?: PolicyStatus
 }
 
 const NOT_AFTER = { key: 4, name: 'notAfter' }
@@ -48,6 +51,7 @@ const MULTIADDR = { key: -65539, name: 'multiaddrs' }
 const MAPPING = { key: -65540, name: 'NAT mapping' }
 const SYSTEM = { key: -65541, name: 'system' }
 const NAT = { key: -65542, name: 'NAT reports' }
+const POLICY = { key: -65543, name: 'policy status' }
 
 export function encodeEndpointUpdate(update: EndpointUpdate): CborMap {
   return new Map<CborValue, CborValue>([
@@ -59,6 +63,7 @@ export function encodeEndpointUpdate(update: EndpointUpdate): CborMap {
     [MAPPING.key, NAT_MAPPINGS.indexOf(update.natMapping)],
     [SYSTEM.key, update.system],
     ...natClaim(update.nat ?? []),
+    ...policyClaim(update.policy),
   ])
 }
 
@@ -66,9 +71,14 @@ function natClaim(reports: readonly NatReport[]): [CborValue, CborValue][] {
   return reports.length === 0 ? [] : [[NAT.key, reports.map(encodeNatReport)]]
 }
 
+function policyClaim(status: PolicyStatus | undefined): [CborValue, CborValue][] {
+  return status === undefined ? [] : [[POLICY.key, encodePolicyStatus(status)]]
+}
+
 /** Throws MalformedError. */
 export function parseEndpointUpdate(claims: Claims): EndpointUpdate {
   const nat = parseNatReports(claims, NAT)
+  const policy = parsePolicyStatus(claims, POLICY)
   return {
     sequence: integer(claims, SEQUENCE, 1, 2 ** 48),
     ...validity(claims, ENDPOINT_UPDATE_LIFETIME),
@@ -78,6 +88,7 @@ export function parseEndpointUpdate(claims: Claims): EndpointUpdate {
     natMapping: NAT_MAPPINGS[integer(claims, MAPPING, 0, 255)] ?? 'unknown',
     system: text(claims, SYSTEM, TEXT_CHARACTERS),
     ...(nat.length === 0 ? {} : { nat }),
+    ...(policy === undefined ? {} : { policy }),
   }
 }
 

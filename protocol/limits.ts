@@ -8,7 +8,7 @@ export const MANIFEST_BYTES = 61_440
 /** Bytes of a gossip message or a sync frame: one manifest and its framing. */
 export const FRAME_BYTES = 65_536
 
-/** Nesting of CBOR: the deepest structure of ours is 4. */
+/** Nesting of CBOR: the deepest structure of ours, a policy's ranges in a manifest, is 6. */
 export const CBOR_DEPTH = 8
 
 /** Characters of a device's name: one DNS label (RFC 1035 §2.3.4). */
@@ -28,6 +28,19 @@ export const PREFIXES = 64
 export const RANGES = 16
 /** Revocations in one manifest: fits MANIFEST_BYTES; older ones have expired with their certificates. */
 export const REVOCATIONS = 2000
+/** Bytes of a policy: beside it a manifest holds 2,000 revocations (30,000 bytes) and its rendezvous. */
+export const POLICY_BYTES = 20_480
+/** Rules of a policy: each costs every device a set; 100 are many for people. */
+export const POLICY_RULES = 256
+/** Address ranges of a rule, and groups, users and devices each. */
+export const POLICY_RANGES = 64
+export const POLICY_SELECTORS = 64
+/** Characters of a policy as people write it, comments included. */
+export const POLICY_TEXT_CHARACTERS = 131_072
+/** Items of a policy status: three, and room for later versions. */
+export const POLICY_STATUS_ITEMS = 8
+/** Tests kept with a policy. */
+export const POLICY_TESTS = 256
 /** Issuers at once: one, and its successor while they overlap, and some spare. */
 export const ISSUERS = 8
 /** Characters of a domain name without its final dot: 255 bytes on the wire (RFC 1035 §2.3.4). */
