@@ -16,6 +16,7 @@ export interface Router {
   readonly upSinceMs: number
   /** Does the target behind it answer, by way of it? Known of the one in use alone. */
   readonly hasFailedProbe: boolean
+  readonly roundTripMs?: number
 }
 
 /** Why a router is or is not in use, for people. */
