@@ -83,9 +83,11 @@ async function change(
   has.routes = wants.routes
 }
 
-/** `unreachable default table 1`: what names a route, for deleting it. */
+/** What names a route, for deleting it: of a default route no more than its table. */
 function routeKey(route: string): string {
-  return route.replace(/^default .* (table \d+) .*$/, 'default $1').replace(/ proto \d+$/, '')
+  return route
+    .replace(/^(unreachable )?default .*(table \d+) .*$/, 'default $2')
+    .replace(/ proto \d+$/, '')
 }
 
 /** IPv6 may be switched off: then there is nothing of it to route. */
