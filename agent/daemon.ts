@@ -27,6 +27,7 @@ import {
   withPaths,
 } from './plan-peers.ts'
 import type { Issued } from './registry-client.ts'
+import type { RouteSide } from './routes/route-side.ts'
 import type { Stack } from './stack/stack.ts'
 import type { Join, StateDirectory } from './state-directory.ts'
 import type { Tunnel } from './tunnel/backend.ts'
@@ -53,7 +54,7 @@ export interface DaemonOptions extends Pick<MeshOptions, 'mdns' | 'relayRate'> {
 export class Daemon {
   readonly options: DaemonOptions
   readonly device: DeviceId
-  readonly #statements: OwnStatements
+  readonly statements: OwnStatements
   readonly #watch: Watch
   readonly #punches: OwnPunches
   readonly #pace = new StatementPace()
@@ -61,6 +62,7 @@ export class Daemon {
   #plan: Plan
   #paths: Paths | undefined
   #mesh: Mesh | undefined
+  #routes: RouteSide | undefined
   #local: Omit<Reachability, 'multiaddrs'> = { candidates: [], natMapping: 'unknown', nat: [] }
   #applying: Promise<void> = Promise.resolve()
   #configured: ReadonlySet<string> = new Set()
@@ -74,7 +76,7 @@ export class Daemon {
     this.#join = options.join
     this.#watch = new Watch(this.device, clock, log)
     this.#punches = new OwnPunches(() => this.#mesh, clock, log)
-    this.#statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
+    this.statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
     this.#plan = this.#makePlan()
     knowledge.onChange(() => this.apply())
   }
@@ -109,7 +111,8 @@ export class Daemon {
       sendPunch: (...said) => this.#punches.send(...said),
       stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
       hostAddresses: () => hostAddresses(options.tunnel.interfaceName),
-      overlayPrefixes: () => overlayPrefixes(options.knowledge.state(), options.clock.now()),
+      overlayPrefixes: () =>
+        overlayPrefixes(options.knowledge.state(), this.#plan, options.clock.now()),
       isRegistryConnected: () =>
         this.#mesh?.connections().some(({ device }) => device === 'registry') ?? false,
       onLocalCandidates: (candidates, natMapping, nat) => {
@@ -217,18 +220,17 @@ export class Daemon {
   /** Seals and publishes an endpoint update where there is something new to say. */
   sayReachability(): void {
     if (this.#isEnded || this.#paths === undefined || this.#mesh === undefined) return
-    const bytes = this.#statements.reachable({
+    const bytes = this.statements.reachable({
       ...this.#local,
       multiaddrs: this.#mesh.multiaddrs(),
     })
     if (bytes !== undefined) this.publish(bytes)
   }
 
-  /** Claims or gives up a prefix; false where nothing changed. */
-  route(prefix: Parameters<OwnStatements['route']>[0], wanted: 'active' | 'withdrawn'): boolean {
-    const bytes = this.#statements.route(prefix, wanted)
-    if (bytes !== undefined) this.publish(bytes)
-    return bytes !== undefined
+  /** From now on it is asked who carries a prefix. */
+  useRoutes(routes: RouteSide): void {
+    this.#routes = routes
+    this.apply()
   }
 
   publish(bytes: Uint8Array): void {
@@ -239,7 +241,7 @@ export class Daemon {
 
   /** What time alone changes: expiry, refresh of our own statements. */
   tick(): void {
-    for (const bytes of this.#statements.refreshed()) this.publish(bytes)
+    for (const bytes of this.statements.refreshed()) this.publish(bytes)
     this.sayReachability()
     this.apply()
   }
@@ -271,6 +273,7 @@ export class Daemon {
     const { tunnel } = this.#plan
     await this.options.tunnel.configure(withPaths(this.#plan, this.#configured, this.#paths))
     this.#configured = new Set(tunnel.peers.keys())
+    await this.#routes?.applied(this.#plan)
   }
 
   /** Resolves when the tunnel is as planned; nothing is changed after it was told to end. */
@@ -286,6 +289,8 @@ export class Daemon {
 
   #makePlan(): Plan {
     const { knowledge, clock } = this.options
-    return plan(knowledge.state(), ownSide(this.device, this.options), clock.now())
+    this.#routes?.update()
+    const self = ownSide(this.device, this.options)
+    return plan(knowledge.state(), self, clock.now(), this.#routes?.choice)
   }
 }

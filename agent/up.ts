@@ -19,10 +19,12 @@ import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
 import type { Applicant } from './registry-client.ts'
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
+import type { RouteSide } from './routes/route-side.ts'
+import type { RouterOptionValues } from './routes/router-options.ts'
 import { openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
 
-export interface UpOptions extends HostSideOptions, ProxySideOptions {
+export interface UpOptions extends HostSideOptions, ProxySideOptions, RouterOptionValues {
   /** `https://host#organization`; needed once, then remembered. */
   readonly registry?: string | undefined
   readonly registrationKey?: string | undefined
@@ -66,21 +68,18 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
   })
   if (found === undefined) return options.log('info', 'daemon.stopping')
   const parts = { directory, applicant, ...found }
-  const { tunnel } = await start(
-    options,
-    parts,
-    early ?? (await startHostSide(options, stack)),
-    stack,
-  )
+  const host = early ?? (await startHostSide(options, stack))
+  const routes = await start(options, parts, host, stack)
   options.log('info', 'daemon.started', {
     device: deviceIdOf(directory.deviceKey.publicKey),
     organization: parts.join.organization,
     version: VERSION,
   })
   writeCompiledCode()
-  const fault = await Promise.race([tunnel.ended, aborted(stop)])
+  const fault = await Promise.race([host.tunnel.ended, aborted(stop)])
   if (fault !== undefined) throw fault
   options.log('info', 'daemon.stopping')
+  await routes.leave()
 }
 
 function aborted(signal: AbortSignal): Promise<undefined> {
@@ -149,7 +148,7 @@ async function start(
   parts: Parts,
   host: HostSide,
   stack: AsyncDisposableStack,
-): Promise<HostSide> {
+): Promise<RouteSide> {
   const { log } = options
   const { join, knowledge, applicant } = parts
   const daemon = await startDaemon(options, parts, host, stack)
@@ -169,10 +168,13 @@ async function start(
   stack.defer(() => ticking.cancel())
   const { startControlServer } = await import('./control/server.ts')
   const { DaemonView } = await import('./view.ts')
-  const view = new DaemonView(daemon, renewal, await startProxySide(options, daemon, stack))
+  const { startRouteSide } = await import('./routes/route-side.ts')
+  const proxy = await startProxySide(options, daemon, stack)
+  const routes = await startRouteSide(options, daemon, stack)
+  const view = new DaemonView(daemon, renewal, routes.control, proxy)
   stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
-  return host
+  return routes
 }
 
 /** What happens to the host's network. */

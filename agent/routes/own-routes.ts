@@ -6,7 +6,7 @@ import { isHostPrefix, type Prefix, parsePrefix } from '../../protocol/address.t
 import type { Clock } from '../../protocol/clock.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
-import type { RouteAdvertisement } from '../../protocol/route-advertisement.ts'
+import type { RouteAdvertisement, RouteState } from '../../protocol/route-advertisement.ts'
 import type { RouteProbe } from '../../protocol/route-probe.ts'
 import { explain } from '../errors.ts'
 import type { RouteWish } from './next-claim.ts'
@@ -59,10 +59,14 @@ export class OwnRoutes {
       if (!wanted.has(prefix)) await say(prefix, { kind: 'withdraw' })
     }
     for (const prefix of this.#kept.drained) {
-      if (!wanted.has(prefix) && this.#isDraining(prefix)) await say(prefix, { kind: 'advertise' })
+      const isDraining = this.#isSaid(prefix, 'draining')
+      if (!wanted.has(prefix) && isDraining) await say(prefix, { kind: 'advertise' })
     }
-    for (const { prefix, metric, probe } of advertised)
-      await say(prefix, { kind: 'advertise', metric, probe })
+    for (const { prefix, metric, probe } of advertised) {
+      // An address that another device took over meanwhile stays there: nobody has moved it back.
+      const isLost = isHostPrefix(prefix) && this.#isSaid(prefix, 'active')
+      if (!isLost) await say(prefix, { kind: 'advertise', metric, probe })
+    }
     await this.#keep({ options: [...wanted], drained: [] })
   }
 
@@ -117,10 +121,8 @@ export class OwnRoutes {
       if (state === 'draining') await this.#options.say(prefix, { kind: 'advertise' })
   }
 
-  #isDraining(prefix: Prefix): boolean {
-    return this.#options
-      .routes()
-      .some((said) => said.prefix === prefix && said.state === 'draining')
+  #isSaid(prefix: Prefix, state: RouteState): boolean {
+    return this.#options.routes().some((said) => said.prefix === prefix && said.state === state)
   }
 
   /** Only what its operator offered here before. */

@@ -8,12 +8,15 @@ export interface RouteChoice {
   holder(prefix: Prefix, claims: readonly RouteClaim[]): DeviceId | undefined
   /** Host prefixes that this device still answers for, though another holds them now. */
   readonly alsoServed: ReadonlySet<Prefix>
+  /** The exit in use; undefined: none. */
+  readonly exit: DeviceId | undefined
 }
 
 /** Nothing measured, nothing chosen: by rank, and no exit. */
 export const BY_RANK: RouteChoice = {
   holder: (prefix, claims) => (isDefaultPrefix(prefix) ? undefined : claims[0]?.device),
   alsoServed: new Set(),
+  exit: undefined,
 }
 
 /** Does this device route the prefix itself? Then it needs nobody for it. */

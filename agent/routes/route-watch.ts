@@ -61,7 +61,7 @@ export class RouteWatch implements RouteChoice, Disposable {
     const nowMs = this.#options.clock.monotonicMs()
     this.#followAll(nowMs)
     for (const [prefix, claims] of this.#shorter()) this.#choose(prefix, this.#routers(claims))
-    this.#choose(EXIT, exitRouters(this.#exits(), this.#options.exitPreference(), this.#chosenExit))
+    this.#choose(EXIT, exitRouters(this.#exits(), this.#options.exitPreference(), this.exit))
     this.#forget()
     this.#watchAll()
     this.#schedule(nowMs)
@@ -114,7 +114,7 @@ export class RouteWatch implements RouteChoice, Disposable {
     return this.#probes.get(prefix)?.asker.health.isUp
   }
 
-  get #chosenExit(): DeviceId | undefined {
+  get exit(): DeviceId | undefined {
     return this.#choices.get(EXIT)?.device
   }
 
@@ -200,7 +200,7 @@ export class RouteWatch implements RouteChoice, Disposable {
     const contested = [...this.#shorter().map(([, claims]) => claims)]
       .filter((claims) => claims.length > 1)
       .flatMap((claims) => claims.map(({ device }) => device))
-    const exits = this.#chosenExit === undefined ? [] : this.#exits().map(({ device }) => device)
+    const exits = this.exit === undefined ? [] : this.#exits().map(({ device }) => device)
     const { device: self } = this.#options
     const always = [...this.#view.standbys].flatMap(([prefix, standbys]) =>
       watchedBy({ self, holder: this.#view.claims.get(prefix)?.[0]?.device, standbys }),

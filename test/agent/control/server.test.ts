@@ -20,8 +20,16 @@ const controls: Controls = {
   peers: async () => [],
   ping: () => Promise.reject(new ControlError(404, 'no peer "x" (nexctl peers list shows them)')),
   why: (peer) => Promise.reject(new ControlError(404, `no device "${peer}" (did you mean phone?)`)),
-  routes: () => [],
-  route: async (prefix) => ({ changed: prefix !== '10.0.0.1/32' }),
+  routes: {
+    routes: () => [],
+    change: async ({ prefix }) => prefix !== '10.0.0.1/32',
+    router: () => ({ prefixes: [], forwards: false, nat: true, blocks: [] }),
+    changeRouter: () => Promise.reject(new Error('a bug')),
+    exits: () => ({
+      ...{ preference: 'off', inUse: '', allowLocal: false, state: 'off', why: '', exits: [] },
+    }),
+    changeExit: () => Promise.reject(new ControlError(409, 'phone is no exit node')),
+  },
 }
 
 async function refusal(work: Promise<unknown>): Promise<string> {
