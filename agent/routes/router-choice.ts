@@ -69,7 +69,7 @@ export function chooseRouter(
 ): RouterChoice {
   const current = routers.find(({ device }) => device === choice.device)
   const usable = routers.filter((router) => isUsable(router, current, choice, nowMs))
-  const best = usable[0] ?? current ?? leastBad(routers, choice)
+  const best = usable[0] ?? leastBad(routers, current, choice)
   if (best === undefined) {
     return choice.device === undefined ? choice : leave(choice, undefined, 'first by rank', nowMs)
   }
@@ -108,10 +108,16 @@ function worksFor({ upSinceMs, isDraining }: Router, { atMs }: Left, nowMs: numb
   return isDraining ? -Infinity : nowMs - Math.max(upSinceMs, atMs)
 }
 
-/** None is usable: one whose path answers, the longest left. */
-function leastBad(routers: readonly Router[], { left }: RouterChoice): Router | undefined {
+/** None is usable: the one in use while its path answers, else one whose path does, the longest left. */
+function leastBad(
+  routers: readonly Router[],
+  current: Router | undefined,
+  { left }: RouterChoice,
+): Router | undefined {
   const atMs = ({ device }: Router): number => left.get(device)?.atMs ?? -Infinity
-  return routers.toSorted((a, b) => Number(b.isUp) - Number(a.isUp) || atMs(a) - atMs(b))[0]
+  const others = routers.toSorted((a, b) => atMs(a) - atMs(b))
+  if (current?.isUp === true) return current
+  return others.find(({ isUp }) => isUp) ?? current ?? others[0]
 }
 
 function reasonToLeave(current: Router | undefined): ChoiceReason {

@@ -113,6 +113,31 @@ rule('does not go round in circles where the target fails behind every router', 
   assert.ok(choice.switches <= 6, `${choice.switches}`)
 })
 
+rule('tries one whose target failed lately rather than one that is dead, and stays there', () => {
+  let choice = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+  choice = chooseRouter(choice, [router(A, { hasFailedProbe: true }), router(B)], 1)
+  choice = chooseRouter(choice, [router(A), router(B, { isUp: false })], 1000)
+  assert.is(choice.device, A)
+  for (let nowMs = 2000; nowMs < 20_000; nowMs += 1000)
+    choice = chooseRouter(
+      choice,
+      [router(A, { hasFailedProbe: true }), router(B, { isUp: false })],
+      nowMs,
+    )
+  assert.equal([choice.device, choice.switches], [A, 2])
+})
+
+rule('does not move between routers that are all dead', () => {
+  let choice = chooseRouter(NO_CHOICE, [router(A), router(B), router(C)], 0)
+  for (let nowMs = 0; nowMs < 60_000; nowMs += 1000)
+    choice = chooseRouter(
+      choice,
+      [A, B, C].map((device) => router(device, { isUp: nowMs < 1000 && device !== A })),
+      nowMs,
+    )
+  assert.ok(choice.switches <= 1, `${choice.switches}`)
+})
+
 /** An echo a second, four times as often once one is overdue, of a router that is up or down by `isDown`. */
 function follow(seconds: number, isDown: (ms: number) => boolean): RouterChoice {
   let health: ReachHealth = unasked(0)
