@@ -80,7 +80,10 @@ rule('says what is wrong with a request, and lives on', async () => {
     controls,
     (_level, event) => void logged.push(event),
   )
-  assert.match(await refusal(ask(path, CHANGED, '/v1/routes', { prefix: 7 })), /prefix/)
+  assert.match(
+    await refusal(ask(path, CHANGED, '/v1/routes', { prefix: 7, action: 'withdraw' })),
+    /prefix/,
+  )
   assert.match(
     await refusal(ask(path, CHANGED, '/v1/routes', { prefix: 'x', action: 'y', more: 1 })),
     /more|action/,
