@@ -29,6 +29,7 @@ import {
 } from './plan-peers.ts'
 import { PolicyEnforcement } from './policy-enforcement.ts'
 import type { Issued } from './registry-client.ts'
+import type { RouteSide } from './routes/route-side.ts'
 import type { Stack } from './stack/stack.ts'
 import type { Join, StateDirectory } from './state-directory.ts'
 import { Watch } from './watch.ts'
@@ -54,7 +55,7 @@ export class Daemon {
   readonly options: DaemonOptions
   readonly device: DeviceId
   readonly enforcement: PolicyEnforcement
-  readonly #statements: OwnStatements
+  readonly statements: OwnStatements
   readonly #watch: Watch
   readonly #punches: OwnPunches
   readonly #pace = new StatementPace()
@@ -62,6 +63,7 @@ export class Daemon {
   #plan: Plan
   #paths: Paths | undefined
   #mesh: Mesh | undefined
+  #routes: RouteSide | undefined
   #local: LocalReachability = { candidates: [], natMapping: 'unknown', nat: [] }
   #applying: Promise<void> = Promise.resolve()
   #configured: ReadonlySet<string> = new Set()
@@ -75,7 +77,7 @@ export class Daemon {
     this.#join = options.join
     this.#watch = new Watch(this.device, clock, log)
     this.#punches = new OwnPunches(() => this.#mesh, clock, log)
-    this.#statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
+    this.statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
     const multiaddrs = () => [...options.meshListen, ...(this.#mesh?.multiaddrs() ?? [])]
     const onLost = () => this.apply()
     this.enforcement = new PolicyEnforcement({ ...options, multiaddrs, onLost })
@@ -113,7 +115,8 @@ export class Daemon {
       sendPunch: (...said) => this.#punches.send(...said),
       stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
       hostAddresses: () => hostAddresses(options.tunnel.interfaceName),
-      overlayPrefixes: () => overlayPrefixes(options.knowledge.state(), options.clock.now()),
+      overlayPrefixes: () =>
+        overlayPrefixes(options.knowledge.state(), this.#plan, options.clock.now()),
       isRegistryConnected: () =>
         this.#mesh?.connections().some(({ device }) => device === 'registry') ?? false,
       onLocalCandidates: (candidates, natMapping, nat) => {
@@ -178,11 +181,9 @@ export class Daemon {
     this.apply()
   }
 
-  /** Those of the peers that can be checked at once, for their candidates are known. */
   async firstPaths(): Promise<void> {
-    const known = [...this.#plan.peers].filter(([, { endpoints }]) => endpoints !== undefined)
-    const devices = known.map(([device]) => device)
-    if (this.#paths !== undefined) await firstPaths(devices, this.#paths, this.options.clock)
+    const { peers } = this.#plan
+    if (this.#paths !== undefined) await firstPaths(peers, this.#paths, this.options.clock)
   }
 
   useMesh(mesh: Mesh): void {
@@ -223,7 +224,7 @@ export class Daemon {
   /** Seals and publishes an endpoint update where there is something new to say. */
   sayReachability(): void {
     if (this.#isEnded || this.#paths === undefined || this.#mesh === undefined) return
-    const bytes = this.#statements.reachable({
+    const bytes = this.statements.reachable({
       ...this.#local,
       multiaddrs: this.#mesh.multiaddrs(),
       policy: this.enforcement.told(),
@@ -231,11 +232,10 @@ export class Daemon {
     if (bytes !== undefined) this.publish(bytes)
   }
 
-  /** Claims or gives up a prefix; false where nothing changed. */
-  route(prefix: Parameters<OwnStatements['route']>[0], wanted: 'active' | 'withdrawn'): boolean {
-    const bytes = this.#statements.route(prefix, wanted)
-    if (bytes !== undefined) this.publish(bytes)
-    return bytes !== undefined
+  /** From now on it is asked who carries a prefix. */
+  useRoutes(routes: RouteSide): void {
+    this.#routes = routes
+    this.apply()
   }
 
   publish(bytes: Uint8Array): void {
@@ -246,7 +246,7 @@ export class Daemon {
 
   /** What time alone changes: expiry, refresh of our own statements. */
   tick(): void {
-    for (const bytes of this.#statements.refreshed()) this.publish(bytes)
+    for (const bytes of this.statements.refreshed()) this.publish(bytes)
     this.sayReachability()
     this.apply()
   }
@@ -255,11 +255,9 @@ export class Daemon {
   apply(): void {
     if (this.#isApplyDue || this.#isEnded) return
     this.#isApplyDue = true
-    this.#applying = this.#applying
-      .then(() => this.#applyNow())
-      .catch((error: unknown) => {
-        this.#watch.say('error', 'tunnel.configure-failed', explain(error))
-      })
+    const failed = (error: unknown): void =>
+      this.#watch.say('error', 'tunnel.configure-failed', explain(error))
+    this.#applying = this.#applying.then(() => this.#applyNow()).catch(failed)
   }
 
   async #applyNow(): Promise<void> {
@@ -279,6 +277,7 @@ export class Daemon {
     await this.options.tunnel.configure(withPaths(prepared.plan, this.#configured, this.#paths))
     this.#configured = new Set(prepared.plan.tunnel.peers.keys())
     await prepared.done()
+    await this.#routes?.applied(this.#plan)
   }
 
   /** Resolves when the tunnel is as planned; nothing is changed after it was told to end. */
@@ -294,6 +293,8 @@ export class Daemon {
 
   #makePlan(): Plan {
     const { knowledge, clock } = this.options
-    return plan(knowledge.state(), ownSide(this.device, this.options), clock.now())
+    this.#routes?.update()
+    const own = ownSide(this.device, this.options)
+    return plan(knowledge.state(), own, clock.now(), this.#routes?.choice)
   }
 }

@@ -11,17 +11,19 @@ const SESSIONS_MS = 500
 /** Milliseconds between looks. */
 const LOOK_MS = 5
 
-/** Resolves when every one of the peers is reached directly and has a session, or has had its chance. */
+/** Resolves when each of the peers that can be checked at once, for its candidates are known, is reached directly and
+ *  has a session, or has had its chance. */
 export async function firstPaths(
-  peers: readonly DeviceId[],
+  peers: ReadonlyMap<DeviceId, { readonly endpoints?: object | undefined }>,
   paths: Pick<Paths, 'status' | 'hasSession'>,
   clock: Pick<Clock, 'monotonicMs' | 'sleep'>,
 ): Promise<void> {
+  const known = [...peers].filter(([, { endpoints }]) => endpoints !== undefined)
   const begunMs = clock.monotonicMs()
   const isWaitedFor = (peer: DeviceId): boolean => {
     const passedMs = clock.monotonicMs() - begunMs
     if (paths.status(peer).kind !== 'direct') return passedMs < PATHS_MS
     return !paths.hasSession(peer) && passedMs < SESSIONS_MS
   }
-  while (peers.some(isWaitedFor)) await clock.sleep(LOOK_MS)
+  while (known.some(([device]) => isWaitedFor(device))) await clock.sleep(LOOK_MS)
 }

@@ -7,20 +7,13 @@ import { FORMS, printed } from './admin/output.ts'
 import { columns } from './columns.ts'
 import { ask } from './control/client.ts'
 import { LIFETIME_STARTED, NETCHECK } from './control/netcheck-report.ts'
-import {
-  CHANGED,
-  PEERS,
-  type PeerReport,
-  PING,
-  ROUTES,
-  STATUS,
-  type StatusReport,
-} from './control/reports.ts'
+import { PEERS, type PeerReport, PING, STATUS, type StatusReport } from './control/reports.ts'
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import { addNamesCommand, namesStatusText } from './nexctl-names.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
 import { addProxyCommands } from './nexctl-proxy.ts'
+import { addRouteCommands } from './nexctl-routes.ts'
 import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
 import { WHY } from './why/report.ts'
 import { whyText } from './why/text.ts'
@@ -125,47 +118,8 @@ program
   .description('why a device is reached as it is, or is not: a verdict, and what both sides know')
   .action((peer: string) => show(WHY, '/v1/why', whyText, { peer }))
 
-const route = program.command('route').description('prefixes that devices hold')
-route
-  .command('list')
-  .description('every advertised prefix and who holds it')
-  .action(() =>
-    show(ROUTES, '/v1/routes', (found) =>
-      columns(
-        ['PREFIX', 'HOLDER', 'SINCE', 'EPOCH', 'OTHERS'],
-        found.map((each) => [
-          each.prefix,
-          each.holder,
-          each.since,
-          String(each.epoch),
-          each.others.join(' ') || '-',
-        ]),
-      ),
-    ),
-  )
-for (const action of ['advertise', 'withdraw'] as const) {
-  route
-    .command(action)
-    .argument('<prefix>', 'for example 10.99.0.1/32')
-    .description(
-      action === 'advertise'
-        ? 'claim a prefix for this device (moves it here)'
-        : 'give a prefix up',
-    )
-    .action((prefix: string) =>
-      show(
-        CHANGED,
-        '/v1/routes',
-        ({ changed }) =>
-          changed
-            ? `${prefix} ${action === 'advertise' ? 'advertised' : 'withdrawn'}`
-            : 'nothing to change',
-        { prefix, action },
-      ),
-    )
-}
-
 addNamesCommand(program, show)
+addRouteCommands(program, show)
 addProxyCommands(program, show)
 addRegistryCommands(program)
 

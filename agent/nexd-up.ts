@@ -14,6 +14,7 @@ import {
 import { keptLogLines } from './log-lines.ts'
 import { pacedLog } from './paced-log.ts'
 import type { ProxyOptionValues } from './proxy/proxy-options.ts'
+import { routerOptionsOf } from './routes/router-options.ts'
 import { systemClock } from './system-clock.ts'
 import { runUp, type UpOptions } from './up.ts'
 
@@ -44,6 +45,7 @@ function parseOptions(
     spray: booleanField(fields, 'spray'),
     relayRate: parseRelayRate(textField(fields, 'relayRate')),
     logLevel: wordField(fields, 'logLevel', LEVELS),
+    ...routerOptionsOf(fields),
   }
 }
 

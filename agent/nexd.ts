@@ -6,6 +6,7 @@ import { defaultStateDirectory, keepCompiledCode } from './compile-cache.js'
 import { defaultSocket, LISTEN_PORT, MESH_PORT, RELAY_RATE, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import { addProxyOptions, type ProxyOptionValues } from './proxy/proxy-options.ts'
+import { addRouterOptions } from './routes/router-options.ts'
 
 const program = new Command('nexd')
   .description('The Nexodus agent: connects this device to the others of its organization.')
@@ -112,6 +113,15 @@ for (const option of up.options)
 proxy.action((raw: object) =>
   run({ ...up.opts(), ...raw, backend: 'userspace' }, proxy.opts<ProxyOptionValues>()),
 )
+
+addRouterOptions(up)
+const router = program
+  .command('router')
+  .description(
+    'enrol this device if it is not yet, and run as a way to networks behind it (nexd up takes the same options)',
+  )
+for (const option of up.options) router.addOption(option)
+router.action((raw: unknown) => run(raw))
 
 async function run(raw: unknown, ofProxy?: ProxyOptionValues): Promise<void> {
   if (raw !== null && typeof raw === 'object' && 'stateDir' in raw)

@@ -17,9 +17,16 @@ import {
   encodeRouteAdvertisement,
   type RouteAdvertisement,
 } from '../protocol/route-advertisement.ts'
-import { nextEpoch } from '../protocol/route-claims.ts'
+import { nextEpoch, routeClaims } from '../protocol/route-claims.ts'
 import { after, type Seconds } from '../protocol/time.ts'
 import type { Knowledge } from './knowledge.ts'
+import {
+  isRouteSaid,
+  nextClaim,
+  type RouteClaimBody,
+  type RouteWish,
+  withoutRequests,
+} from './routes/next-claim.ts'
 
 /** A statement is made again when a third of its life is over: three chances to be heard. */
 const REFRESH_SHARE = 3
@@ -77,19 +84,14 @@ export class OwnStatements {
     return this.#seal('endpoint-update', encodeEndpointUpdate(update))
   }
 
-  /** Claims a prefix (highest epoch) or gives it up. Undefined: there was nothing to give up. */
-  route(prefix: Prefix, wanted: 'active' | 'withdrawn'): Uint8Array | undefined {
-    const known = this.#claim(prefix)
-    if (wanted === 'active') {
-      return this.#advertise({
-        prefix,
-        state: 'active',
-        epoch: nextEpoch(this.#knowledge.state(), prefix, this.#clock.now()),
-        metric: 100,
-      })
-    }
-    if (known === undefined || known.state === 'withdrawn') return undefined
-    return this.#advertise({ ...known, state: 'withdrawn' })
+  /** Says something new of a prefix. Undefined: that is what is said already. */
+  route(prefix: Prefix, wish: RouteWish): Uint8Array | undefined {
+    const state = this.#knowledge.state()
+    const now = this.#clock.now()
+    const isHolder = routeClaims(state, now).get(prefix)?.[0]?.device === this.#device
+    const epoch = nextEpoch(state, prefix, now)
+    const claim = nextClaim(prefix, this.#claim(prefix), wish, { isHolder, epoch })
+    return claim === undefined ? undefined : this.#advertise(claim)
   }
 
   /** Route advertisements that have grown old, made again. */
@@ -97,10 +99,16 @@ export class OwnStatements {
     const now = this.#clock.now()
     return [...this.#knowledge.state().routes.values()]
       .filter(
-        ({ signer, body }) =>
-          signer === this.#device && body.state !== 'withdrawn' && isOld(body, now),
+        ({ signer, body }) => signer === this.#device && isOld(body, now) && isRouteSaid(body),
       )
-      .map(({ body }) => this.#advertise(body))
+      .map(({ body }) => this.#advertise(withoutRequests(body)))
+  }
+
+  /** What this device says of routes: of every prefix that it claims or stands by for. */
+  routes(): readonly RouteAdvertisement[] {
+    return [...this.#knowledge.state().routes.values()]
+      .filter(({ signer, body }) => signer === this.#device && isRouteSaid(body))
+      .map(({ body }) => body)
   }
 
   get #device(): DeviceId {
@@ -111,7 +119,7 @@ export class OwnStatements {
     return this.#knowledge.state().routes.get(`${this.#device} ${prefix}`)?.body
   }
 
-  #advertise(claim: Pick<RouteAdvertisement, 'prefix' | 'state' | 'epoch' | 'metric'>): Uint8Array {
+  #advertise(claim: RouteClaimBody): Uint8Array {
     const now = this.#clock.now()
     const claims = encodeRouteAdvertisement({
       ...claim,

@@ -3,6 +3,8 @@ import { toHex } from '../crypto/bytes.ts'
 import {
   type Endpoint,
   formatEndpoint,
+  isDefaultPrefix,
+  isHostPrefix,
   type Prefix,
   parseEndpoint,
   prefixAddress,
@@ -74,9 +76,17 @@ export function describePath(status: PathStatus): Record<string, string | number
   }
 }
 
-/** Ranges that lie inside the tunnel. */
-export function overlayPrefixes(state: OrganizationState, now: Seconds): readonly Prefix[] {
-  return currentManifest(state, now)?.body.ranges ?? []
+/** What lies inside the tunnel: the organization's ranges, and networks behind routers, whose own addresses there
+ *  would loop. */
+export function overlayPrefixes(
+  state: OrganizationState,
+  { tunnel }: Plan,
+  now: Seconds,
+): readonly Prefix[] {
+  const routed = [...tunnel.peers.values()].flatMap(({ allowedIps }) =>
+    allowedIps.filter((prefix) => !isHostPrefix(prefix) && !isDefaultPrefix(prefix)),
+  )
+  return [...(currentManifest(state, now)?.body.ranges ?? []), ...routed]
 }
 
 /** The planned tunnel with what its paths carry; peers that it does not have yet start at the endpoint that

@@ -1,7 +1,13 @@
 /** Plan: from what is believed to the tunnel that is wanted. Pure; `diffTunnel` finds what to change. */
 import type { AgreementKeyPair, AgreementPublicKey } from '../crypto/agreement.ts'
 import { toHex } from '../crypto/bytes.ts'
-import { addressFamily, isHostPrefix, type Prefix, prefixesOverlap } from '../protocol/address.ts'
+import {
+  addressFamily,
+  isDefaultPrefix,
+  isHostPrefix,
+  type Prefix,
+  prefixesOverlap,
+} from '../protocol/address.ts'
 import { currentManifest, type Member, membersOf } from '../protocol/belief.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import { policyRules } from '../protocol/policy.ts'
@@ -9,6 +15,7 @@ import { NO_RULES, type PolicyRules } from '../protocol/policy-rules.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
+import { BY_RANK, isOwnRoute, type RouteChoice } from './routes/route-choice.ts'
 import type { TunnelConfig, TunnelPeer } from './tunnel/backend.ts'
 
 /** This device's side of the tunnel. */
@@ -33,23 +40,30 @@ export interface Plan {
   readonly tunnel: TunnelConfig
   readonly peers: ReadonlyMap<DeviceId, Member>
   readonly leftOut: readonly LeftOut[]
+  /** What others may send through this device: its believed claims that are no addresses of its own. */
+  readonly routed: readonly Prefix[]
   /** False where the manifest's policy is of a version this program does not know: nothing passes. */
   readonly policyUnderstood: boolean
   /** Undefined where it is not understood. */
   readonly policy: PolicyRules | undefined
   readonly own: Member | undefined
-  /** This device's addresses, and every prefix that it holds. */
+  /** This device's addresses, and every prefix that it holds or routes. */
   readonly ownPrefixes: readonly Prefix[]
 }
 
-/** Total: never throws. The same state, self and time give the same plan. */
-export function plan(state: OrganizationState, self: Self, now: Seconds): Plan {
+/** Total: never throws. The same state, self, time and choice give the same plan. */
+export function plan(
+  state: OrganizationState,
+  self: Self,
+  now: Seconds,
+  choice: RouteChoice = BY_RANK,
+): Plan {
   const members = membersOf(state, now)
   const own = members.get(self.device)
   const manifest = currentManifest(state, now)?.body
   const policy = manifest === undefined ? NO_RULES : policyRules(manifest.policy)
   const policyUnderstood = policy !== undefined
-  const held = heldPrefixes(state, now)
+  const { held, routed } = heldPrefixes(state, self.device, now, choice)
   const peers = new Map(
     [...members].filter(
       ([device]) => device !== self.device && own !== undefined && policyUnderstood,
@@ -57,30 +71,41 @@ export function plan(state: OrganizationState, self: Self, now: Seconds): Plan {
   )
   const { byDevice, leftOut } = assign(own, peers, held, self)
   const ownHeld = [...held].flatMap(([prefix, device]) => (device === self.device ? [prefix] : []))
-  const ownAddresses = own?.certificate.addresses ?? []
+  const ownHosts = ownHeld.filter(isHostPrefix)
+  const served = [...choice.alsoServed].filter((prefix) => !ownHosts.includes(prefix))
+  const addresses = [...(own?.certificate.addresses ?? []), ...ownHosts, ...served]
   return {
     tunnel: {
       privateKey: self.wireguardKey,
       listenPort: self.listenPort,
       mtu: self.mtu,
-      addresses: [...ownAddresses, ...ownHeld.filter(isHostPrefix)],
+      addresses,
       peers: new Map([...peers.values()].map((member) => tunnelPeer(member, byDevice))),
     },
     peers,
     leftOut,
+    routed,
     policyUnderstood,
     policy,
     own,
-    ownPrefixes: [...ownAddresses, ...ownHeld],
+    ownPrefixes: [...new Set([...addresses, ...ownHeld, ...routed])],
   }
 }
 
-function heldPrefixes(state: OrganizationState, now: Seconds): ReadonlyMap<Prefix, DeviceId> {
+function heldPrefixes(
+  state: OrganizationState,
+  self: DeviceId,
+  now: Seconds,
+  choice: RouteChoice,
+): { readonly held: ReadonlyMap<Prefix, DeviceId>; readonly routed: readonly Prefix[] } {
   const held = new Map<Prefix, DeviceId>()
-  for (const [prefix, [holder]] of routeClaims(state, now)) {
-    if (holder !== undefined) held.set(prefix, holder.device)
+  const routed: Prefix[] = []
+  for (const [prefix, claims] of routeClaims(state, now)) {
+    const holder = isOwnRoute(self, prefix, claims) ? self : choice.holder(prefix, claims)
+    if (holder !== undefined) held.set(prefix, holder)
+    if (!isHostPrefix(prefix) && claims.some(({ device }) => device === self)) routed.push(prefix)
   }
-  return held
+  return { held, routed }
 }
 
 /** Each prefix goes to one device: an address of a certificate, this device's first, before an advertised one. */
@@ -102,7 +127,7 @@ function assign(
   }
   for (const [prefix, device] of held) {
     if (!peers.has(device)) continue
-    if (self.localPrefixes.some((local) => prefixesOverlap(local, prefix))) {
+    if (!isDefaultPrefix(prefix) && isLocal(self, prefix)) {
       leftOut.push({ prefix, device, reason: 'overlaps a local network' })
     } else give(prefix, device)
   }
@@ -113,6 +138,10 @@ function assign(
     ),
     leftOut,
   }
+}
+
+function isLocal({ localPrefixes }: Self, prefix: Prefix): boolean {
+  return localPrefixes.some((local) => prefixesOverlap(local, prefix))
 }
 
 function tunnelPeer(

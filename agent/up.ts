@@ -20,10 +20,16 @@ import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
 import type { Applicant, Issued } from './registry-client.ts'
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
+import type { RouteSide } from './routes/route-side.ts'
+import type { RouterOptionValues } from './routes/router-options.ts'
 import { openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
 
-export interface UpOptions extends HostSideOptions, ProxySideOptions, NamesSideOptions {
+export interface UpOptions
+  extends HostSideOptions,
+    ProxySideOptions,
+    NamesSideOptions,
+    RouterOptionValues {
   /** `https://host#organization`; needed once, then remembered. */
   readonly registry?: string | undefined
   readonly registrationKey?: string | undefined
@@ -67,21 +73,18 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
   })
   if (found === undefined) return options.log('info', 'daemon.stopping')
   const parts = { directory, applicant, ...found }
-  const { tunnel } = await start(
-    options,
-    parts,
-    early ?? (await startHostSide(options, stack)),
-    stack,
-  )
+  const host = early ?? (await startHostSide(options, stack))
+  const routes = await start(options, parts, host, stack)
   options.log('info', 'daemon.started', {
     device: deviceIdOf(directory.deviceKey.publicKey),
     organization: parts.join.organization,
     version: VERSION,
   })
   writeCompiledCode()
-  const fault = await Promise.race([tunnel.ended, aborted(stop)])
+  const fault = await Promise.race([host.tunnel.ended, aborted(stop)])
   if (fault !== undefined) throw fault
   options.log('info', 'daemon.stopping')
+  await routes.leave()
 }
 
 function aborted(signal: AbortSignal): Promise<undefined> {
@@ -159,7 +162,7 @@ async function start(
   parts: Parts,
   host: HostSide,
   stack: AsyncDisposableStack,
-): Promise<HostSide> {
+): Promise<RouteSide> {
   const { log } = options
   const { join, knowledge, applicant } = parts
   const daemon = await startDaemon(options, parts, host, stack)
@@ -181,12 +184,14 @@ async function start(
   const { startControlServer } = await import('./control/server.ts')
   const { DaemonView } = await import('./view.ts')
   const { startNamesSide } = await import('./names-side.ts')
+  const { startRouteSide } = await import('./routes/route-side.ts')
   const { controls: names, zones } = await startNamesSide(options, daemon, stack)
   const proxy = await startProxySide(options, daemon, zones, stack)
-  const view = new DaemonView(daemon, renewal, { proxy, names })
+  const routes = await startRouteSide(options, daemon, stack)
+  const view = new DaemonView(daemon, renewal, { routes: routes.control, proxy, names })
   stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
-  return host
+  return routes
 }
 
 /** What happens to the host's network. */

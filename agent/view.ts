@@ -1,7 +1,7 @@
 /** View: what the daemon knows, as the local API tells it; and what the local API may make it do. */
 import { isIP } from 'node:net'
 import { toHex } from '../crypto/bytes.ts'
-import { formatEndpoint, parsePrefix, prefixAddress } from '../protocol/address.ts'
+import { formatEndpoint, prefixAddress } from '../protocol/address.ts'
 import {
   currentManifest,
   deviceStanding,
@@ -9,23 +9,20 @@ import {
   type Member,
   memberOf,
 } from '../protocol/belief.ts'
-import { routeClaims } from '../protocol/route-claims.ts'
 import type { Seconds } from '../protocol/time.ts'
 import type { NamesControls } from './control/names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
 import type { ProxyControls } from './control/proxy-report.ts'
 import {
-  type ChangedReport,
   ControlError,
   type Controls,
   type PeerReport,
   type PingReport,
-  type RouteReport,
   type StatusReport,
 } from './control/reports.ts'
+import type { RouteControls } from './control/route-report.ts'
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
-import { explain } from './errors.ts'
 import { hostAddresses } from './host/local-addresses.ts'
 import { measureLifetime, netcheck } from './netcheck.ts'
 import type { PathNetcheck } from './path/nat/watch.ts'
@@ -40,14 +37,20 @@ export class DaemonView implements Controls {
   readonly #daemon: Daemon
   readonly #renewal: Renewal
   readonly #why: Why
+  readonly routes: RouteControls
   readonly proxy: ProxyControls | undefined
   readonly names: NamesControls | undefined
 
   constructor(
     daemon: Daemon,
     renewal: Renewal,
-    { proxy, names }: Pick<Controls, 'proxy' | 'names'>,
+    {
+      routes,
+      proxy,
+      names,
+    }: Pick<Controls, 'proxy' | 'names'> & { readonly routes: RouteControls },
   ) {
+    this.routes = routes
     this.proxy = proxy
     this.names = names
     this.#daemon = daemon
@@ -165,47 +168,6 @@ export class DaemonView implements Controls {
     return this.#why.report(peer)
   }
 
-  routes(): readonly RouteReport[] {
-    const { knowledge, clock } = this.#daemon.options
-    const now = clock.now()
-    const claims = routeClaims(knowledge.state(), now)
-    const name = (device: Member['certificate']['device']): string =>
-      memberOf(knowledge.state(), device, now)?.certificate.name ?? device
-    return [...claims].flatMap(([prefix, [holder, ...others]]) =>
-      holder === undefined
-        ? []
-        : [
-            {
-              prefix,
-              holder: name(holder.device),
-              deviceId: holder.device,
-              since: iso(holder.envelope.body.issuedAt),
-              epoch: holder.envelope.body.epoch,
-              others: others.map(({ device }) => name(device)),
-            },
-          ],
-    )
-  }
-
-  async route(text: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport> {
-    const prefix = parsed(text)
-    const { knowledge, clock } = this.#daemon.options
-    const member = memberOf(knowledge.state(), this.#daemon.device, clock.now())
-    const allowed = member?.certificate.prefixes ?? []
-    const changed = this.#daemon.route(prefix, action === 'advertise' ? 'active' : 'withdrawn')
-    const isHeld = (routeClaims(knowledge.state(), clock.now()).get(prefix) ?? []).some(
-      ({ device }) => device === this.#daemon.device,
-    )
-    if (action === 'advertise' && !isHeld) {
-      throw new ControlError(
-        403,
-        `the certificate of ${member?.certificate.name ?? 'this device'} does not allow ${prefix} (allowed: ${allowed.join(', ') || 'nothing'}; an admin grants prefixes in the registry)`,
-      )
-    }
-    await this.#daemon.settled()
-    return { changed }
-  }
-
   #stateOf(member: Member | undefined, now: Seconds): Pick<StatusReport, 'state' | 'reason'> {
     const { options, device } = this.#daemon
     const { mesh, paths } = this.#daemon.parts
@@ -273,14 +235,6 @@ function firstAddress({ certificate }: Member): (typeof certificate.addresses)[n
   const [address] = certificate.addresses
   if (address === undefined) throw new ControlError(409, `${certificate.name} has no address`)
   return address
-}
-
-function parsed(text: string): ReturnType<typeof parsePrefix> {
-  try {
-    return parsePrefix(text)
-  } catch (error) {
-    throw new ControlError(400, explain(error))
-  }
 }
 
 /** What ping(8) prints; its exit status says only whether all came back. */

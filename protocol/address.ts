@@ -86,6 +86,11 @@ export function isHostPrefix(prefix: Prefix): boolean {
   return prefixLength(prefix) === (addressFamily(prefix) === 4 ? 32 : 128)
 }
 
+/** 0.0.0.0/0 or ::/0. */
+export function isDefaultPrefix(prefix: Prefix): boolean {
+  return prefixLength(prefix) === 0
+}
+
 /** Is every address of `inner` in `outer`? */
 export function prefixContains(outer: Prefix, inner: Prefix): boolean {
   const length = prefixLength(outer)

@@ -1,5 +1,5 @@
 /** Belief: what an organization's state means at a moment (SPEC §8.2). Derived, never stored. */
-import { type Prefix, prefixContains } from './address.ts'
+import { isDefaultPrefix, type Prefix, prefixContains } from './address.ts'
 import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
 import { type IssuerCertificate, isInRanges } from './issuer-certificate.ts'
 import type { DeviceId } from './keys.ts'
@@ -192,10 +192,17 @@ function routeStanding(
   const device = envelope.signer as DeviceId
   const standing = deviceStanding(state, device, now)
   if (standing !== undefined) return standing
-  const allowed = newestCertificate(state, device, now)?.body.prefixes ?? []
-  return allowed.some((prefix) => prefixContains(prefix, envelope.body.prefix))
+  const certificate = newestCertificate(state, device, now)?.body
+  return certificate !== undefined && mayAdvertise(certificate, envelope.body.prefix)
     ? undefined
     : 'route-not-allowed'
+}
+
+/** Is the prefix inside one of the certificate's? A default prefix there is leave to be an exit node, with the role for
+ *  it, and not to take everybody's prefixes (SPEC §8.7). */
+export function mayAdvertise({ prefixes, roles }: MembershipCertificate, wanted: Prefix): boolean {
+  if (isDefaultPrefix(wanted)) return roles.includes('exit-node') && prefixes.includes(wanted)
+  return prefixes.some((prefix) => !isDefaultPrefix(prefix) && prefixContains(prefix, wanted))
 }
 
 /** A member as others act on it: believed certificate and the newest endpoint update, if any. */

@@ -96,3 +96,9 @@ export const ROUTES_PER_DEVICE = 256
 export const EVIDENCE = 8
 /** Epochs of claims on a host prefix: each takeover uses one. */
 export const HIGHEST_EPOCH = 2 ** 48
+/** Characters of a route's probe: an IPv6 endpoint and a short path. */
+export const PROBE_CHARACTERS = 128
+/** Priorities of standbys (RFC 9568 §5.2.4: 1 to 254). */
+export const HIGHEST_PRIORITY = 254
+/** Milliseconds from hearing of a planned hand-over to following it. */
+export const LONGEST_HAND_OVER_MS = 10_000

@@ -3,6 +3,7 @@ import { isHostPrefix, type Prefix } from './address.ts'
 import { type RouteClaim, standingOf } from './belief.ts'
 import type { DeviceId } from './keys.ts'
 import { HIGHEST_EPOCH } from './limits.ts'
+import type { RouteAdvertisement } from './route-advertisement.ts'
 import type { OrganizationState } from './state.ts'
 import type { Seconds } from './time.ts'
 
@@ -11,18 +12,41 @@ export function routeClaims(
   state: OrganizationState,
   now: Seconds,
 ): ReadonlyMap<Prefix, readonly RouteClaim[]> {
+  return believed(state, now, (body) => body.state !== 'withdrawn', byRank)
+}
+
+/** Every host prefix that devices stand by for, best first: those that hold or claim it, too. */
+export function routeStandbys(
+  state: OrganizationState,
+  now: Seconds,
+): ReadonlyMap<Prefix, readonly RouteClaim[]> {
+  const isStandby = ({ prefix, priority }: RouteAdvertisement): boolean =>
+    priority !== undefined && isHostPrefix(prefix)
+  return believed(state, now, isStandby, byPriority)
+}
+
+function believed(
+  state: OrganizationState,
+  now: Seconds,
+  isMeant: (body: RouteAdvertisement) => boolean,
+  order: (a: RouteClaim, b: RouteClaim) => number,
+): ReadonlyMap<Prefix, readonly RouteClaim[]> {
   const claims: RouteClaim[] = []
   for (const envelope of state.routes.values()) {
-    if (envelope.body.state === 'withdrawn' || standingOf(state, envelope, now) !== undefined)
-      continue
+    if (!isMeant(envelope.body) || standingOf(state, envelope, now) !== undefined) continue
     claims.push({ device: envelope.signer as DeviceId, prefix: envelope.body.prefix, envelope })
   }
   const byPrefix = Map.groupBy(claims, ({ prefix }) => prefix)
   return new Map(
     [...byPrefix.keys()]
       .toSorted()
-      .map((prefix) => [prefix, (byPrefix.get(prefix) ?? []).toSorted(byRank)]),
+      .map((prefix) => [prefix, (byPrefix.get(prefix) ?? []).toSorted(order)]),
   )
+}
+
+function byPriority(a: RouteClaim, b: RouteClaim): number {
+  const [x = 0, y = 0] = [a.envelope.body.priority, b.envelope.body.priority]
+  return y - x || (a.device < b.device ? -1 : 1)
 }
 
 function byRank(a: RouteClaim, b: RouteClaim): number {

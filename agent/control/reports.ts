@@ -4,6 +4,7 @@ import type { WhyReport } from '../why/report.ts'
 import { NAMES_STATUS, type NamesControls } from './names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
 import type { ProxyControls } from './proxy-report.ts'
+import type { RouteControls } from './route-report.ts'
 
 export const STATUS = z.object({
   /** `starting` until the tunnel is up; `not-member` when the certificate ended or was revoked. */
@@ -55,17 +56,6 @@ export const PEER = z.object({
 export type PeerReport = z.output<typeof PEER>
 export const PEERS = z.array(PEER)
 
-export const ROUTE = z.object({
-  prefix: z.string(),
-  holder: z.string(),
-  deviceId: z.string(),
-  since: z.string(),
-  epoch: z.number(),
-  others: z.array(z.string()),
-})
-export type RouteReport = z.output<typeof ROUTE>
-export const ROUTES = z.array(ROUTE)
-
 export const PING = z.object({
   peer: z.string(),
   address: z.string(),
@@ -78,7 +68,6 @@ export const PING = z.object({
 export type PingReport = z.output<typeof PING>
 
 export const CHANGED = z.object({ changed: z.boolean() })
-export type ChangedReport = z.output<typeof CHANGED>
 
 /** What the daemon lets the local API do. */
 export interface Controls {
@@ -90,10 +79,9 @@ export interface Controls {
   ping(peer: string, count: number): Promise<PingReport>
   /** Why the peer is reached as it is, or is not. Throws ControlError when there never was such a device. */
   why(peer: string): Promise<WhyReport>
-  routes(): readonly RouteReport[]
-  /** Throws ControlError when the prefix is malformed or not allowed to this device. */
-  route(prefix: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport>
   readonly names?: NamesControls | undefined
+  /** Absent while nexd starts. */
+  readonly routes?: RouteControls | undefined
   /** Absent where this nexd runs without a proxy. */
   readonly proxy?: ProxyControls | undefined
 }

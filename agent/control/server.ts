@@ -8,16 +8,13 @@ import type { Log } from '../../protocol/log.ts'
 import { explain, OperatorError } from '../errors.ts'
 import { addProxyRoutes } from './proxy-routes.ts'
 import { ControlError, type Controls } from './reports.ts'
+import { addRouteCalls } from './route-calls.ts'
 
 const PING_BODY = z.strictObject({
   peer: z.string().min(1).max(128),
   count: z.int().min(1).max(100),
 })
 const WHY_BODY = z.strictObject({ peer: z.string().min(1).max(128) })
-const ROUTE_BODY = z.strictObject({
-  prefix: z.string().min(1).max(64),
-  action: z.enum(['advertise', 'withdraw']),
-})
 const LIFETIME_BODY = z.strictObject({ longest: z.int().min(1).max(86_400) })
 
 /** Throws OperatorError (ERR_CONTROL) when another daemon answers on the socket. */
@@ -54,7 +51,6 @@ function application(controls: Controls, log: Log): express.Express {
   app.use(express.json({ limit: '16kb' }))
   app.get('/v1/status', async (_request, response) => void response.json(await controls.status()))
   app.get('/v1/peers', async (_request, response) => void response.json(await controls.peers()))
-  app.get('/v1/routes', (_request, response) => void response.json(controls.routes()))
   app.get('/v1/netcheck', async (_request, response) => {
     response.json(await controls.netcheck())
   })
@@ -69,14 +65,11 @@ function application(controls: Controls, log: Log): express.Express {
   app.post('/v1/why', async (request, response) => {
     response.json(await controls.why(WHY_BODY.parse(request.body).peer))
   })
-  app.post('/v1/routes', async (request, response) => {
-    const { prefix, action } = ROUTE_BODY.parse(request.body)
-    response.json(await controls.route(prefix, action))
-  })
   app.get('/v1/names', (_request, response) => {
     if (controls.names === undefined) throw new ControlError(409, 'this nexd has no names')
     response.json(controls.names.report())
   })
+  addRouteCalls(app, () => controls.routes)
   addProxyRoutes(app, () => controls.proxy)
   app.use((_request, _response, next) => next(new ControlError(404, 'no such call')))
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {

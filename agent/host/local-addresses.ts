@@ -48,6 +48,17 @@ export function hostAddresses(
   return [...new Set(found)].toSorted((a, b) => addressFamily(a) - addressFamily(b))
 }
 
+/** Every address of other interfaces than the tunnel that is no loopback or link-local one. */
+export function underlayAddresses(
+  tunnelInterface: string,
+  interfaces: Interfaces = networkInterfaces(),
+): readonly IpAddress[] {
+  const found = usable(interfaces)
+    .filter(([name]) => name !== tunnelInterface && !isContainerInterface(name))
+    .map(([, info]) => parseIpAddress(info.address))
+  return [...new Set(found)].toSorted()
+}
+
 /** Subnets of every other interface, containers' bridges too: no route of the tunnel may cover them.
  *  Host prefixes are left out, for they are addresses rather than subnets. */
 export function localPrefixes(

@@ -2,14 +2,8 @@
 import { join } from 'node:path'
 import type { z } from 'zod'
 import { NETCHECK, type NetcheckReport } from '../../agent/control/netcheck-report.ts'
-import {
-  PEERS,
-  type PeerReport,
-  ROUTES,
-  type RouteReport,
-  STATUS,
-  type StatusReport,
-} from '../../agent/control/reports.ts'
+import { PEERS, type PeerReport, STATUS, type StatusReport } from '../../agent/control/reports.ts'
+import { ROUTES, type RouteReport } from '../../agent/control/route-report.ts'
 import { WHY, type WhyReport } from '../../agent/why/report.ts'
 import type { Host } from './ground.ts'
 import type { Output, Running } from './namespace.ts'

@@ -156,8 +156,17 @@ export class Scene implements Disposable {
     await this.call('DELETE', `devices/${await this.#deviceId(name)}`)
   }
 
-  async grantPrefix(name: string, prefix: string): Promise<void> {
-    await this.call('PATCH', `devices/${await this.#deviceId(name)}`, { prefixes: [prefix] })
+  grantPrefix(name: string, prefix: string): Promise<void> {
+    return this.grantPrefixes(name, [prefix])
+  }
+
+  /** With what else the device is to be allowed. */
+  async grantPrefixes(
+    name: string,
+    prefixes: readonly string[],
+    more: { readonly roles?: readonly string[] } = {},
+  ): Promise<void> {
+    await this.call('PATCH', `devices/${await this.#deviceId(name)}`, { prefixes, ...more })
   }
 
   /** The registry's API, in the person's organization. */

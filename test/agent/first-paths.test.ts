@@ -26,7 +26,7 @@ async function waitsMs(
   const at = (peer: DeviceId): { directMs: number; sessionMs: number } =>
     peers.get(peer) ?? { directMs: Infinity, sessionMs: Infinity }
   const waiting = firstPaths(
-    [...peers.keys()],
+    new Map([...peers.keys()].map((peer) => [peer, { endpoints: {} }])),
     {
       status: (peer) =>
         clock.monotonicMs() >= at(peer).directMs ? direct : { kind: 'connecting' },
@@ -46,6 +46,13 @@ const rule = suite('firstPaths')
 
 rule('does not wait where nobody can be checked', async () => {
   assert.is(await waitsMs(new Map()), 0)
+})
+
+rule('does not wait for a peer whose candidates are unknown', async () => {
+  const clock = new VirtualClock()
+  const paths = { status: () => ({ kind: 'connecting' }) as const, hasSession: () => false }
+  await firstPaths(new Map([[laptop, {}]]), paths, clock)
+  assert.is(clock.monotonicMs(), new VirtualClock().monotonicMs())
 })
 
 rule('waits for the handshake of every peer that is reached directly', async () => {

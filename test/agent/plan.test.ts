@@ -68,8 +68,35 @@ rule('leaves out a prefix that covers a local network, and says so', () => {
   ])
 })
 
+rule('needs nobody for a network that this device routes itself, and does not complain', () => {
+  const lan = parsePrefix('10.99.0.0/25')
+  const state = acme.state(
+    ...members(),
+    acme.route(phone, lan, { metric: 1 }),
+    acme.route(laptop, lan, { metric: 9 }),
+  )
+  const { leftOut, routed, tunnel } = plan(state, self(laptop, [lan]), NOON)
+  assert.equal([leftOut, routed], [[], [lan]])
+  assert.not.ok(tunnel.addresses.includes(lan))
+  assert.not.ok(allowedIps(state, phone).includes(lan))
+  assert.ok(allowedIps(state, phone, self(router)).includes(lan))
+})
+
+rule('gives nobody a default prefix, for whoever has it may send from any address', () => {
+  const all = parsePrefix('0.0.0.0/0')
+  const exit = acme.certificate(phone, {
+    ...{ prefixes: [all], roles: ['exit-node'], notBefore: seconds(NOON - 1) },
+  })
+  const state = acme.state(...members(), exit, acme.route(phone, all))
+  assert.not.ok(allowedIps(state, phone).includes(all))
+  const choice = { holder: () => phone.id, alsoServed: new Set<Prefix>(), exit: phone.id }
+  const chosen = plan(state, self(laptop, [parsePrefix('10.5.0.0/24')]), NOON, choice)
+  const ips = chosen.tunnel.peers.get(toHex(phone.wireguard.publicKey))?.allowedIps
+  assert.ok(ips?.includes(all))
+})
+
 rule('gives no peer an address of this device, nor of another member, whatever it claims', () => {
-  const all = [parsePrefix('0.0.0.0/0')]
+  const all = [parsePrefix('100.64.0.0/10'), parsePrefix('fd00::/16')]
   const exit = acme.certificate(router, { prefixes: all, notBefore: seconds(NOON - 1) })
   const claims = [...laptop.addresses, ...phone.addresses].map((address) =>
     acme.route(router, address, { epoch: 9 }),

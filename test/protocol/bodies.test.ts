@@ -211,6 +211,32 @@ const refused: readonly [SampleKind, string, number, CborValue | undefined, RegE
   ],
   ['route-advertisement', 'an unknown state', -65541, 9, /state is 9, want 0 to 2/],
   ['route-advertisement', 'a negative epoch', -65539, -1, /epoch is -1/],
+  [
+    'route-advertisement',
+    'a probe of a host outside its prefix',
+    -65542,
+    'tcp:10.99.0.2:443',
+    /10\.99\.0\.2 is not in 10\.99\.0\.1\/32/,
+  ],
+  ['route-advertisement', 'a probe by name', -65542, 'icmp:db.example.org', /IP address/],
+  ['route-advertisement', 'a probe of another kind', -65542, 'udp:10.99.0.1:53', /want icmp:/],
+  [
+    'route-advertisement',
+    'a probe that is not canonical',
+    -65542,
+    'http://10.99.0.1/up',
+    /canonical form is "http:\/\/10\.99\.0\.1:80\/up"/,
+  ],
+  [
+    'route-advertisement',
+    'a probe of 129 characters',
+    -65542,
+    `http://10.99.0.1:80/${'a'.repeat(109)}`,
+    /probe has 129 characters, want at most 128/,
+  ],
+  ['route-advertisement', 'priority 0', -65543, 0, /priority is 0, want 1 to 254/],
+  ['route-advertisement', 'a hand-over of a minute', -65544, 60_000, /hand-over is 60000/],
+  ['route-advertisement', 'a successor of small order', -65545, new Uint8Array(32), /successor/],
 ]
 for (const [kind, what, claim, value, message] of refused) {
   rule(`refuses ${kind} with ${what}, and says so`, () =>

@@ -20,8 +20,16 @@ const controls: Controls = {
   peers: async () => [],
   ping: () => Promise.reject(new ControlError(404, 'no peer "x" (nexctl peers list shows them)')),
   why: (peer) => Promise.reject(new ControlError(404, `no device "${peer}" (did you mean phone?)`)),
-  routes: () => [],
-  route: async (prefix) => ({ changed: prefix !== '10.0.0.1/32' }),
+  routes: {
+    routes: () => [],
+    change: async ({ prefix }) => prefix !== '10.0.0.1/32',
+    router: () => ({ prefixes: [], forwards: false, nat: true, blocks: [] }),
+    changeRouter: () => Promise.reject(new Error('a bug')),
+    exits: () => ({
+      ...{ preference: 'off', inUse: '', allowLocal: false, state: 'off', why: '', exits: [] },
+    }),
+    changeExit: () => Promise.reject(new ControlError(409, 'phone is no exit node')),
+  },
 }
 
 async function refusal(work: Promise<unknown>): Promise<string> {
@@ -72,7 +80,10 @@ rule('says what is wrong with a request, and lives on', async () => {
     controls,
     (_level, event) => void logged.push(event),
   )
-  assert.match(await refusal(ask(path, CHANGED, '/v1/routes', { prefix: 7 })), /prefix/)
+  assert.match(
+    await refusal(ask(path, CHANGED, '/v1/routes', { prefix: 7, action: 'withdraw' })),
+    /prefix/,
+  )
   assert.match(
     await refusal(ask(path, CHANGED, '/v1/routes', { prefix: 'x', action: 'y', more: 1 })),
     /more|action/,

@@ -38,8 +38,6 @@ const others: Omit<Controls, 'proxy'> = {
   peers: none,
   ping: none,
   why: none,
-  routes: () => [],
-  route: none,
 }
 
 interface Told {

@@ -1,0 +1,73 @@
+/** Router rules: what a router forwards, as the text of one nftables transaction. Pure. From the tunnel only what goes to
+ *  an advertised prefix is let through, whatever else the host forwards; what comes back to the tunnel is what was asked
+ *  for, or from such a prefix. Two hooks of our own; nobody else's rules are touched, and what others drop stays dropped. */
+import { addressFamily, isDefaultPrefix, type Prefix } from '../../protocol/address.ts'
+
+export interface RouterRules {
+  readonly tunnelInterface: string
+  /** What others may reach through this host; a default prefix makes it an exit. */
+  readonly prefixes: readonly Prefix[]
+  /** Networks of this host: an exit does not lead there, unless they are advertised, too. */
+  readonly localPrefixes: readonly Prefix[]
+  /** Of an advertised prefix: rewrite the source to this host's address on the way out, so that its hosts need no way
+   *  back. What leaves by an exit is always rewritten. */
+  readonly nat: boolean
+}
+
+/** Names the counter of a prefix in the rule's comment. */
+export function prefixComment(prefix: Prefix): string {
+  return `to ${prefix}`
+}
+
+/** Makes the table so in one act, whatever it was. @param mark of the process that owns it */
+export function routerTable(table: string, rules: RouterRules, mark: string): string {
+  const { tunnelInterface: tunnel } = rules
+  return `table inet ${table}
+delete table inet ${table}
+table inet ${table} {
+  chain forward {
+    type filter hook forward priority filter; policy accept;
+    iifname "${tunnel}" oifname "${tunnel}" counter drop
+    iifname "${tunnel}" tcp flags syn tcp option maxseg size set rt mtu
+    oifname "${tunnel}" tcp flags syn tcp option maxseg size set rt mtu
+    iifname "${tunnel}" jump inward
+  }
+  chain inward {
+${lines(rules.prefixes.flatMap((prefix) => admission(prefix, rules)))}    ct direction reply ct state established,related accept
+    counter drop comment "${mark}"
+  }
+  chain out {
+    type nat hook postrouting priority srcnat; policy accept;
+${lines(rules.prefixes.flatMap((prefix) => translation(prefix, rules)))}  }
+}
+`
+}
+
+/** Of a table that may be there. Adding before deleting makes it hold either way. */
+export function routerRemoval(table: string): string {
+  return `table inet ${table}\ndelete table inet ${table}\n`
+}
+
+function admission(prefix: Prefix, rules: RouterRules): readonly string[] {
+  const verdict = `counter accept comment "${prefixComment(prefix)}"`
+  if (!isDefaultPrefix(prefix)) return [`${destination(prefix)} ${verdict}`]
+  const family = addressFamily(prefix)
+  const local = rules.localPrefixes.filter((each) => addressFamily(each) === family)
+  const word = family === 4 ? 'ip' : 'ip6'
+  const elsewhere = local.length === 0 ? '' : `${word} daddr != { ${local.join(', ')} } `
+  return [`meta nfproto ipv${family} ${elsewhere}${verdict}`]
+}
+
+function translation(prefix: Prefix, { tunnelInterface: tunnel, nat }: RouterRules): string[] {
+  const way = `iifname "${tunnel}" oifname != "${tunnel}"`
+  if (isDefaultPrefix(prefix)) return [`${way} meta nfproto ipv${addressFamily(prefix)} masquerade`]
+  return [`${way} ${destination(prefix)} ${nat ? 'masquerade' : 'accept'}`]
+}
+
+function destination(prefix: Prefix): string {
+  return `${addressFamily(prefix) === 4 ? 'ip' : 'ip6'} daddr ${prefix}`
+}
+
+function lines(texts: readonly string[]): string {
+  return texts.map((text) => `    ${text}\n`).join('')
+}

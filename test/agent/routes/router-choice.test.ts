@@ -1,0 +1,194 @@
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import {
+  answered,
+  askAgainMs,
+  DOWN_AFTER,
+  overdue,
+  overdueAfterMs,
+  type ReachHealth,
+  unasked,
+} from '../../../agent/routes/reach-health.ts'
+import {
+  chooseRouter,
+  NO_CHOICE,
+  RETURN_MS,
+  type Router,
+  type RouterChoice,
+} from '../../../agent/routes/router-choice.ts'
+import type { DeviceId } from '../../../protocol/keys.ts'
+import { seededRandom } from '../../../simulations/world/virtual-clock.ts'
+
+const [A, B, C] = ['a', 'b', 'c'] as DeviceId[] as [DeviceId, DeviceId, DeviceId]
+const router = (device: DeviceId, change: Partial<Router> = {}): Router => ({
+  device,
+  isDraining: false,
+  sequence: 1,
+  isUp: true,
+  upSinceMs: 0,
+  hasFailedProbe: false,
+  ...change,
+})
+const rule = suite('router choice (SPEC §8.6)')
+
+rule('takes the first by rank that answers', () => {
+  assert.is(chooseRouter(NO_CHOICE, [router(A), router(B)], 0).device, A)
+  assert.is(chooseRouter(NO_CHOICE, [router(A, { isUp: false }), router(B)], 0).device, B)
+  assert.is(chooseRouter(NO_CHOICE, [], 0).device, undefined)
+})
+
+rule('goes to the next when the one in use fails, and says why', () => {
+  const first = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+  for (const [change, reason] of [
+    [{ isUp: false }, 'the one before does not answer'],
+    [{ hasFailedProbe: true }, 'the target behind the one before does not answer'],
+  ] as const) {
+    const next = chooseRouter(first, [router(A, change), router(B)], 10)
+    assert.is(next.device, B)
+    assert.is(next.reason, reason)
+  }
+  // One that drains is ranked last.
+  const drained = chooseRouter(first, [router(B), router(A, { isDraining: true })], 10)
+  assert.equal([drained.device, drained.reason], [B, 'the one before drains'])
+  assert.equal(chooseRouter(first, [router(B)], 10).reason, 'the one before was withdrawn')
+})
+
+rule('stays with one that drains or fails where there is no other', () => {
+  const first = chooseRouter(NO_CHOICE, [router(A)], 0)
+  assert.is(chooseRouter(first, [router(A, { isDraining: true })], 1).device, A)
+  assert.is(chooseRouter(first, [router(A, { isUp: false })], 1).device, A)
+  const both = [router(A, { isUp: false }), router(B, { isUp: false })]
+  assert.is(chooseRouter(first, both, 1).device, A)
+})
+
+rule('goes back to a better one only when that has worked for a while without a break', () => {
+  let choice = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+  choice = chooseRouter(choice, [router(A, { isUp: false }), router(B)], 1000)
+  const back = router(A, { upSinceMs: 5000 })
+  choice = chooseRouter(choice, [back, router(B)], 5000 + RETURN_MS.first - 1)
+  assert.is(choice.device, B)
+  choice = chooseRouter(choice, [back, router(B)], 5000 + RETURN_MS.first)
+  assert.equal([choice.device, choice.reason], [A, 'the better one works again'])
+})
+
+rule('waits twice as long each time', () => {
+  let choice = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+  let nowMs = 0
+  const waits: number[] = []
+  for (let time = 0; time < 7; time += 1) {
+    choice = chooseRouter(choice, [router(A, { isUp: false }), router(B)], ++nowMs)
+    const upSinceMs = ++nowMs
+    while (choice.device === B) {
+      nowMs += 1000
+      choice = chooseRouter(choice, [router(A, { upSinceMs }), router(B)], nowMs)
+    }
+    waits.push(Math.round((nowMs - upSinceMs) / 1000))
+  }
+  assert.equal(waits, [30, 60, 120, 240, 480, 600, 600])
+})
+
+rule('takes a new router of better rank at once', () => {
+  const choice = chooseRouter(NO_CHOICE, [router(B)], 0)
+  assert.is(chooseRouter(choice, [router(A, { upSinceMs: 9 }), router(B)], 10).device, A)
+})
+
+rule('tries one whose target failed again only when it says something new', () => {
+  let choice = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+  choice = chooseRouter(choice, [router(A, { hasFailedProbe: true }), router(B)], 1)
+  assert.is(choice.device, B)
+  const later = RETURN_MS.first + 10
+  assert.is(chooseRouter(choice, [router(A), router(B)], later).device, B)
+  assert.is(chooseRouter(choice, [router(A, { sequence: 2 }), router(B)], later).device, A)
+  assert.is(chooseRouter(choice, [router(A), router(B)], RETURN_MS.most + 10).device, A)
+})
+
+rule('does not go round in circles where the target fails behind every router', () => {
+  let choice: RouterChoice = NO_CHOICE
+  for (let nowMs = 0; nowMs < 60_000; nowMs += 250) {
+    const routers = [A, B, C].map((device) =>
+      router(device, { hasFailedProbe: choice.device === device && nowMs > choice.sinceMs + 1500 }),
+    )
+    choice = chooseRouter(choice, routers, nowMs)
+  }
+  assert.ok(choice.switches <= 6, `${choice.switches}`)
+})
+
+rule('tries one whose target failed lately rather than one that is dead, and stays there', () => {
+  let choice = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+  choice = chooseRouter(choice, [router(A, { hasFailedProbe: true }), router(B)], 1)
+  choice = chooseRouter(choice, [router(A), router(B, { isUp: false })], 1000)
+  assert.is(choice.device, A)
+  for (let nowMs = 2000; nowMs < 20_000; nowMs += 1000)
+    choice = chooseRouter(
+      choice,
+      [router(A, { hasFailedProbe: true }), router(B, { isUp: false })],
+      nowMs,
+    )
+  assert.equal([choice.device, choice.switches], [A, 2])
+})
+
+rule('does not move between routers that are all dead', () => {
+  let choice = chooseRouter(NO_CHOICE, [router(A), router(B), router(C)], 0)
+  for (let nowMs = 0; nowMs < 60_000; nowMs += 1000)
+    choice = chooseRouter(
+      choice,
+      [A, B, C].map((device) => router(device, { isUp: nowMs < 1000 && device !== A })),
+      nowMs,
+    )
+  assert.ok(choice.switches <= 1, `${choice.switches}`)
+})
+
+/** An echo a second, four times as often once one is overdue, of a router that is up or down by `isDown`. */
+function follow(seconds: number, isDown: (ms: number) => boolean): RouterChoice {
+  let health: ReachHealth = unasked(0)
+  let choice = NO_CHOICE
+  for (let nowMs = 0; nowMs < seconds * 1000; ) {
+    const roundTripMs = 40
+    if (isDown(nowMs)) nowMs += overdueAfterMs(health)
+    else nowMs += roundTripMs
+    health = isDown(nowMs) ? overdue(health, nowMs) : answered(health, roundTripMs, nowMs)
+    const first = router(A, { isUp: health.isUp, upSinceMs: health.sinceMs })
+    choice = chooseRouter(choice, [first, router(B)], nowMs)
+    nowMs += askAgainMs(health, true)
+  }
+  return choice
+}
+
+rule('switches at most twice while a router flaps once a second for ten minutes', () => {
+  for (const share of [0.1, 0.25, 0.5, 0.75, 0.9]) {
+    const { switches } = follow(600, (ms) => (ms / 1000) % 1 < share)
+    assert.ok(switches <= 2, `down for ${share} of each second: ${switches}`)
+  }
+})
+
+rule('switches seldom whatever the rhythm of the flapping', () => {
+  for (const periodMs of [500, 1000, 2000, 3000, 7000, 20_000, 50_000]) {
+    const { switches } = follow(600, (ms) => ms % periodMs < periodMs / 2)
+    assert.ok(switches <= 2, `${periodMs} ms: ${switches}`)
+  }
+})
+
+rule('is not driven away by packets that are lost now and then', () => {
+  const random = seededRandom(7)
+  const lost = Array.from({ length: 100_000 }, () => random() < 0.05)
+  let index = 0
+  const { switches } = follow(3600, () => lost[index++ % lost.length] ?? false)
+  assert.ok(switches <= 1, `${switches}`)
+})
+
+rule('has left a dead router within 2.5 seconds', () => {
+  for (let phase = 0; phase < 1000; phase += 50) {
+    let health = answered(unasked(0), 40, 0)
+    let nowMs = 1000
+    const diedMs = phase
+    while (health.isUp) {
+      nowMs += overdueAfterMs(health)
+      health = overdue(health, nowMs)
+      if (health.isUp) nowMs += Math.max(0, askAgainMs(health, true) - overdueAfterMs(health))
+    }
+    assert.ok(nowMs - diedMs <= 2500, `${nowMs - diedMs} ms after phase ${phase}`)
+    assert.is(health.unanswered, DOWN_AFTER.unanswered)
+  }
+})
+
+rule.run()
