@@ -36,7 +36,11 @@ export async function startChild(stateDirectory: string): Promise<RegistryChild>
   for (;;) {
     const url = /at (http\S+)\n/.exec(said)?.[1]
     if (url !== undefined) {
-      return { url, setupUrl: /https?:\/\/\S+\/setup\/\S+/.exec(said)?.[0], kill: () => kill(child, end) }
+      return {
+        url,
+        setupUrl: /https?:\/\/\S+\/setup\/\S+/.exec(said)?.[0],
+        kill: () => kill(child, end),
+      }
     }
     if (child.exitCode !== null) throw new Error(`the registry did not start: ${said}`)
     await systemClock.sleep(20)

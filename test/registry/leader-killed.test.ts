@@ -4,6 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { fromBase64, toHex } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
+import { randomBytes } from '../../crypto/random.ts'
 import { memberOf } from '../../protocol/belief.ts'
 import { openEnvelope } from '../../protocol/envelope.ts'
 import { deviceIdOf, parseOrganizationId } from '../../protocol/keys.ts'
@@ -13,7 +14,6 @@ import { HEAD, MANIFEST } from '../../registry/head.ts'
 import { openDatabase } from '../../registry/store/database.ts'
 import { openStore } from '../../registry/store/open-store.ts'
 import { systemClock } from '../../registry/system-clock.ts'
-import { randomBytes } from '../../crypto/random.ts'
 import { clientOf, newApplicant } from '../support/applicant.ts'
 import { startEtcd } from '../support/etcd.ts'
 import { needs } from '../support/needs.ts'
@@ -84,7 +84,10 @@ rule('loses no acknowledged write, gives no address twice, and leaves no gap', a
     `${enrolled.length} enrolments and ${removed.size} removals acknowledged, ${failures.length} failed; ` +
       `the leader killed: no write for ${(pauseMs / 1000).toFixed(1)} s (issue: 3 s at most)`,
   )
-  assert.ok(moments.some((moment) => moment > killedAt + pauseMs), 'writes go on')
+  assert.ok(
+    moments.some((moment) => moment > killedAt + pauseMs),
+    'writes go on',
+  )
   await assertWhole(enrolled, removed)
   assert.equal(failures, [])
 })
@@ -124,7 +127,10 @@ async function assertWhole(
   assert.is(new Set(addresses).size, addresses.length, 'an address was given twice')
   const lost = enrolled.filter(({ device }) => !present.has(device) && !removed.has(device))
   assert.equal(lost, [])
-  assert.equal([...removed].filter((device) => present.has(device)), [])
+  assert.equal(
+    [...removed].filter((device) => present.has(device)),
+    [],
+  )
 
   let [sequence, hash] = [0, '']
   for await (const { value } of database.list(MANIFEST, { under: `${organization}/` })) {

@@ -9,7 +9,14 @@ import { deviceIdOf, parseOrganizationId } from '../../protocol/keys.ts'
 import { apply, emptyState } from '../../protocol/state.ts'
 import { makeKeyEncryptionKey } from '../../registry/key-encryption-key.ts'
 import { systemClock } from '../../registry/system-clock.ts'
-import { completeSetup, inviteUser, loginByHttp, messageOf, openBrowser, organizationsOf } from '../../simulations/lab/login.ts'
+import {
+  completeSetup,
+  inviteUser,
+  loginByHttp,
+  messageOf,
+  openBrowser,
+  organizationsOf,
+} from '../../simulations/lab/login.ts'
 import { clientOf, newApplicant } from '../support/applicant.ts'
 import { startEtcd } from '../support/etcd.ts'
 import { needs } from '../support/needs.ts'
@@ -50,20 +57,23 @@ rule('end a session everywhere at once', async () => {
   assert.equal(await organizationsOf(elsewhere), [])
 })
 
-rule('share the secrets of a sign-in under way: it begins at one and is known at the other', async () => {
-  const browser = openBrowser(first.url)
-  const form = await browser.open('/login')
-  assert.match(form.url.pathname, /^\/login\//)
-  // The same cookies at the other registry, as a balancer would send them there.
-  const other = openBrowser(second.url)
-  for (const name of ['_interaction', '_interaction.sig', '_interaction_resume']) {
-    const value = browser.cookie(name)
-    if (value !== undefined) other.plant(name, value)
-  }
-  const page = await other.open(form.url.pathname)
-  assert.is(page.status, 200, messageOf(page))
-  assert.match(page.text, /type="password"/)
-})
+rule(
+  'share the secrets of a sign-in under way: it begins at one and is known at the other',
+  async () => {
+    const browser = openBrowser(first.url)
+    const form = await browser.open('/login')
+    assert.match(form.url.pathname, /^\/login\//)
+    // The same cookies at the other registry, as a balancer would send them there.
+    const other = openBrowser(second.url)
+    for (const name of ['_interaction', '_interaction.sig', '_interaction_resume']) {
+      const value = browser.cookie(name)
+      if (value !== undefined) other.plant(name, value)
+    }
+    const page = await other.open(form.url.pathname)
+    assert.is(page.status, 200, messageOf(page))
+    assert.match(page.text, /type="password"/)
+  },
+)
 
 rule('each sign for one organization: enrolled at one, renewed at the other', async () => {
   const key = await here.registrationKey(second)

@@ -25,35 +25,38 @@ async function running(stateDirectory: string, extra: readonly string[] = []) {
   return { registry, url: url.origin }
 }
 
-rule('backs up a registry that runs, and restores it elsewhere: users and keys are there', async () => {
-  const directory = await temporaryDirectory()
-  const { registry, url } = await running(directory)
-  const organizations = await organizationsOf(await loginByHttp(url, ADA))
-  assert.is(organizations.length, 1)
-  const file = join(await temporaryDirectory(), 'backup')
-  const backup = await completed(['store', 'backup', file, '--state-dir', directory])
-  assert.is(backup.code, 0, backup.stderr)
-  assert.match(backup.stdout, 'a backup of the running registry. It holds private keys')
+rule(
+  'backs up a registry that runs, and restores it elsewhere: users and keys are there',
+  async () => {
+    const directory = await temporaryDirectory()
+    const { registry, url } = await running(directory)
+    const organizations = await organizationsOf(await loginByHttp(url, ADA))
+    assert.is(organizations.length, 1)
+    const file = join(await temporaryDirectory(), 'backup')
+    const backup = await completed(['store', 'backup', file, '--state-dir', directory])
+    assert.is(backup.code, 0, backup.stderr)
+    assert.match(backup.stdout, 'a backup of the running registry. It holds private keys')
 
-  const refused = await completed(['store', 'restore', file, '--state-dir', directory])
-  assert.is(refused.code, 1)
-  assert.match(refused.stderr, 'another registry is using it (stop it')
-  assert.is(await stopped(registry), 0)
-  assert.equal((await readdir(directory)).includes('registry.sock'), false)
+    const refused = await completed(['store', 'restore', file, '--state-dir', directory])
+    assert.is(refused.code, 1)
+    assert.match(refused.stderr, 'another registry is using it (stop it')
+    assert.is(await stopped(registry), 0)
+    assert.equal((await readdir(directory)).includes('registry.sock'), false)
 
-  const elsewhere = await temporaryDirectory()
-  const restored = await completed(['store', 'restore', file, '--state-dir', elsewhere])
-  assert.is(restored.code, 0, restored.stderr)
-  assert.match(restored.stdout, `records are in level:${elsewhere}/store`)
-  for (const kind of ['roots', 'issuers']) {
-    const name = (await readdir(join(directory, kind)))[0] ?? ''
-    const before = await readFile(join(directory, kind, name))
-    assert.equal(await readFile(join(elsewhere, kind, name)), before)
-  }
-  const second = await running(elsewhere)
-  assert.equal(await organizationsOf(await loginByHttp(second.url, ADA)), organizations)
-  await stopped(second.registry)
-})
+    const elsewhere = await temporaryDirectory()
+    const restored = await completed(['store', 'restore', file, '--state-dir', elsewhere])
+    assert.is(restored.code, 0, restored.stderr)
+    assert.match(restored.stdout, `records are in level:${elsewhere}/store`)
+    for (const kind of ['roots', 'issuers']) {
+      const name = (await readdir(join(directory, kind)))[0] ?? ''
+      const before = await readFile(join(directory, kind, name))
+      assert.equal(await readFile(join(elsewhere, kind, name)), before)
+    }
+    const second = await running(elsewhere)
+    assert.equal(await organizationsOf(await loginByHttp(second.url, ADA)), organizations)
+    await stopped(second.registry)
+  },
+)
 
 rule('backs up a registry that is stopped, after one that was killed', async () => {
   const directory = await temporaryDirectory()
@@ -61,7 +64,9 @@ rule('backs up a registry that is stopped, after one that was killed', async () 
   registry.child.kill('SIGKILL')
   await registry.ended
   const file = join(await temporaryDirectory(), 'backup')
-  const backup = await completed(['store', 'backup', file], { NEXODUS_REGISTRY_STATE_DIR: directory })
+  const backup = await completed(['store', 'backup', file], {
+    NEXODUS_REGISTRY_STATE_DIR: directory,
+  })
   assert.is(backup.code, 0, backup.stderr)
   assert.match(backup.stdout, /: a backup\. It holds/)
 })
@@ -94,7 +99,11 @@ rule('says in one line what is wrong, and never shows a password', async () => {
   const state = ['--state-dir', await temporaryDirectory()]
   const bad: [string[], Record<string, string>, RegExp][] = [
     [['--store', 'postgres://x', ...state], {}, /--store: want level:DIRECTORY or etcd:/],
-    [state, { NEXODUS_REGISTRY_STORE: 'etcd://ada:s3cret@a' }, /--store: endpoint "a": want host:port/],
+    [
+      state,
+      { NEXODUS_REGISTRY_STORE: 'etcd://ada:s3cret@a' },
+      /--store: endpoint "a": want host:port/,
+    ],
     [['--store', 'etcd://ada:s3c/ret@a:1', ...state], {}, /--store: in user and password/],
     [['--store', 'etcd://a:1', ...state], {}, /needs --key-encryption-key-file/],
     [
@@ -102,9 +111,17 @@ rule('says in one line what is wrong, and never shows a password', async () => {
       {},
       /--key-encryption-key-file \/nowhere: there is no such file/,
     ],
-    [['--store', 'level:/etc/passwd/x', ...state], {}, /--store level:\/etc\/passwd\/x: the directory cannot be made \(ENOTDIR\)/],
+    [
+      ['--store', 'level:/etc/passwd/x', ...state],
+      {},
+      /--store level:\/etc\/passwd\/x: the directory cannot be made \(ENOTDIR\)/,
+    ],
     [['store', 'copy', 'nonsense', 'level:/tmp/x'], {}, /FROM: want level:DIRECTORY/],
-    [['store', 'copy', 'level:/tmp/x', 'etcd://a:s3cret@b'], {}, /TO: endpoint "b": want host:port/],
+    [
+      ['store', 'copy', 'level:/tmp/x', 'etcd://a:s3cret@b'],
+      {},
+      /TO: endpoint "b": want host:port/,
+    ],
     [['store', 'restore', '/nowhere', ...state], {}, /\/nowhere: cannot be read/],
     [['store', 'make-key', '/nowhere/key'], {}, /cannot write \/nowhere\/key/],
     [['store', 'copy'], {}, /missing required argument 'from'/],

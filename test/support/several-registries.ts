@@ -12,8 +12,7 @@ export async function startRegistries(cluster: Cluster, prefix: string, count: n
   const keyEncryptionKeyFile = join(await temporaryDirectory(), 'sealing.key')
   await makeKeyEncryptionKey(keyEncryptionKeyFile, randomBytes)
   const store = parseStoreLocation(cluster.location(prefix))
-  const start = async () =>
-    opened.use(await startTestRegistry({ store, keyEncryptionKeyFile }))
+  const start = async () => opened.use(await startTestRegistry({ store, keyEncryptionKeyFile }))
   const registries: TestRegistry[] = []
   const [first] = [await start()]
   // Before the others: each makes a link for the first user, and the last one holds.
