@@ -44,6 +44,7 @@ const MEANS = {
   tinc: packaged('tincd', 'tinc'),
   n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
+  openssl: packaged('openssl'),
   etcd: packaged('etcd', 'etcd-server'),
   tun: { isThere: () => isAccessible('/dev/net/tun'), hint: '/dev/net/tun must be there' },
   'wasm-clang': {

@@ -107,9 +107,7 @@ rule('lets no late copy of a write without checks undo a later one', async () =>
   await put(store, 'second')
   // What a copy of the second write's request says, arriving now.
   const copy = (await raw('/v3/kv/txn', {
-    compare: [
-      { key: lane?.key, target: 'MOD', result: 'EQUAL', mod_revision: lane?.mod_revision },
-    ],
+    compare: [{ key: lane?.key, target: 'MOD', result: 'EQUAL', mod_revision: lane?.mod_revision }],
     success: [{ requestPut: { key: btoa('copies/a'), value: btoa('an old copy') } }],
   })) as { succeeded?: boolean }
   assert.is(copy.succeeded, undefined)
@@ -124,28 +122,31 @@ async function raw(path: string, body: object): Promise<unknown> {
   return response.json()
 }
 
-rule('says that the outcome is not known where no answer ever comes, and goes on afterwards', async () => {
-  let isDown = false
-  await using faulty = await line((path) =>
-    isDown && path === '/v3/kv/txn' ? 'request-lost' : 'none',
-  )
-  let ahead = 0
-  const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + ahead }
-  const location = parseStoreLocation(faulty.location('down'))
-  if (location.kind !== 'etcd') throw new Error('no etcd')
-  await using store = await openEtcdStore(location, { ...parts, clock })
-  isDown = true
-  const failed = store.commit({ puts: [{ key: 'a', value: Uint8Array.of(1) }] })
-  await systemClock.sleep(200)
-  ahead = 60_000
-  const error = await failed.catch((e: unknown) => e)
-  assert.instance(error, StoreError)
-  assert.match(String(error), 'etcd cannot be used at 127.0.0.1:')
-  isDown = false
-  const again = await store.commit({ puts: [{ key: 'a', value: Uint8Array.of(2) }] })
-  assert.is(again.ok, true)
-  assert.equal((await store.get('a'))?.value, Uint8Array.of(2))
-})
+rule(
+  'says that the outcome is not known where no answer ever comes, and goes on afterwards',
+  async () => {
+    let isDown = false
+    await using faulty = await line((path) =>
+      isDown && path === '/v3/kv/txn' ? 'request-lost' : 'none',
+    )
+    let ahead = 0
+    const clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + ahead }
+    const location = parseStoreLocation(faulty.location('down'))
+    if (location.kind !== 'etcd') throw new Error('no etcd')
+    await using store = await openEtcdStore(location, { ...parts, clock })
+    isDown = true
+    const failed = store.commit({ puts: [{ key: 'a', value: Uint8Array.of(1) }] })
+    await systemClock.sleep(200)
+    ahead = 60_000
+    const error = await failed.catch((e: unknown) => e)
+    assert.instance(error, StoreError)
+    assert.match(String(error), 'etcd cannot be used at 127.0.0.1:')
+    isDown = false
+    const again = await store.commit({ puts: [{ key: 'a', value: Uint8Array.of(2) }] })
+    assert.is(again.ok, true)
+    assert.equal((await store.get('a'))?.value, Uint8Array.of(2))
+  },
+)
 
 rule('takes up a watch that broke, and misses nothing', async () => {
   const streams = new Set<() => void>()
