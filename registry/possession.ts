@@ -104,13 +104,20 @@ export async function spendProof(transaction: Transaction, { proofId }: Possessi
 /** Forgets proofs that have not been fresh for a while: their date refuses them. */
 export async function forgetProofs(database: Database, now: Seconds): Promise<void> {
   const ended = momentOf(now - CLOCK_TOLERANCE)
-  await database.transact('proofs', async (transaction) => {
-    for (const { id } of await transaction.list(SEEN, { limit: FORGOTTEN_AT_ONCE })) {
-      if (id < ended) transaction.delete(SEEN, id)
+  for (;;) {
+    const over: string[] = []
+    for await (const { id } of database.list(SEEN, { limit: FORGOTTEN_AT_ONCE })) {
+      if (id < ended) over.push(id)
     }
-  })
+    // Nobody writes one again: there is nothing to read first.
+    await database.transact('proofs', async (transaction) => {
+      for (const id of over) transaction.delete(SEEN, id)
+    })
+    if (over.length < FORGOTTEN_AT_ONCE) return
+  }
 }
-const FORGOTTEN_AT_ONCE = 10_000
+/** Their keys are well below what an engine takes in one commit. */
+const FORGOTTEN_AT_ONCE = 2000
 
 /** Sorts as text. */
 function momentOf(moment: number): string {

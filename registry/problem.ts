@@ -1,6 +1,8 @@
 /** Errors as the HTTP surface tells them: RFC 9457 problem details with a stable `code`. */
 import type { Request, Response } from 'express'
 import type { z } from 'zod'
+import { ContentionError } from './store/database.ts'
+import { StoreError } from './store/store.ts'
 
 /** What a client is told. `code` is stable; `field` names the input at fault. */
 export interface Problem {
@@ -67,6 +69,10 @@ export function problemOf(error: unknown): Problem {
 /** Express's and the body parser's own errors keep their 4xx status; all else is a 500 that says nothing. */
 function asProblemError(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error
+  if (error instanceof StoreError || error instanceof ContentionError) {
+    const words = "the registry's store does not answer: try again in a moment"
+    return new ProblemError(503, 'store-unavailable', words, { cause: error })
+  }
   if (error instanceof Error && 'status' in error && typeof error.status === 'number') {
     const { status } = error
     if (status === 413) return new ProblemError(413, 'too-large', 'the request body is too large')

@@ -21,6 +21,8 @@ import type { Database } from '../store/database.ts'
 
 /** Milliseconds that what devices said waits to be stored, so that the newest is written once. */
 const STORE_MS = 2000
+/** Statements in one commit: each may have ENVELOPE_BYTES, and etcd takes 1.5 MiB. */
+const STORED_AT_ONCE = 250
 /** Milliseconds between looks at what has ended. */
 const PRUNE_MS = 600_000
 /** Milliseconds for which what is worth sending is not computed again while nothing changes. */
@@ -206,13 +208,15 @@ export class Organizations {
   async #store(): Promise<void> {
     const statements = [...this.#unstored]
     this.#unstored.clear()
-    if (statements.length === 0) return
     try {
-      await this.#parts.database.transact('statements', async (transaction) => {
-        for (const [id, { bytes }] of statements) {
-          transaction.put(STATEMENT, id, { envelope: toBase64(bytes) })
-        }
-      })
+      while (statements.length > 0) {
+        const some = statements.splice(0, STORED_AT_ONCE)
+        await this.#parts.database.transact('statements', async (transaction) => {
+          for (const [id, { bytes }] of some) {
+            transaction.put(STATEMENT, id, { envelope: toBase64(bytes) })
+          }
+        })
+      }
     } catch (error) {
       this.#parts.log('warn', 'rendezvous.statements-not-stored', { error })
     }

@@ -205,7 +205,9 @@ class LevelStore implements Store {
 
   /** Fail-stop: after a failed batch nobody knows what is on disk, so nothing more is accepted. */
   #fail(group: Group, cause: unknown): void {
-    this.#failure = new StoreError(`writing to the store failed: ${String(cause)}`, { cause })
+    const why = cause instanceof Error ? cause.message : String(cause)
+    const words = `writing to the store failed: ${why}${adviceOn(why)}`
+    this.#failure = new StoreError(words, { cause })
     group.done.reject(this.#failure)
     this.#waiting?.done.reject(this.#failure)
     this.#writing = undefined
@@ -269,7 +271,21 @@ function openingProblem(error: unknown): string {
       return 'another registry is using it (stop it, or use another --state-dir)'
     if (code === 'LEVEL_CORRUPTION')
       return `it is corrupt: ${at.message} (restore it from a backup)`
-    if (at.cause === undefined) return at.message
+    if (at.cause === undefined) return at.message + adviceOn(at.message)
   }
   return String(error)
+}
+
+/** What the operator can do about the disk, in brackets. */
+function adviceOn(message: string): string {
+  if (/no space left/i.test(message)) {
+    return ' (free some space, and start the registry again: what it acknowledged is there)'
+  }
+  if (/read-only file system/i.test(message)) {
+    return ' (make it writable, or name another directory by --store level:DIRECTORY)'
+  }
+  if (/permission denied/i.test(message)) {
+    return ' (let the user of the registry own the directory)'
+  }
+  return ''
 }

@@ -1,5 +1,6 @@
 /** The engine that a location names, opened. */
 import { mkdir } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { type EtcdParts, openEtcdStore } from './etcd-store.ts'
 import { openLevelStore } from './level-store.ts'
 import type { StoreLocation } from './location.ts'
@@ -14,7 +15,7 @@ export interface OpenStoreParts extends EtcdParts {
 export async function openStore(location: StoreLocation, parts: OpenStoreParts): Promise<Store> {
   if (location.kind === 'etcd') return openEtcdStore(location, parts)
   try {
-    await mkdir(location.directory, { recursive: true, mode: 0o700 })
+    await makeDirectory(location.directory)
   } catch (cause) {
     const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
     throw new StoreError(
@@ -23,4 +24,24 @@ export async function openStore(location: StoreLocation, parts: OpenStoreParts):
     )
   }
   return openLevelStore(location.directory, parts.failed ? { failed: parts.failed } : {})
+}
+
+/** With its parents. Node's own way says ENOENT of a read-only disk, and never ends below /proc. */
+async function makeDirectory(path: string): Promise<void> {
+  if (await isMade(path)) return
+  await makeDirectory(dirname(path))
+  await mkdir(path, { mode: 0o700 })
+}
+
+/** False where its parent is missing. */
+async function isMade(path: string): Promise<boolean> {
+  try {
+    await mkdir(path, { mode: 0o700 })
+    return true
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined
+    if (code === 'EEXIST') return true
+    if (code === 'ENOENT' && dirname(path) !== path) return false
+    throw error
+  }
 }

@@ -25,6 +25,10 @@ const MEANS = {
     isThere: () => hasKernelWireguard() || canRunGuest(),
     hint: 'a kernel with the wireguard module, and root; or Debian on amd64, apt-get update, and apt-get install qemu-system-x86 cpio kmod wireguard-tools nftables iproute2 iputils-ping curl',
   },
+  mount: {
+    isThere: () => hasCommand('unshare') && succeeds('unshare', ['--mount', 'true']),
+    hint: 'run as root',
+  },
   nft: packaged('nft', 'nftables'),
   ping: packaged('ping', 'iputils-ping'),
   iperf3: packaged('iperf3'),
@@ -45,6 +49,7 @@ const MEANS = {
   tinc: packaged('tincd', 'tinc'),
   n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
+  openssl: packaged('openssl'),
   etcd: packaged('etcd', 'etcd-server'),
   tun: { isThere: () => isAccessible('/dev/net/tun'), hint: '/dev/net/tun must be there' },
   'wasm-clang': {
