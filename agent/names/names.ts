@@ -160,7 +160,8 @@ export function hooked(
   return {
     server,
     search,
-    domains: [...new Set([...apexes, ...forwards.map(({ domain }) => domain)])],
+    // Reverse zones last: where a host takes only so many, they are what can be missed.
+    domains: [...new Set([...domains, ...forwards.map(({ domain }) => domain), ...apexes])],
     lines: listed.flatMap(({ name, short, addresses }) =>
       addresses.map((address) => ({ address, names: short === '' ? [name] : [name, short] })),
     ),
