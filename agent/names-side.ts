@@ -62,7 +62,11 @@ function insideOnly({ options, device }: Daemon): NamesSide {
       last = { state, at, zones: zonesOf(nameKnowledge(state, device, at)) }
     return last.zones
   }
-  const report = (): NamesReport => ({ ...zonesReport(zones()), by: 'proxy', obstacles: [] })
+  const report = (): NamesReport => ({
+    ...zonesReport(zones()),
+    by: 'proxy',
+    obstacles: [...taken(zones())],
+  })
   return { controls: controlsOf(report), zones }
 }
 
@@ -74,9 +78,16 @@ function reportOf({ zones, hook, server }: NamesStatus, isWanted: boolean): Name
   return {
     ...zonesReport(zones),
     by: isWanted ? hook.kind : 'off',
-    obstacles: [...hook.obstacles],
+    obstacles: [...taken(zones), ...hook.obstacles],
     ...(server === undefined ? {} : { resolver: formatEndpoint(server) }),
   }
+}
+
+function taken({ takenBy, domains: [domain] }: Zones): readonly string[] {
+  if (takenBy === undefined) return []
+  return [
+    `the organization's name: organization ${takenBy}, of a like name, has it on this host; names here are below ${domain}`,
+  ]
 }
 
 function zonesReport({

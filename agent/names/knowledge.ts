@@ -1,8 +1,13 @@
 /** Name knowledge: what of an organization's belief its names follow from (SPEC §13.2). Pure. */
 import { type IpAddress, isHostPrefix, type Prefix, prefixAddress } from '../../protocol/address.ts'
 import { currentManifest, membersOf } from '../../protocol/belief.ts'
-import { type DomainName, idDomain, organizationDomain } from '../../protocol/domain-name.ts'
-import type { DeviceId } from '../../protocol/keys.ts'
+import {
+  type DomainName,
+  idDomain,
+  type NamedOrganization,
+  organizationDomain,
+} from '../../protocol/domain-name.ts'
+import type { DeviceId, OrganizationId } from '../../protocol/keys.ts'
 import type { ExtraRecord, Forward } from '../../protocol/organization-names.ts'
 import { routeClaims } from '../../protocol/route-claims.ts'
 import type { OrganizationState } from '../../protocol/state.ts'
@@ -20,6 +25,8 @@ export interface NameKnowledge {
   /** The organization's own, of its name; the other, of its id, serves always. */
   readonly domain: DomainName
   readonly idDomain: DomainName
+  /** Another organization of this host has the label: then `domain` is `idDomain`. */
+  readonly takenBy?: OrganizationId
   readonly self: NamedDevice
   /** By name, this one among them; of two devices with one name the lower DeviceId has it. */
   readonly devices: ReadonlyMap<string, NamedDevice>
@@ -32,11 +39,13 @@ export interface NameKnowledge {
   readonly forwards: readonly Forward[]
 }
 
-/** Undefined where the device is no member, or has no manifest: then there are no names. */
+/** @param others organizations of this host
+ *  Undefined where the device is no member, or has no manifest: then there are no names. */
 export function nameKnowledge(
   state: OrganizationState,
   self: DeviceId,
   now: Seconds,
+  others: readonly NamedOrganization[] = [],
 ): NameKnowledge | undefined {
   const manifest = currentManifest(state, now)?.body
   const members = membersOf(state, now)
@@ -55,7 +64,7 @@ export function nameKnowledge(
   const claims = [...routeClaims(state, now)]
   return {
     serial: manifest.sequence,
-    domain: organizationDomain({ id: state.organization, name: manifest.name }).domain,
+    ...organizationDomain({ id: state.organization, name: manifest.name }, others),
     idDomain: idDomain(state.organization),
     self: own,
     devices,

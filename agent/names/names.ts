@@ -14,7 +14,7 @@ import type { NameKnowledge } from './knowledge.ts'
 import { resolvconfHook } from './resolvconf-hook.ts'
 import { resolvedHook } from './resolved-hook.ts'
 import { resolver } from './resolver.ts'
-import { type NameServer, startNameServer } from './server.ts'
+import { type NameServer, type Responder, startNameServer } from './server.ts'
 import { type Zones, zonesOf } from './zones.ts'
 
 export interface NamesOptions {
@@ -48,6 +48,7 @@ export class Names implements AsyncDisposable {
   readonly #options: NamesOptions
   readonly #hooking: Hooking
   readonly #forwarder: Forwarder
+  readonly #respond: Responder
   readonly #timers: Cancellable[] = []
   #bunch: Cancellable | undefined
   #server: NameServer | undefined
@@ -61,11 +62,12 @@ export class Names implements AsyncDisposable {
     const { interfaceName, commands, key, hostsFile, clock, log } = options
     this.#options = options
     this.#forwarder = new Forwarder(options)
+    this.#respond = resolver(() => this.#zones, this.#forwarder)
     this.#known = options.knowledge()
     this.#zones = zonesOf(this.#known)
     const hooks = [
       resolvedHook({ interfaceName, commands }),
-      resolvconfHook(interfaceName, commands),
+      resolvconfHook({ interfaceName, commands, serveAt: (address) => this.#serveAt(address) }),
       hostsHook(key, hostsFile),
     ]
     this.#hooking = new Hooking({ hooks, lookUp, clock, log })
@@ -77,14 +79,18 @@ export class Names implements AsyncDisposable {
     await names.#hooking.remove()
     if (!options.isHooked) return names
     const { clock, log } = options
-    const respond = resolver(() => names.#zones, names.#forwarder)
-    names.#server = await startNameServer({ respond, clock, log })
+    names.#server = await startNameServer({ respond: names.#respond, clock, log })
     names.#tell()
     names.#timers.push(
       clock.every(LOOK_MS, () => names.#look()),
       clock.every(RENEW_MS, () => names.#renew()),
     )
     return names
+  }
+
+  #serveAt(address: IpAddress): Promise<NameServer | undefined> {
+    const { clock, log } = this.#options
+    return startNameServer({ respond: this.#respond, clock, log, places: [{ address, port: 53 }] })
   }
 
   get status(): NamesStatus {
@@ -154,7 +160,8 @@ export function hooked(
   return {
     server,
     search,
-    domains: [...new Set([...apexes, ...forwards.map(({ domain }) => domain)])],
+    // Reverse zones last: where a host takes only so many, they are what can be missed.
+    domains: [...new Set([...domains, ...forwards.map(({ domain }) => domain), ...apexes])],
     lines: listed.flatMap(({ name, short, addresses }) =>
       addresses.map((address) => ({ address, names: short === '' ? [name] : [name, short] })),
     ),

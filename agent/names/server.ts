@@ -3,7 +3,12 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
-import { type Endpoint, formatEndpoint, parseIpAddress } from '../../protocol/address.ts'
+import {
+  type Endpoint,
+  formatEndpoint,
+  type IpAddress,
+  parseIpAddress,
+} from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
@@ -64,7 +69,7 @@ async function listenAt(at: Endpoint, options: ServerOptions): Promise<NameServe
   try {
     const port = udp.address().port
     const tcp = await listeningTcp({ ...at, port }, respond, clock)
-    serveUdp(udp, respond)
+    serveUdp(udp, at.address, respond)
     const place = { ...at, port }
     options.log('info', 'names.listening', { at: formatEndpoint(place) })
     return { at: place, [Symbol.asyncDispose]: () => ended(udp, tcp) }
@@ -86,11 +91,11 @@ async function boundUdp({ address, port }: Endpoint): Promise<UdpSocket> {
   return socket
 }
 
-function serveUdp(socket: UdpSocket, respond: Responder): void {
+function serveUdp(socket: UdpSocket, own: IpAddress, respond: Responder): void {
   // An answer to a program that has gone comes back as an error.
   socket.on('error', () => {})
   socket.on('message', (bytes, { address, port }) => {
-    if (!isThisHost(address)) return
+    if (!isThisHost(address, own)) return
     void respond(bytes, 'udp').then((answer) => {
       if (answer !== undefined) sendTo(socket, answer, address, port)
     })
@@ -106,9 +111,11 @@ function sendTo(socket: UdpSocket, answer: Buffer, address: string, port: number
   }
 }
 
-/** Others get to a loopback address where the kernel is told so (route_localnet), as kube-proxy does. */
-export function isThisHost(address: string | undefined): boolean {
-  return address?.startsWith('127.') ?? false
+/** Others get to a loopback address where the kernel is told so (route_localnet), as kube-proxy does; and to one of this
+ *  device, but not from it: the kernel drops what comes from outside with an address of its own.
+ *  @param own what is listened on */
+export function isThisHost(address: string | undefined, own: IpAddress): boolean {
+  return address === own || (address?.startsWith('127.') ?? false)
 }
 
 async function listeningTcp(
@@ -120,7 +127,7 @@ async function listeningTcp(
   server.maxConnections = SERVER_LIMITS.connections
   const ends = new Set<() => void>()
   server.on('connection', (socket) => {
-    if (!isThisHost(socket.remoteAddress)) return void socket.destroy()
+    if (!isThisHost(socket.remoteAddress, address)) return void socket.destroy()
     const end = (): void => void socket.destroy()
     ends.add(end)
     socket.on('close', () => ends.delete(end))

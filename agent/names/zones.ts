@@ -6,6 +6,7 @@ import {
   prefixContains,
 } from '../../protocol/address.ts'
 import { type DomainName, isInDomain } from '../../protocol/domain-name.ts'
+import type { OrganizationId } from '../../protocol/keys.ts'
 import type { ExtraRecord, Forward } from '../../protocol/organization-names.ts'
 import type { NamedDevice, NameKnowledge } from './knowledge.ts'
 import { reverseName, reverseZones } from './reverse.ts'
@@ -36,6 +37,8 @@ export interface Zones {
   /** Names that have none of their own, only names below them (RFC 8020). */
   readonly above: ReadonlySet<string>
   readonly forwards: readonly Forward[]
+  /** Another organization of this host has the label of this one's name. */
+  readonly takenBy?: OrganizationId
   readonly listed: readonly ListedName[]
 }
 
@@ -77,6 +80,7 @@ export function zonesOf(knowledge: NameKnowledge | undefined): Zones {
     above: namesAbove([...records.keys()], apexes),
     forwards: knowledge.forwards,
     listed,
+    ...(knowledge.takenBy === undefined ? {} : { takenBy: knowledge.takenBy }),
   }
 }
 

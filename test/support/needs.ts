@@ -43,6 +43,10 @@ const MEANS = {
     isThere: () => hasCommand('dbus-daemon') && isPackageKnown('systemd-resolved'),
     hint: 'on Debian: apt-get update, and apt-get install systemd dbus-daemon',
   },
+  openresolv: {
+    isThere: () => ['openresolv', 'dnsmasq-base'].every(isPackageKnown),
+    hint: 'on Debian: apt-get update',
+  },
   python3: packaged('python3'),
   miniupnpd: packaged('miniupnpd', 'miniupnpd-nftables'),
   nebula: packaged('nebula'),

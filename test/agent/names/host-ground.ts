@@ -49,6 +49,25 @@ for try in $(seq 100); do resolvectl status >/dev/null 2>&1 && break; sleep 0.1;
 `
 }
 
+/** openresolv with dnsmasq as the resolver of the host, as its manual sets the two up.
+ *  @param roots of the packages' files */
+function startOpenresolv(roots: string): string {
+  const [openresolv = '', dnsmasq = ''] = roots.split(':')
+  return `
+mkdir -p /run/bin /run/dnsmasq
+cp -a ${openresolv}/lib/resolvconf /run/subscribers
+cp ${openresolv}/sbin/resolvconf /run/bin/resolvconf
+sed -i 's#/lib/resolvconf#/run/subscribers#g; s#/sbin/resolvconf#/run/bin/resolvconf#g' /run/bin/resolvconf /run/subscribers/libc /run/subscribers/dnsmasq
+printf '#!/bin/sh\\ntest ! -e /run/dnsmasq/pid || kill $(cat /run/dnsmasq/pid); sleep 0.2\\nexec ${dnsmasq}/usr/sbin/dnsmasq --conf-file=/run/dnsmasq/own.conf\\n' > /run/bin/restart-dnsmasq
+chmod +x /run/bin/*
+printf 'listen-address=127.0.0.1\\nbind-interfaces\\nno-resolv\\nserver=127.0.0.9\\npid-file=/run/dnsmasq/pid\\nuser=root\\nconf-file=/run/dnsmasq/resolvconf.conf\\n' > /run/dnsmasq/own.conf
+printf 'name_servers=127.0.0.1\\ndnsmasq_conf=/run/dnsmasq/resolvconf.conf\\ndnsmasq_restart=/run/bin/restart-dnsmasq\\n' > /etc/resolvconf.conf
+export PATH=/run/bin:$PATH
+resolvconf -u
+trap 'kill $(cat /run/dnsmasq/pid)' EXIT
+`
+}
+
 const EXTRA: Readonly<Record<HostKind, (root: string) => string>> = {
   hosts: () => '',
   // As container engines have it.
@@ -56,6 +75,7 @@ const EXTRA: Readonly<Record<HostKind, (root: string) => string>> = {
   'hosts-read-only': () =>
     'cp /etc/hosts /run/hosts; mount --bind /run/hosts /etc/hosts; mount -o remount,bind,ro /etc/hosts',
   resolved: startResolved,
+  resolvconf: startOpenresolv,
 }
 
 const SEEN = z.record(z.string(), z.string())

@@ -14,7 +14,7 @@ import { randomBytes } from '../../../crypto/random.ts'
 import { extraRecord, forward } from '../../../protocol/organization-names.ts'
 import { NOON, testOrganization } from '../../support/organization.ts'
 
-export type HostKind = 'hosts' | 'hosts-mounted' | 'hosts-read-only' | 'resolved'
+export type HostKind = 'hosts' | 'hosts-mounted' | 'hosts-read-only' | 'resolved' | 'resolvconf'
 
 const acme = testOrganization('acme')
 const [laptop, phone] = [acme.device('laptop'), acme.device('phone')]
@@ -80,6 +80,10 @@ async function startOthers(address: string, data: string): Promise<string[]> {
 }
 
 async function resolverState(kind: HostKind): Promise<string> {
+  if (kind === 'resolvconf')
+    return ['/etc/resolv.conf', '/run/dnsmasq/resolvconf.conf']
+      .map((path) => readFileSync(path, 'utf8'))
+      .join('')
   if (kind !== 'resolved') return ''
   const said = await Promise.all(
     ['dns', 'domain', 'default-route', 'dnssec'].map((what) =>

@@ -109,9 +109,12 @@ rule('hold so many TCP connections, and no more', async () => {
 })
 
 rule('are for this host alone, even where the kernel lets others come to loopback', () => {
-  for (const from of ['127.0.0.1', '127.88.0.53']) assert.ok(isThisHost(from))
+  for (const from of ['127.0.0.1', '127.88.0.53']) assert.ok(isThisHost(from, address))
+  const overlay = parseIpAddress('100.64.0.1')
+  assert.ok(isThisHost(overlay, overlay))
+  assert.not(isThisHost('100.64.0.2', overlay))
   for (const from of ['10.0.0.1', '192.168.1.127', undefined, '::1', '1127.0.0.1'])
-    assert.not(isThisHost(from))
+    assert.not(isThisHost(from, address))
 })
 
 rule('take the next place where one is taken, and say why where none is left', async () => {

@@ -214,6 +214,22 @@ rule(
   },
 )
 
+rule('are below the id alone where another organization of the host has the label', () => {
+  const other = testOrganization('ACME inc')
+  const [low, high] = [acme, other].toSorted((a, b) => (a.id < b.id ? -1 : 1))
+  assert.ok(low !== undefined && high !== undefined)
+  const knownTo = (of: typeof acme, beside: typeof acme): Zones => {
+    const self = of.device('laptop')
+    const known = of.state(of.issuerCertificate(), of.manifest(), of.certificate(self))
+    const others = [{ id: beside.id, name: 'Acme, Inc' }]
+    return zonesOf(nameKnowledge(known, self.id, NOON, others))
+  }
+  assert.equal(knownTo(low, high).domains, ['acme-inc.nexodus', `${low.id}.nexodus`])
+  assert.equal(knownTo(high, low).domains, [`${high.id}.nexodus`])
+  assert.is(knownTo(high, low).takenBy, low.id)
+  assert.is(ask('laptop.acme-inc.nexodus', 'A', knownTo(high, low)), 'REFUSED')
+})
+
 rule('are none at all on a device that is no member', () => {
   const other = acme.device('stranger')
   assert.is(zonesOf(nameKnowledge(state, other.id, NOON)), NO_ZONES)

@@ -38,8 +38,32 @@ async function untilPinged(daemon: ProxyDaemon, name: string): Promise<void> {
   }
 }
 
+async function addRecords(records: readonly object[]): Promise<void> {
+  const [organization = ''] = await organizationsOf(ada)
+  const answer = await ada.fetch(`/v1/organizations/${organization}/names`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json', origin: registry.url },
+    body: JSON.stringify({ records }),
+  })
+  assert.is(answer.status, 200)
+}
+
+async function untilNamed(daemon: ProxyDaemon, name: string): Promise<void> {
+  while (!(await daemon.nexctl('names')).includes(name)) await sleep(200)
+}
+
 /** What comes by SOCKS from a device, by name. */
 async function askBySocks(socks: number, name: string, port: number, text: string) {
+  const { socket, code } = await askedBySocks(socks, name, port)
+  assert.is(code, 0)
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.end(text)
+  await once(socket, 'end')
+  return String(Buffer.concat(chunks))
+}
+
+async function askedBySocks(socks: number, name: string, port: number) {
   const socket = connect({ port: socks, host: '127.0.0.1', allowHalfOpen: true })
   socket.write(Uint8Array.of(5, 1, 0))
   await once(socket, 'data')
@@ -51,12 +75,13 @@ async function askBySocks(socks: number, name: string, port: number, text: strin
   ]
   socket.write(Buffer.concat(request))
   const [reply] = await once(socket, 'data')
-  assert.is(reply[1], 0)
-  const chunks: Buffer[] = []
-  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
-  socket.end(text)
-  await once(socket, 'end')
-  return String(Buffer.concat(chunks))
+  return { socket, code: Number(reply[1]) }
+}
+
+async function socksReply(socks: number, name: string, port: number): Promise<number> {
+  const { socket, code } = await askedBySocks(socks, name, port)
+  socket.destroy()
+  return code
 }
 
 rule('publishes services, reaches them, and goes on without the registry', async () => {
@@ -87,7 +112,17 @@ rule('publishes services, reaches them, and goes on without the registry', async
     assert.is(await askTcp(egress, 'tcp'), 'web:tcp')
     assert.is(await askUdp(egress, 'udp'), 'dns:udp')
     assert.is(await askBySocks(socks, 'two', 8080, 'socks'), 'web:socks')
+    await addRecords([
+      { kind: 'alias', name: 'www', value: 'two' },
+      { kind: 'address', name: 'outside', value: '192.0.2.1' },
+    ])
+    await untilNamed(near, 'www.ada.nexodus')
+    for (const name of ['two.ada.nexodus', 'www', 'WWW.ada.nexodus'])
+      assert.is(await askBySocks(socks, name, 8080, name), `web:${name}`)
+    // No address of the mesh: refused, as any other.
+    assert.is(await socksReply(socks, 'outside', 8080), 2)
     await registry[Symbol.asyncDispose]()
+    assert.is(await askBySocks(socks, 'www', 8080, 'still'), 'web:still')
     assert.is(await askTcp(egress, 'x'.repeat(300_000)), `web:${'x'.repeat(300_000)}`)
     await near.nexctl('nexd', 'proxy', 'add', '--egress', `tcp:${later}:two:8080`)
     assert.is(await askTcp(later, 'later'), 'web:later')
