@@ -4,6 +4,7 @@ import { lookup } from 'node:dns/promises'
 import { once } from 'node:events'
 import { isIP } from 'node:net'
 import { type Endpoint, formatEndpoint, parseIpAddress } from '../../protocol/address.ts'
+import { SocketError } from '../stack/socket-error.ts'
 import type { UdpMessage } from '../stack/udp-sockets.ts'
 import { FlowTable } from './flow-table.ts'
 import { meshAddresses } from './mesh-view.ts'
@@ -43,6 +44,7 @@ export function startUdpIngress(options: PortOptions): AsyncDisposable {
       onError: (error) => {
         choice.dead(rule, error)
         flows.end(key)
+        attempt(() => socket.refuse(message))
       },
     })
     flows.add(key, message.remote.address, flow, nowMs)
@@ -63,9 +65,13 @@ export async function startUdpEgress(options: PortOptions): Promise<AsyncDisposa
     const known = flows.heard(key, nowMs)
     if (known !== undefined) return known.send(data)
     if (!flows.hasRoom(from.address, nowMs)) return
-    const flow = firstMeshFlow(options, (answer) => {
-      if (flows.heard(key, parts.clock.monotonicMs()) === undefined) return
-      socket.send(answer, from.port, from.address, () => {})
+    const flow = firstMeshFlow(options, {
+      onMessage: (answer) => {
+        if (flows.heard(key, parts.clock.monotonicMs()) === undefined) return
+        socket.send(answer, from.port, from.address, () => {})
+      },
+      // The next datagram of this source tries the next backend.
+      onError: () => flows.end(key),
     })
     if (flow === undefined) return
     flows.add(key, from.address, flow, nowMs)
@@ -121,18 +127,26 @@ function ending(
 }
 
 /** To the first backend that is a device of the mesh. */
-function firstMeshFlow(
-  { parts, choice }: PortOptions,
-  onMessage: (data: Uint8Array) => void,
-): Flow | undefined {
+function firstMeshFlow({ parts, choice }: PortOptions, events: FlowEvents): Flow | undefined {
   for (const rule of choice.next()) {
     try {
       const [address] = meshAddresses(parts.mesh, rule.host)
       if (address === undefined) continue
       const to: Endpoint = { address, port: rule.hostPort }
-      const socket = parts.stack.bindUdp(0, ({ data, remote }) => {
-        if (remote.address === to.address && remote.port === to.port) onMessage(data)
-      })
+      const isBackend = ({ address: from, port }: Endpoint): boolean =>
+        from === to.address && port === to.port
+      const socket = parts.stack.bindUdp(
+        0,
+        ({ data, remote }) => {
+          if (isBackend(remote)) events.onMessage(data)
+        },
+        (remote) => {
+          if (!isBackend(remote)) return
+          const error = new SocketError('send', 'ECONNREFUSED', remote)
+          choice.dead(rule, error)
+          events.onError(error)
+        },
+      )
       choice.alive(rule)
       return {
         send: (data) => attempt(() => socket.send(data, to)),

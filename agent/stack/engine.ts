@@ -7,6 +7,7 @@ import { Pace } from '../../protocol/pace.ts'
 import { STACK_LIMITS } from './limits.ts'
 import {
   type Datagram,
+  type Endpoints,
   type Failure,
   type Handle,
   type LwipModule,
@@ -26,6 +27,7 @@ export interface EngineEvents {
   sent(handle: Handle): void
   failed(handle: Handle, failure: Failure): void
   datagram(datagram: Datagram): void
+  refused(endpoints: Endpoints): void
   echoed(from: IpAddress, id: number, sequence: number): void
   /** The module gave up on itself and was begun anew: no handle is good any more. */
   restarted(): void
@@ -37,6 +39,8 @@ export interface EngineOptions {
   readonly clock: Clock
   readonly random: RandomBytes
   readonly log: Log
+  /** Of connections that send: BBR where it says nothing. */
+  readonly congestionControl?: 'bbr' | 'cubic'
 }
 
 /** Milliseconds that a timer takes at least. */
@@ -89,6 +93,11 @@ export class Engine {
     if (this.#depth === 0) this.#tell()
   }
 
+  /** ICMP errors are counted, whoever has them sent. */
+  maySendRefusal(): boolean {
+    return this.#refusals.spend('refusals', 1, this.#options.clock.monotonicMs())
+  }
+
   dispose(): void {
     this.#isDisposed = true
     this.#timer?.pending.cancel()
@@ -98,6 +107,7 @@ export class Engine {
   #begin(): LwipModule {
     const module = newLwipModule(this.#moduleEvents(), this.#options.random)
     module.start(this.#mtu)
+    module.set_cubic(this.#options.congestionControl === 'cubic' ? 1 : 0)
     module.set_limits(
       STACK_LIMITS.connections,
       STACK_LIMITS.connectionsOfPeer,
@@ -139,14 +149,14 @@ export class Engine {
       sent: (handle) => later(() => events.sent(handle)),
       failed: (handle, failure) => later(() => events.failed(handle, failure)),
       datagram: (datagram) => this.#datagram(datagram),
+      refused: (endpoints) => later(() => events.refused(endpoints)),
       echoed: (from, id, sequence) => later(() => events.echoed(from, id, sequence)),
     }
   }
 
   /** Is it taken, or passed over in silence? */
   #datagram(datagram: Datagram): boolean {
-    if (!this.#events.listens(datagram.localPort))
-      return !this.#refusals.spend('refusals', 1, this.#options.clock.monotonicMs())
+    if (!this.#events.listens(datagram.localPort)) return !this.maySendRefusal()
     const copy = { ...datagram, data: datagram.data.slice() }
     this.#queue.push(() => this.#events.datagram(copy))
     return true

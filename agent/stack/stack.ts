@@ -23,6 +23,8 @@ export interface StackOptions {
   readonly clock: Clock
   readonly random: RandomBytes
   readonly log: Log
+  /** How connections share a path with others; BBR where it says nothing. CUBIC is for comparison. */
+  readonly congestionControl?: 'bbr' | 'cubic'
   /** Runs a task when the packets at hand have been read; so data that came in several becomes one chunk. */
   readonly defer?: (task: () => void) => void
 }
@@ -45,8 +47,13 @@ export interface Stack extends Disposable {
   /** Throws SocketError (EADDRINUSE, ENOBUFS). The handler sees to the connection's errors. */
   listenTcp(port: number, onConnection: (connection: TcpConnection) => void): TcpListener
   connectTcp(to: Endpoint): TcpConnection
-  /** @param port 0: any. Throws SocketError (EADDRINUSE, ENOBUFS). */
-  bindUdp(port: number, onMessage: (message: UdpMessage) => void): UdpSocket
+  /** @param port 0: any
+   *  @param onRefused where something was sent to, and nothing listens there. Throws SocketError (EADDRINUSE, ENOBUFS). */
+  bindUdp(
+    port: number,
+    onMessage: (message: UdpMessage) => void,
+    onRefused?: (remote: Endpoint) => void,
+  ): UdpSocket
   /** Milliseconds of the round trip. Rejects with SocketError. */
   ping(address: IpAddress, timeoutMs?: number): Promise<number>
   addresses(): readonly IpAddress[]
@@ -85,7 +92,10 @@ class LwipStack implements Stack {
       clock,
       defer: this.#defer,
     })
-    this.#udp = new UdpSockets((data, port, to, from) => this.#sendDatagram(data, port, to, from))
+    this.#udp = new UdpSockets({
+      send: (data, port, to, from) => this.#sendDatagram(data, port, to, from),
+      refuse: (message, port) => this.#refuse(message, port),
+    })
     const [high = 0, low = 0] = random(2)
     this.#pings = new Pings(clock, high * 256 + low, (to, id, sequence) =>
       this.#sendEcho(to, id, sequence),
@@ -106,8 +116,12 @@ class LwipStack implements Stack {
     return this.#tcp.connect(to)
   }
 
-  bindUdp(port: number, onMessage: (message: UdpMessage) => void): UdpSocket {
-    return this.#udp.bind(port, onMessage)
+  bindUdp(
+    port: number,
+    onMessage: (message: UdpMessage) => void,
+    onRefused?: (remote: Endpoint) => void,
+  ): UdpSocket {
+    return this.#udp.bind(port, onMessage, onRefused)
   }
 
   ping(address: IpAddress, timeoutMs?: number): Promise<number> {
@@ -163,6 +177,7 @@ class LwipStack implements Stack {
       sent: (handle) => this.#tcp.sent(handle),
       failed: (handle, failure) => this.#tcp.failed(handle, failure),
       datagram: (datagram) => this.#udp.deliver(datagram),
+      refused: (endpoints) => this.#udp.refused(endpoints),
       echoed: (from, id, sequence) => this.#pings.answered(from, id, sequence),
       restarted: () => this.#tcp.restarted(),
     }
@@ -192,6 +207,14 @@ class LwipStack implements Stack {
       module.putEndpoints({ local, localPort: port, remote: to.address, remotePort: to.port })
       module.put(data, 0)
       return module.send_datagram(data.length)
+    }, 0)
+  }
+
+  #refuse({ data, local, remote }: UdpMessage, localPort: number): void {
+    if (!this.#addresses.has(local) || !this.#engine.maySendRefusal()) return
+    this.#engine.run((module) => {
+      module.putEndpoints({ local, localPort, remote: remote.address, remotePort: remote.port })
+      return module.send_refusal(data.length)
     }, 0)
   }
 

@@ -1,7 +1,7 @@
 /** UDP sockets: who listens on which port. A flow outward takes a port of its own, so that answers find their way. */
 import type { Endpoint, IpAddress } from '../../protocol/address.ts'
 import { STACK_LIMITS } from './limits.ts'
-import type { Datagram } from './lwip/module.ts'
+import type { Datagram, Endpoints } from './lwip/module.ts'
 import { SocketError } from './socket-error.ts'
 
 export interface UdpMessage {
@@ -16,19 +16,33 @@ export interface UdpSocket {
   /** @param from an address of ours; absent: the first of the family. Throws SocketError (EMSGSIZE, EADDRNOTAVAIL,
    *  ENOBUFS, EPIPE when it is closed). */
   send(data: Uint8Array, to: Endpoint, from?: IpAddress): void
+  /** Tells the sender of a message by ICMP that nothing listens here after all; not always, where there is much to
+   *  tell. */
+  refuse(message: UdpMessage): void
   close(): void
+}
+
+/** What sockets ask of the stack. */
+export interface UdpPort {
+  send(data: Uint8Array, port: number, to: Endpoint, from?: IpAddress): void
+  refuse(message: UdpMessage, port: number): void
+}
+
+interface Listener {
+  readonly onMessage: (message: UdpMessage) => void
+  readonly onRefused: ((remote: Endpoint) => void) | undefined
 }
 
 /** Ports given to sockets that ask for none in particular. */
 const FREE = { from: 32_768, to: 65_535 } as const
 
 export class UdpSockets {
-  readonly #listeners = new Map<number, (message: UdpMessage) => void>()
-  readonly #send: (data: Uint8Array, port: number, to: Endpoint, from?: IpAddress) => void
+  readonly #listeners = new Map<number, Listener>()
+  readonly #port: UdpPort
   #next: number = FREE.from
 
-  constructor(send: (data: Uint8Array, port: number, to: Endpoint, from?: IpAddress) => void) {
-    this.#send = send
+  constructor(port: UdpPort) {
+    this.#port = port
   }
 
   get size(): number {
@@ -40,17 +54,24 @@ export class UdpSockets {
   }
 
   /** @param wanted 0: any that is free. Throws SocketError (EADDRINUSE, ENOBUFS). */
-  bind(wanted: number, onMessage: (message: UdpMessage) => void): UdpSocket {
+  bind(
+    wanted: number,
+    onMessage: (message: UdpMessage) => void,
+    onRefused?: (remote: Endpoint) => void,
+  ): UdpSocket {
     if (this.#listeners.size >= STACK_LIMITS.udpSockets) throw new SocketError('bind', 'ENOBUFS')
     if (this.#listeners.has(wanted)) throw new SocketError('bind', 'EADDRINUSE', `port ${wanted}`)
     const port = wanted === 0 ? this.#free() : wanted
-    this.#listeners.set(port, onMessage)
+    this.#listeners.set(port, { onMessage, onRefused })
     let isOpen = true
     return {
       port,
       send: (data, to, from) => {
         if (!isOpen) throw new SocketError('send', 'EPIPE')
-        this.#send(data, port, to, from)
+        this.#port.send(data, port, to, from)
+      },
+      refuse: (message) => {
+        if (isOpen) this.#port.refuse(message, port)
       },
       close: () => {
         if (isOpen) this.#listeners.delete(port)
@@ -60,7 +81,12 @@ export class UdpSockets {
   }
 
   deliver({ data, local, localPort, remote, remotePort }: Datagram): void {
-    this.#listeners.get(localPort)?.({ data, local, remote: { address: remote, port: remotePort } })
+    const message = { data, local, remote: { address: remote, port: remotePort } }
+    this.#listeners.get(localPort)?.onMessage(message)
+  }
+
+  refused({ localPort, remote, remotePort }: Endpoints): void {
+    this.#listeners.get(localPort)?.onRefused?.({ address: remote, port: remotePort })
   }
 
   /** There is one: fewer sockets than ports. */

@@ -27,4 +27,4 @@ clang-14 --target=wasm32-wasi -mexec-model=reactor -O2 -flto -DNDEBUG -w \
   -I. -Iinclude \
   -Wl,--strip-all -Wl,--lto-O2 -Wl,--initial-memory=12582912 -Wl,--max-memory=268435456 -Wl,-z,stack-size=262144 \
   -o "$target" \
-  glue.c sender.c recovery.c bbr.c core/*.c core/ipv4/*.c core/ipv6/*.c
+  glue.c sender.c recovery.c bbr.c cubic.c core/*.c core/ipv4/*.c core/ipv6/*.c

@@ -41,6 +41,7 @@ IMPORT("ended") void js_ended(struct connection *connection);
 IMPORT("sent") void js_sent(struct connection *connection);
 IMPORT("failed") void js_failed(struct connection *connection, uint32_t reason);
 IMPORT("datagram") int32_t js_datagram(uint32_t source_port, uint32_t port, const void *data, uint32_t length);
+IMPORT("refused") void js_refused(uint32_t port, uint32_t remote_port);
 IMPORT("echoed") void js_echoed(uint32_t id, uint32_t sequence);
 
 /* The addresses that a call is about, 16 bytes each, network order: IPv4 takes the first four. */
@@ -124,6 +125,11 @@ EXPORT("next_timer") uint32_t next_timer(void) { return sys_timeouts_sleeptime()
 
 /* ---- ICMP ---- */
 
+static void put16(uint8_t *at, uint32_t number) {
+  at[0] = (uint8_t)(number >> 8);
+  at[1] = (uint8_t)number;
+}
+
 static void send_icmp(struct pbuf *p, const ip_addr_t *from, const ip_addr_t *to) {
   uint8_t *icmp = p->payload;
   icmp[2] = icmp[3] = 0;
@@ -165,6 +171,38 @@ EXPORT("send_echo") int32_t send_echo(uint32_t id, uint32_t sequence, uint32_t l
   return 1;
 }
 
+/* Tells `endpoints`' remote end that its datagram of so many bytes to the local one found nobody. What is quoted of it
+ * is as far as it is known: addresses, ports and length. */
+EXPORT("send_refusal") void send_refusal(uint32_t length) {
+  ip_addr_t from = noted(endpoints.local), to = noted(endpoints.remote);
+  uint32_t is6 = endpoints.family == 6, header = is6 ? 40 : 20, udp_bytes = UDP_HEADER + length;
+  uint32_t packet_length = is6 ? udp_bytes : header + udp_bytes, size = is6 ? 16 : 4;
+  struct pbuf *p = packet_length > 0xffff ? NULL : pbuf_alloc(PBUF_IP, (u16_t)(ICMP_HEADER + header + UDP_HEADER), PBUF_RAM);
+  uint8_t *icmp, *quote, *udp_header;
+  uint16_t sum;
+  if (p == NULL) return;
+  icmp = p->payload;
+  quote = icmp + ICMP_HEADER;
+  udp_header = quote + header;
+  memset(icmp, 0, ICMP_HEADER + header + UDP_HEADER);
+  icmp[0] = is6 ? 1 : 3;
+  icmp[1] = is6 ? 4 : 3;
+  quote[0] = is6 ? 0x60 : 0x45;
+  put16(quote + (is6 ? 4 : 2), packet_length);
+  quote[is6 ? 6 : 9] = IP_PROTO_UDP;
+  quote[is6 ? 7 : 8] = IP_DEFAULT_TTL;
+  memcpy(quote + (is6 ? 8 : 12), endpoints.remote, size);
+  memcpy(quote + (is6 ? 24 : 16), endpoints.local, size);
+  if (!is6) {
+    sum = inet_chksum(quote, (u16_t)header);
+    memcpy(quote + 10, &sum, 2);
+  }
+  put16(udp_header, endpoints.remote_port);
+  put16(udp_header + 2, endpoints.local_port);
+  put16(udp_header + 4, udp_bytes);
+  send_icmp(p, &from, &to);
+}
+
 static uint32_t number16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
 
 static uint32_t number32(const uint8_t *at) { return number16(at) << 16 | number16(at + 2); }
@@ -200,6 +238,19 @@ static void unreachable(struct tcp_pcb *pcb) {
   tcp_abandon(pcb, 0);
 }
 
+/* The destination of the quoted datagram of ours says itself that nobody listens on its port. */
+static void told_of_refusal(const uint8_t *quote, uint32_t length, uint32_t family) {
+  uint32_t header = family == 6 ? 40 : (quote[0] & 15u) * 4u;
+  ip_addr_t remote;
+  if (header < 20 || length < header + UDP_HEADER || quote[family == 6 ? 6 : 9] != IP_PROTO_UDP) return;
+  endpoints.family = family;
+  remote = noted(quote + (family == 6 ? 24 : 16));
+  if (!ip_addr_eq(&remote, ip_current_src_addr())) return;
+  memcpy(endpoints.local, quote + (family == 6 ? 8 : 12), family == 6 ? 16 : 4);
+  note(endpoints.remote, &remote);
+  js_refused(number16(quote + header), number16(quote + header + 2));
+}
+
 static u8_t icmp4(void *arg, struct raw_pcb *raw, struct pbuf *p, const ip_addr_t *source) {
   static uint8_t icmp[QUOTE_BYTES + ICMP_HEADER];
   uint32_t length = pbuf_copy_partial(p, icmp, sizeof(icmp), ip_current_header_tot_len());
@@ -212,6 +263,7 @@ static u8_t icmp4(void *arg, struct raw_pcb *raw, struct pbuf *p, const ip_addr_
     js_echoed(number16(icmp + 4), number16(icmp + 6));
   }
   if (icmp[0] != 3 || length < ICMP_HEADER + 28) return 0;
+  if (icmp[1] == 3) told_of_refusal(icmp + ICMP_HEADER, length - ICMP_HEADER, 4);
   pcb = quoted(icmp + ICMP_HEADER, length - ICMP_HEADER, 4);
   if (pcb == NULL) return 0;
   if (icmp[1] == 4) narrow(pcb, number16(icmp + 6), 40);
@@ -236,6 +288,7 @@ static u8_t icmp6(void *arg, struct raw_pcb *raw, struct pbuf *p, const ip_addr_
     return 1;
   }
   if ((icmp[0] != 1 && icmp[0] != 2) || length < ICMP_HEADER + 48) return 0;
+  if (icmp[0] == 1 && icmp[1] == 4) told_of_refusal(icmp + ICMP_HEADER, length - ICMP_HEADER, 6);
   pcb = quoted(icmp + ICMP_HEADER, length - ICMP_HEADER, 6);
   if (pcb == NULL) return 0;
   if (icmp[0] == 2) narrow(pcb, number32(icmp + 4), 60);

@@ -23,6 +23,8 @@ export interface ModuleEvents {
   failed(handle: Handle, failure: Failure): void
   /** Is somebody there to take it? */
   datagram(datagram: Datagram): boolean
+  /** The remote end says that nothing listens where our datagram was for. */
+  refused(endpoints: Endpoints): void
   echoed(from: IpAddress, id: number, sequence: number): void
 }
 
@@ -50,6 +52,7 @@ const FUNCTIONS = [
   'next_sender',
   'send_echo',
   'send_datagram',
+  'send_refusal',
   'listen',
   'stop_listening',
   'connect',
@@ -65,6 +68,7 @@ const FUNCTIONS = [
   'set_mtu',
   'set_limits',
   'set_memory',
+  'set_cubic',
   'count_active',
   'count_waiting',
 ] as const
@@ -139,6 +143,8 @@ function importsOf(
       events.datagram({ ...takeEndpoints(), remotePort, localPort, data: view(at, length) })
         ? 1
         : 0,
+    refused: (localPort: number, remotePort: number) =>
+      events.refused({ ...takeEndpoints(), localPort, remotePort }),
     echoed: (id: number, sequence: number) => events.echoed(takeEndpoints().remote, id, sequence),
   }
 }

@@ -182,7 +182,8 @@ static void lose(struct tcp_pcb *pcb, struct tcp_seg *seg) {
   seg->state = SEG_LOST;
   s->lost_bytes += TCP_TCPLEN(seg);
   rate_sample.lost += TCP_TCPLEN(seg);
-  bbr_lost(pcb, seg);
+  if (s->is_cubic) cubic_lost(pcb);
+  else bbr_lost(pcb, seg);
   if (pcb->flags & TF_INFR) return;
   tcp_set_flags(pcb, TF_INFR);
   s->recover = pcb->snd_nxt;

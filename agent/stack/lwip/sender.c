@@ -23,12 +23,18 @@ uint16_t initial_window = 0xffff;
 /* Bytes that a connection may queue while memory is short. */
 static uint32_t share = 96 * 1024;
 static uint32_t all_queued;
+/* What new connections have in the place of BBR. */
+static uint8_t wants_cubic;
 /* No timer of a connection is due earlier; 0: there is none. */
 static uint32_t soonest;
 
 __attribute__((export_name("set_memory"))) void set_memory(uint32_t in_flight, uint32_t window) {
   share = in_flight;
   initial_window = (uint16_t)LWIP_MIN(window, 0xffff);
+}
+
+__attribute__((export_name("set_cubic"))) void set_cubic(uint32_t is_wanted) {
+  wants_cubic = is_wanted != 0;
 }
 
 uint32_t now_us(void) {
@@ -68,7 +74,9 @@ void sender_opened(struct tcp_pcb *pcb) {
   if (s->opened_at != 0) measure(pcb, LWIP_MAX(now - s->opened_at, 1u));
   s->opened_at = 0;
   pcb->nrtx = 0;
-  bbr_opened(pcb, now);
+  s->is_cubic = wants_cubic;
+  if (s->is_cubic) cubic_opened(pcb);
+  else bbr_opened(pcb, now);
 }
 
 /* ---- segments leave, and are acknowledged ---- */
@@ -83,7 +91,7 @@ void sender_sent(struct tcp_pcb *pcb, struct tcp_seg *seg) {
   }
   if (TCP_TCPLEN(seg) == 0) return;
   s->allowance -= seg->len;
-  if (s->out.first == NULL) bbr_sent_idle(pcb, now);
+  if (s->out.first == NULL && !s->is_cubic) bbr_sent_idle(pcb, now);
   recovery_sent(pcb, seg, now);
 }
 
@@ -108,7 +116,8 @@ void sender_ack_ends(struct tcp_pcb *pcb, uint32_t acked) {
     if (s->srtt_us == 0 || (int32_t)(rate_sample.prior_delivered - s->bbr.round_end) >= 0)
       measure(pcb, rate_sample.rtt_us);
   }
-  bbr_acked(pcb, &rate_sample, now);
+  if (s->is_cubic) cubic_acked(pcb, &rate_sample, now);
+  else bbr_acked(pcb, &rate_sample, now);
   recovery_arm_tail(pcb, now);
 }
 
@@ -116,7 +125,8 @@ void sender_ack_ends(struct tcp_pcb *pcb, uint32_t acked) {
 int sender_expired(struct tcp_pcb *pcb) {
   if (pcb->state < ESTABLISHED || pcb->unacked == NULL) return 0;
   recovery_all_lost(pcb);
-  bbr_expired(pcb);
+  if (pcb->sender.is_cubic) cubic_expired(pcb);
+  else bbr_expired(pcb);
   pcb->sender.allowance = LWIP_MAX(pcb->sender.allowance, (int32_t)pcb->mss);
   return 1;
 }

@@ -2,6 +2,7 @@
  *   sender.c    round-trip times and the retransmission timer (RFC 6298), pacing, what may be queued, timers
  *   recovery.c  which segments are on their way, arrived or lost (SACK; RACK-TLP, RFC 8985)
  *   bbr.c       how much may be on its way, and how fast (BBR, draft-ietf-ccwg-bbr)
+ *   cubic.c     the same as most of the Internet has it (CUBIC, RFC 9438), on request
  * Times are microseconds in 32 bits: differences count, and 0 is never a time. */
 #pragma once
 #include <stdint.h>
@@ -70,6 +71,13 @@ struct bbr {
   uint32_t extra_at, extra_bytes, extra_round;
 };
 
+struct cubic {
+  float largest;            /* W_max, bytes */
+  float reno;               /* W_est, bytes */
+  float plateau;            /* K, seconds */
+  uint32_t epoch_at;        /* 0: none */
+};
+
 /* Of each connection; zero in the beginning. */
 struct sender {
   uint32_t srtt_us;         /* 0: not measured yet */
@@ -109,7 +117,9 @@ struct sender {
   uint32_t allowance_at;
   uint32_t pace_at, rack_at, tail_at; /* timers; 0: none */
 
+  uint8_t is_cubic;
   struct bbr bbr;
+  struct cubic cubic;
 };
 
 /* A block of the SACK option of the segment that is looked at. */
@@ -166,3 +176,9 @@ void bbr_sent_idle(struct tcp_pcb *pcb, uint32_t now);
 void bbr_lost(struct tcp_pcb *pcb, const struct tcp_seg *seg);
 void bbr_acked(struct tcp_pcb *pcb, const struct rate_sample *sample, uint32_t now);
 void bbr_expired(struct tcp_pcb *pcb);
+
+/* cubic.c */
+void cubic_opened(struct tcp_pcb *pcb);
+void cubic_lost(struct tcp_pcb *pcb);
+void cubic_acked(struct tcp_pcb *pcb, const struct rate_sample *sample, uint32_t now);
+void cubic_expired(struct tcp_pcb *pcb);

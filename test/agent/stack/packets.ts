@@ -106,3 +106,35 @@ export function spoilSackPermitted(packet: Uint8Array): Uint8Array {
   Buffer.from(tcp.buffer, tcp.byteOffset).writeUInt16BE(checksum(pseudo, tcp), 16)
   return spoilt
 }
+
+interface UdpFields {
+  readonly from: IpAddress
+  readonly to: IpAddress
+  readonly fromPort: number
+  readonly toPort: number
+  readonly payload: Uint8Array
+}
+
+export function udpPacket({ from, to, fromPort, toPort, payload }: UdpFields): Uint8Array {
+  const header = Buffer.alloc(8)
+  header.writeUInt16BE(fromPort, 0)
+  header.writeUInt16BE(toPort, 2)
+  header.writeUInt16BE(8 + payload.length, 4)
+  const sum = checksum(pseudoHeader(from, to, 17, 8 + payload.length), header, payload)
+  header.writeUInt16BE(sum === 0 ? 0xffff : sum, 6)
+  return ipPacket(from, to, 17, Buffer.concat([header, payload]))
+}
+
+/** ICMP: destination unreachable; without a code, because nothing listens on the port. */
+export function unreachable(
+  from: IpAddress,
+  to: IpAddress,
+  quote: Uint8Array,
+  code = addressFamily(to) === 6 ? 4 : 3,
+): Uint8Array {
+  const isV6 = addressFamily(to) === 6
+  const icmp = Buffer.concat([Uint8Array.of(isV6 ? 1 : 3, code, 0, 0, 0, 0, 0, 0), quote])
+  const sum = isV6 ? checksum(pseudoHeader(from, to, 58, icmp.length), icmp) : checksum(icmp)
+  icmp.writeUInt16BE(sum, 2)
+  return ipPacket(from, to, isV6 ? 58 : 1, icmp)
+}

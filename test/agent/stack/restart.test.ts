@@ -26,6 +26,7 @@ rule(
       sent: () => {},
       failed: () => {},
       datagram: () => {},
+      refused: () => {},
       echoed: () => {},
       restarted: () => table.restarted(),
     }
@@ -81,6 +82,7 @@ rule('lets errors of ours through', () => {
     sent: none,
     failed: none,
     datagram: none,
+    refused: none,
     echoed: none,
     restarted: none,
   }

@@ -2,8 +2,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { UdpMessage } from '../../../agent/stack/udp-sockets.ts'
-import { parseIpAddress } from '../../../protocol/address.ts'
+import { type Endpoint, parseIpAddress } from '../../../protocol/address.ts'
 import { FAR, NEAR, newPair, pattern } from '../../../simulations/world/stack-pair.ts'
+import { udpPacket, unreachable } from './packets.ts'
 
 const rule = suite('UDP and pings of the stack')
 
@@ -147,6 +148,65 @@ rule('keeps ten thousand flows apart, and no more than the limit', async () => {
   for (const flow of flows) flow.close()
   assert.is(pair.near.counts().udpSockets, 0)
 })
+
+for (const family of [4, 6] as const) {
+  rule(`hears that nothing listens where it sent to, from there only, IPv${family}`, async () => {
+    using pair = newPair({ delayMs: 5 })
+    const refused: Endpoint[] = []
+    const client = pair.near.bindUdp(
+      0,
+      () => {},
+      (remote) => void refused.push(remote),
+    )
+    const other = pair.near.bindUdp(
+      0,
+      () => {},
+      () => assert.unreachable(),
+    )
+    client.send(pattern(100), { address: FAR[family], port: 54 })
+    await pair.until(() => refused.length === 1)
+    assert.equal(refused, [{ address: FAR[family], port: 54 }])
+    const flow = { fromPort: client.port, toPort: 55, payload: pattern(20) }
+    const quote = udpPacket({ from: NEAR[family], to: FAR[family], ...flow })
+    // Another one than the destination, about what is not ours, cut short, and of another kind.
+    const third = parseIpAddress(family === 4 ? '100.64.0.9' : 'fd00::9')
+    pair.near.write(unreachable(third, NEAR[family], quote))
+    pair.near.write(
+      unreachable(FAR[family], NEAR[family], udpPacket({ ...flow, from: third, to: third })),
+    )
+    pair.near.write(unreachable(FAR[family], NEAR[family], quote.subarray(0, 20)))
+    pair.near.write(unreachable(FAR[family], NEAR[family], quote, family === 4 ? 1 : 3))
+    await pair.clock.advance(100)
+    assert.is(refused.length, 1)
+    pair.near.write(unreachable(FAR[family], NEAR[family], quote))
+    await pair.clock.advance(100)
+    assert.equal(refused[1], { address: FAR[family], port: 55 })
+    other.close()
+    client.close()
+    pair.near.write(unreachable(FAR[family], NEAR[family], quote))
+    await pair.clock.advance(100)
+    assert.is(refused.length, 2)
+  })
+
+  rule(`tells who sent a message that nothing listens after all, IPv${family}`, async () => {
+    using pair = newPair({ delayMs: 5 })
+    const service = pair.far.bindUdp(53, (message) => service.refuse(message))
+    const refused: Endpoint[] = []
+    const client = pair.near.bindUdp(
+      0,
+      () => {},
+      (remote) => void refused.push(remote),
+    )
+    client.send(pattern(3000), { address: FAR[family], port: 53 })
+    await pair.until(() => refused.length === 1)
+    assert.equal(refused, [{ address: FAR[family], port: 53 }])
+    const sent = pair.back.sent
+    for (let count = 0; count < 500; count += 1)
+      client.send(pattern(10), { address: FAR[family], port: 53 })
+    await pair.clock.advance(500)
+    assert.ok(pair.back.sent - sent <= 150, `${pair.back.sent - sent} refusals`)
+  })
+}
 
 rule('says once in a while, not always, that nothing listens on a port', async () => {
   using pair = newPair({ delayMs: 1 })
