@@ -33,6 +33,12 @@ export function byRegistry(at: Seconds): Act {
   return { who: { kind: 'registry' }, at }
 }
 
+/** The user who acts. Throws a bug's error for anybody else: only routes for users lead here. */
+export function userOf({ who }: Act): UserId {
+  if (who.kind === 'user') return who.user
+  throw new Error(`a ${who.kind} is no user`)
+}
+
 /** Who is entered as the maker of a record. */
 export function makerOf({ who }: Act): string {
   if (who.kind === 'user') return who.user

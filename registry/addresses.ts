@@ -1,8 +1,5 @@
-/** Addresses of an organization: a device has a number, which is its IPv4 and its IPv6 address alike.
- *  Organizations allocate from the same IPv4 range and never meet, so they may overlap. */
+/** Addresses of an organization: a device has a number, which is its IPv4 and its IPv6 address alike. */
 import { z } from 'zod'
-import { concat, utf8 } from '../crypto/bytes.ts'
-import { sha256 } from '../crypto/hash.ts'
 import {
   addressBytes,
   addressFamily,
@@ -11,46 +8,28 @@ import {
   type IpAddress,
   type Prefix,
   parseIpAddress,
-  parsePrefix,
   prefixAddress,
   prefixContains,
 } from '../protocol/address.ts'
 import { MalformedError } from '../protocol/errors.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
 import type { Seconds } from '../protocol/time.ts'
+import { highestNumberOf, type Ranges } from './ranges.ts'
 import { Refused } from './refusal.ts'
 import { collection } from './store/collection.ts'
 import type { Transaction } from './store/database.ts'
 
-/** Shared address space (RFC 6598): it collides with no private network of a site. */
-export const IPV4_RANGE = parsePrefix('100.64.0.0/10')
-/** Numbers are 1 to this: 22 host bits. 0 would be 100.64.0.0 itself. */
-export const HIGHEST_NUMBER = 2 ** 22 - 1
-
-const IPV6_CONTEXT = utf8('nexodus ipv6')
-
 /** Who has a number; or, after its device was removed, from when another may have it. */
-const ADDRESS = collection(
+export const ADDRESS = collection(
   'address',
   z.union([z.strictObject({ device: z.string() }), z.strictObject({ freeFrom: z.int() })]),
 )
 
-/** A unique local prefix (RFC 4193 §3.2) whose global id follows from the organization's id. */
-export function ipv6RangeOf(organization: OrganizationId): Prefix {
-  const globalId = sha256(concat(IPV6_CONTEXT, utf8(organization))).subarray(0, 5)
-  const network = concat(Uint8Array.of(0xfd), globalId, new Uint8Array(10))
-  return parsePrefix(`${addressFromBytes(network)}/48`)
-}
-
-export function rangesOf(organization: OrganizationId): readonly [Prefix, Prefix] {
-  return [IPV4_RANGE, ipv6RangeOf(organization)]
-}
-
 /** The /32 and the /128 of a number. */
-export function addressesOf(organization: OrganizationId, number: number): readonly Prefix[] {
-  return rangesOf(organization).map((range) => {
+export function addressesOf(ranges: Ranges, number: number): readonly Prefix[] {
+  return ranges.map((range) => {
     const bytes = addressBytes(prefixAddress(range))
-    const view = new DataView(bytes.buffer)
+    const view = new DataView(bytes.buffer, bytes.byteOffset)
     const last = bytes.length - 4
     view.setUint32(last, view.getUint32(last) + number)
     return hostPrefix(addressFromBytes(bytes))
@@ -58,17 +37,24 @@ export function addressesOf(organization: OrganizationId, number: number): reado
 }
 
 /** The number that an address asked for stands for. Throws Refused (address-out-of-range). */
-export function numberOf(organization: OrganizationId, text: string): number {
+export function numberOf(ranges: Ranges, text: string): number {
   const address = parseRequested(text)
-  const range = rangesOf(organization)[addressFamily(address) === 4 ? 0 : 1]
+  const range = ranges[addressFamily(address) === 4 ? 0 : 1]
   if (prefixContains(range, hostPrefix(address))) {
-    const bytes = addressBytes(address)
-    const number = new DataView(bytes.buffer).getUint32(bytes.length - 4) & HIGHEST_NUMBER
-    const isOurs = addressesOf(organization, number).includes(hostPrefix(address))
-    if (number >= 1 && isOurs) return number
+    const number = lastBits(address) - lastBits(prefixAddress(range))
+    const isOurs =
+      number >= 1 &&
+      number <= highestNumberOf(ranges) &&
+      addressesOf(ranges, number).includes(hostPrefix(address))
+    if (isOurs) return number
   }
-  const [ipv4, ipv6] = rangesOf(organization)
+  const [ipv4, ipv6] = ranges
   throw outOfRange(`address ${address} is not one of ${ipv4} (but its first) or of ${ipv6}`)
+}
+
+function lastBits(address: IpAddress): number {
+  const bytes = addressBytes(address)
+  return new DataView(bytes.buffer, bytes.byteOffset).getUint32(bytes.length - 4)
 }
 
 function parseRequested(text: string): IpAddress {
@@ -86,6 +72,7 @@ function outOfRange(detail: string, cause?: unknown): Refused {
 
 export interface Allocation {
   readonly organization: OrganizationId
+  readonly ranges: Ranges
   /** Device id. */
   readonly device: string
   /** The last number given out in order; the new one comes after it. */
@@ -109,14 +96,28 @@ export async function allocate(transaction: Transaction, wanted: Allocation): Pr
       `all ${wanted.highest} addresses of the organization are taken (remove devices)`,
     )
   }
-  if (!(await isFree(transaction, wanted, number))) {
-    const [ipv4] = addressesOf(wanted.organization, number)
-    throw new Refused('address-not-free', `address ${ipv4} belongs to another device`, {
-      field: 'requestedAddress',
-    })
-  }
+  await checkFree(transaction, wanted, number)
   transaction.put(ADDRESS, idOf(wanted.organization, number), { device: wanted.device })
   return number
+}
+
+async function checkFree(
+  transaction: Transaction,
+  wanted: Allocation,
+  number: number,
+): Promise<void> {
+  if (await isFree(transaction, wanted, number)) return
+  const holder = await transaction.get(ADDRESS, idOf(wanted.organization, number))
+  const why =
+    holder !== undefined && 'freeFrom' in holder
+      ? `belonged to a device that was removed: it is free from ${isoOf(holder.freeFrom)}`
+      : 'belongs to another device'
+  const [ipv4] = addressesOf(wanted.ranges, number)
+  throw new Refused('address-not-free', `address ${ipv4} ${why}`, { field: 'requestedAddress' })
+}
+
+function isoOf(moment: number): string {
+  return new Date(moment * 1000).toISOString()
 }
 
 /** Nobody gets the number before `freeFrom`: until then a certificate naming it may be believed. */

@@ -2,8 +2,17 @@
 import { z } from 'zod'
 import { toHex, utf8 } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
+import type { Seconds } from '../protocol/time.ts'
 import { collection } from './store/collection.ts'
 import type { Transaction } from './store/database.ts'
+import { readUserCode } from './user-code.ts'
+
+const OWNER = {
+  /** As certificates show it. */
+  owner: z.string(),
+  /** Absent in records of before there were several users to an organization. */
+  ownerId: z.string().optional(),
+}
 
 /** By hash of the device code. */
 export const AUTHORIZATION = collection(
@@ -20,11 +29,9 @@ export const AUTHORIZATION = collection(
     decision: z.discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('pending') }),
       z.strictObject({ kind: z.literal('denied') }),
-      z.strictObject({
-        kind: z.literal('approved'),
-        organization: z.string(),
-        owner: z.string(),
-      }),
+      /** A member lets it in, and an admin of the organization has to agree. */
+      z.strictObject({ kind: z.literal('requested'), organization: z.string(), ...OWNER }),
+      z.strictObject({ kind: z.literal('approved'), organization: z.string(), ...OWNER }),
     ]),
   }),
 )
@@ -33,6 +40,8 @@ export type Authorization = z.output<typeof AUTHORIZATION.schema>
 export const USER_CODE = collection('user-code', z.strictObject({ authorization: z.string() }))
 /** `<source>/<hash>`, while it is pending. */
 export const PENDING = collection('pending-device', z.strictObject({}))
+/** `<organization>/<hash of the device code>`, while an admin has to agree. */
+export const REQUESTED = collection('requested-device', z.strictObject({}))
 /** By hash. */
 export const TOKEN = collection(
   'enrolment-token',
@@ -40,7 +49,7 @@ export const TOKEN = collection(
     organization: z.string(),
     device: z.string(),
     wireguardKey: z.string(),
-    owner: z.string(),
+    ...OWNER,
     expiresAt: z.int(),
   }),
 )
@@ -58,4 +67,17 @@ export function stopWaiting(
 ): void {
   transaction.delete(USER_CODE, userCode)
   transaction.delete(PENDING, `${source}/${hash}`)
+}
+
+/** What waits under a code as typed, with the hash of its device code. Undefined: unknown, expired or decided. */
+export async function findPending(
+  transaction: Pick<Transaction, 'get'>,
+  typed: string,
+  now: Seconds,
+): Promise<[string, Authorization] | undefined> {
+  const userCode = readUserCode(typed)
+  const found = userCode && (await transaction.get(USER_CODE, userCode))
+  const known = found && (await transaction.get(AUTHORIZATION, found.authorization))
+  if (!found || !known || known.expiresAt <= now) return undefined
+  return [found.authorization, known]
 }

@@ -8,18 +8,20 @@ import { type DeviceId, type OrganizationId, parseOrganizationId } from '../prot
 import { type Seconds, seconds } from '../protocol/time.ts'
 import {
   AUTHORIZATION,
-  type Authorization,
+  findPending,
   hashOf,
   PENDING,
+  REQUESTED,
   stopWaiting,
   TOKEN,
   USER_CODE,
 } from './authorization-record.ts'
+import type { DeviceOwner } from './device-change.ts'
 import type { OrganizationChange } from './organization-change.ts'
 import { type Possession, spendProof } from './possession.ts'
 import { Refused } from './refusal.ts'
 import type { Database, Transaction } from './store/database.ts'
-import { drawUserCode, readUserCode } from './user-code.ts'
+import { drawUserCode } from './user-code.ts'
 
 /** Seconds a person has to decide. RFC 8628 §6.1 asks for short; walking to another screen takes minutes. */
 const AUTHORIZATION_LIFETIME = 900
@@ -65,6 +67,8 @@ export interface PendingDevice {
 /** What a device hears when it asks. */
 export type PollAnswer =
   | { readonly kind: 'token'; readonly token: string; readonly expiresIn: number }
+  /** A person said yes, an admin has to agree. */
+  | { readonly kind: 'requested'; readonly expiresIn: number }
   | { readonly kind: 'pending' | 'too-soon' | 'expired' | 'denied' | 'unknown' }
 
 export interface DeviceAuthorizations {
@@ -78,7 +82,7 @@ export interface DeviceAuthorizations {
   approve(
     change: OrganizationChange,
     userCode: string,
-    owner: string,
+    owner: DeviceOwner,
   ): Promise<{ device: DeviceId; wireguardKey: string; name: string; system: string } | undefined>
   /** False: unknown, expired or decided. */
   deny(userCode: string): Promise<boolean>
@@ -89,7 +93,7 @@ export interface DeviceAuthorizations {
     change: OrganizationChange,
     token: string,
     possession: Possession,
-  ): Promise<{ readonly owner: string; readonly byPerson: true }>
+  ): Promise<DeviceOwner & { readonly byPerson: true }>
   /** Removes what has expired. */
   forgetExpired(): Promise<void>
 }
@@ -159,6 +163,9 @@ class StoredAuthorizations implements DeviceAuthorizations {
     if (known.expiresAt <= clock.now()) return { kind: 'expired' }
     if (!this.#isInPace(hash, known.expiresAt)) return { kind: 'too-soon' }
     if (known.decision.kind === 'pending') return { kind: 'pending' }
+    if (known.decision.kind === 'requested') {
+      return { kind: 'requested', expiresIn: known.expiresAt - clock.now() }
+    }
     this.#paces.delete(hash)
     return this.#conclude(hash)
   }
@@ -182,21 +189,18 @@ class StoredAuthorizations implements DeviceAuthorizations {
       if (known === undefined) return { kind: 'unknown' }
       transaction.delete(AUTHORIZATION, hash)
       if (known.decision.kind !== 'approved') return { kind: 'denied' }
-      const { organization, owner } = known.decision
+      const { kind: _, ...lets } = known.decision
       const { device, wireguardKey } = known
       const expiresAt = clock.now() + TOKEN_LIFETIME
-      const record = { organization, device, wireguardKey, owner, expiresAt }
-      transaction.put(TOKEN, hashOf(token), record)
+      transaction.put(TOKEN, hashOf(token), { ...lets, device, wireguardKey, expiresAt })
       return { kind: 'token', token, expiresIn: TOKEN_LIFETIME }
     })
   }
 
   async find(typed: string): Promise<PendingDevice | undefined> {
     const { database, clock } = this.#parts
-    const userCode = readUserCode(typed)
-    const found = userCode && (await database.get(USER_CODE, userCode))
-    const known = found && (await database.get(AUTHORIZATION, found.authorization))
-    if (!known || known.expiresAt <= clock.now()) return undefined
+    const [, known] = (await findPending(database, typed, clock.now())) ?? []
+    if (known === undefined) return undefined
     const { name, system, requestedFrom, device } = known
     return {
       ...{ userCode: known.userCode, name, system, requestedFrom },
@@ -208,13 +212,13 @@ class StoredAuthorizations implements DeviceAuthorizations {
   async approve(
     { transaction, organization }: OrganizationChange,
     typed: string,
-    owner: string,
+    owner: DeviceOwner,
   ): ReturnType<DeviceAuthorizations['approve']> {
-    const found = await this.#pending(transaction, typed)
+    const found = await findPending(transaction, typed, this.#parts.clock.now())
     if (found === undefined) return undefined
     const [hash, known] = found
     stopWaiting(transaction, hash, known)
-    const decision = { kind: 'approved', organization, owner } as const
+    const decision = { kind: 'approved', organization, ...owner } as const
     transaction.put(AUTHORIZATION, hash, { ...known, decision })
     const { device, wireguardKey, name, system } = known
     return { device: device as DeviceId, wireguardKey, name, system }
@@ -222,24 +226,13 @@ class StoredAuthorizations implements DeviceAuthorizations {
 
   async deny(typed: string): Promise<boolean> {
     return this.#parts.database.transact('device-authorizations', async (transaction) => {
-      const found = await this.#pending(transaction, typed)
+      const found = await findPending(transaction, typed, this.#parts.clock.now())
       if (found === undefined) return false
       const [hash, known] = found
       stopWaiting(transaction, hash, known)
       transaction.put(AUTHORIZATION, hash, { ...known, decision: { kind: 'denied' } })
       return true
     })
-  }
-
-  async #pending(
-    transaction: Transaction,
-    typed: string,
-  ): Promise<[string, Authorization] | undefined> {
-    const userCode = readUserCode(typed)
-    const found = userCode && (await transaction.get(USER_CODE, userCode))
-    const known = found && (await transaction.get(AUTHORIZATION, found.authorization))
-    if (!found || !known || known.expiresAt <= this.#parts.clock.now()) return undefined
-    return [found.authorization, known]
   }
 
   async organizationOf(token: string): Promise<OrganizationId> {
@@ -252,7 +245,7 @@ class StoredAuthorizations implements DeviceAuthorizations {
     { transaction, organization, now }: OrganizationChange,
     token: string,
     { device, wireguardKey }: Possession,
-  ): Promise<{ owner: string; byPerson: true }> {
+  ): Promise<DeviceOwner & { byPerson: true }> {
     const found = await transaction.get(TOKEN, hashOf(token))
     if (found?.organization !== organization) throw tokenRefused('is unknown or has been used')
     if (found.expiresAt <= now) throw tokenRefused('has expired')
@@ -260,7 +253,7 @@ class StoredAuthorizations implements DeviceAuthorizations {
       throw tokenRefused('was given to a device with other keys')
     }
     transaction.delete(TOKEN, hashOf(token))
-    return { owner: found.owner, byPerson: true }
+    return { owner: found.owner, ownerId: found.ownerId, byPerson: true }
   }
 
   async forgetExpired(): Promise<void> {
@@ -271,6 +264,8 @@ class StoredAuthorizations implements DeviceAuthorizations {
         if (value.expiresAt > now) continue
         transaction.delete(AUTHORIZATION, id)
         stopWaiting(transaction, id, value)
+        if (value.decision.kind !== 'requested') continue
+        transaction.delete(REQUESTED, `${value.decision.organization}/${id}`)
       }
       for (const { id, value } of await transaction.list(TOKEN)) {
         if (value.expiresAt <= now) transaction.delete(TOKEN, id)

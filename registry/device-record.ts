@@ -1,11 +1,14 @@
 /** A device as the store has it, and the indexes that keep its name and its WireGuard key its own. */
 import { z } from 'zod'
 import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
-import { NAME_CHARACTERS } from '../protocol/limits.ts'
+import { GROUPS, NAME_CHARACTERS } from '../protocol/limits.ts'
 import { ROLES } from '../protocol/membership-certificate.ts'
 import { Refused } from './refusal.ts'
 import { collection } from './store/collection.ts'
 import type { Transaction } from './store/database.ts'
+
+const ASKED = z.strictObject({ prefixes: z.array(z.string()), roles: z.array(z.enum(ROLES)) })
+export type Asked = z.output<typeof ASKED>
 
 const ISSUED = z.strictObject({ serial: z.string(), notBefore: z.int(), notAfter: z.int() })
 
@@ -17,12 +20,25 @@ export const DEVICE = collection(
     name: z.string(),
     /** Who brought it in, as people call them. */
     owner: z.string(),
+    /** The user who answers for it; absent in records of before there were several to an organization. */
+    ownerId: z.string().optional(),
+    /** When a person let it in; absent where a registration key did: it need not be vouched for again. */
+    vouchedAt: z.int().optional(),
     system: z.string(),
     /** Given at the first enrolment; see addresses.ts. */
     number: z.int().optional(),
     groups: z.array(z.string()),
+    /** Groups that its owner's identity provider gives, as of the last renewal. */
+    claimedGroups: z.array(z.string()).optional(),
     prefixes: z.array(z.string()),
     roles: z.array(z.enum(ROLES)),
+    /** What the device itself asks to advertise and to be. */
+    asked: ASKED.optional(),
+    /** What of that an admin has said no to. */
+    denied: ASKED.optional(),
+    metadata: z.record(z.string(), z.string()).optional(),
+    /** Seconds it may be away before it is removed; absent: for ever. */
+    ephemeralAfter: z.int().optional(),
     createdAt: z.int(),
     /** When the newest certificate was issued, or `createdAt`. */
     renewedAt: z.int(),
@@ -39,8 +55,19 @@ const WIREGUARD_KEY = collection('wireguard-key', z.strictObject({ device: z.str
 /** Device keys that were removed: they come back only by a person's approval. */
 export const REMOVED_DEVICE = collection('removed-device', z.strictObject({ removedAt: z.int() }))
 
+/** When a device was connected to this registry, or to one that shares its store. By device record id. */
+export const SEEN = collection('device-seen', z.strictObject({ at: z.int() }))
+
 /** What a device said last of its endpoints and of each prefix, so that a restarted registry knows it. */
 export const STATEMENT = collection('statement', z.strictObject({ envelope: z.string() }))
+
+/** What its certificate says: its own, and its owner's. */
+export function groupsOf({
+  groups,
+  claimedGroups = [],
+}: Pick<DeviceRecord, 'groups' | 'claimedGroups'>): readonly string[] {
+  return [...new Set([...groups, ...claimedGroups])].slice(0, GROUPS)
+}
 
 /** @param subject `endpoints`, or a prefix */
 export function statementId(

@@ -1,27 +1,21 @@
 /** Devices of an organization, as its people see and change them. */
-import { type Prefix, parsePrefix, prefixAddress, prefixContains } from '../protocol/address.ts'
+import { type Prefix, parsePrefix, prefixAddress } from '../protocol/address.ts'
 import { type DeviceId, type OrganizationId, parseDeviceId } from '../protocol/keys.ts'
-import { PREFIXES } from '../protocol/limits.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import type { Act } from './act.ts'
-import { addressesOf, rangesOf, release } from './addresses.ts'
+import { addressesOf } from './addresses.ts'
 import { audit, difference } from './audit.ts'
-import {
-  claimName,
-  DEVICE,
-  type DeviceRecord,
-  deviceRecordId,
-  freeName,
-  freeWireguardKey,
-  REMOVED_DEVICE,
-  STATEMENT,
-  statementId,
-} from './device-record.ts'
+import { changeDevice, type DeviceChange } from './device-change.ts'
+import type { Metadata } from './device-metadata.ts'
+import { DEVICE, type DeviceRecord, deviceRecordId } from './device-record.ts'
+import { removeDevice } from './device-removal.ts'
+import { type DeviceRequest, decideRequest, openRequestOf } from './device-requests.ts'
+import { HEAD, rangesOf } from './head.ts'
 import type { Issuing } from './issuing.ts'
-import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
+import type { OrganizationChange } from './organization-change.ts'
 import { type Page, type PageRequest, readPage } from './page.ts'
-import { Refused } from './refusal.ts'
+import type { Ranges } from './ranges.ts'
 import type { Database } from './store/database.ts'
 
 /** A device as its organization's people see it. */
@@ -29,25 +23,26 @@ export interface Device {
   readonly id: DeviceId
   readonly name: string
   readonly owner: string
+  /** The user who answers for it; undefined in records of before there were several to an organization. */
+  readonly ownerId: string | undefined
   readonly system: string
   /** Without prefix length; none before it has enrolled. */
   readonly addresses: readonly string[]
   readonly prefixes: readonly Prefix[]
   readonly groups: readonly string[]
+  /** Groups that its owner's identity provider gives. */
+  readonly claimedGroups: readonly string[]
   readonly roles: readonly Role[]
+  /** What it asks for beside these, and nobody has decided yet. */
+  readonly requests: DeviceRequest
+  readonly metadata: Metadata
+  /** Seconds it may be away before it is removed; undefined: for ever. */
+  readonly ephemeralAfter: number | undefined
   readonly createdAt: Seconds
   /** When its newest certificate was issued. */
   readonly renewedAt: Seconds
   /** End of its newest certificate; 0 before it has one. */
   readonly notAfter: Seconds
-}
-
-/** What people may change. Absent: stays as it is. */
-export interface DeviceChange {
-  readonly name?: string | undefined
-  readonly prefixes?: readonly Prefix[] | undefined
-  readonly groups?: readonly string[] | undefined
-  readonly roles?: readonly Role[] | undefined
 }
 
 export interface Devices {
@@ -58,11 +53,19 @@ export interface Devices {
   /** Revokes its certificates in a new manifest. False: there is no such device. */
   remove(organization: OrganizationId, device: string, by: Act): Promise<boolean>
   /** Takes effect at once: a new certificate is issued and told to every device that is connected.
-   *  Undefined: there is no such device. Throws Refused (prefix-invalid). */
+   *  Undefined: there is no such device. Throws Refused (prefix-invalid, metadata-invalid). */
   change(
     organization: OrganizationId,
     device: string,
     change: DeviceChange | ((device: Device) => DeviceChange),
+    by: Act,
+  ): Promise<Device | undefined>
+  /** Says yes or no to what the device asks for; what it does not ask for is passed over.
+   *  Undefined: there is no such device. */
+  decide(
+    organization: OrganizationId,
+    device: string,
+    decision: { readonly grant: DeviceRequest; readonly deny: DeviceRequest },
     by: Act,
   ): Promise<Device | undefined>
 }
@@ -74,50 +77,85 @@ export function openDevices({
   readonly database: Database
   readonly issuing: Issuing
 }): Devices {
+  const changing = (...args: ChangingArguments) => changeIn(issuing, ...args)
   return {
     async list(organization) {
+      const ranges = await rangesIn(database, organization)
       const found: Device[] = []
       for await (const { id, value } of database.list(DEVICE, { under: `${organization}/` })) {
-        found.push(deviceOf(organization, id.slice(organization.length + 1) as DeviceId, value))
+        found.push(deviceOf(ranges, id.slice(organization.length + 1) as DeviceId, value))
       }
       return found.toSorted((a, b) => (a.name < b.name ? -1 : 1))
     },
     async page(organization, wanted) {
+      const ranges = await rangesIn(database, organization)
       const { items, ...next } = await readPage(database, DEVICE, `${organization}/`, wanted)
-      const idIn = (id: string) => id.slice(organization.length + 1) as DeviceId
-      return {
-        items: items.map(({ id, value }) => deviceOf(organization, idIn(id), value)),
-        ...next,
-      }
+      const devices = items.map(({ id, value }) =>
+        deviceOf(ranges, id.slice(organization.length + 1) as DeviceId, value),
+      )
+      return { items: devices, ...next }
     },
     async get(organization, text) {
       const id = parseIdOrNothing(text)
       const record = id && (await database.get(DEVICE, deviceRecordId(organization, id)))
-      return id && record && deviceOf(organization, id, record)
+      return id && record && deviceOf(await rangesIn(database, organization), id, record)
     },
     async remove(organization, text, by) {
       const id = parseIdOrNothing(text)
-      return (
-        id !== undefined && issuing.change(organization, (change) => removeDevice(change, id, by))
-      )
+      if (id === undefined) return false
+      return issuing.change(organization, (change) => removeDevice(change, id, by))
     },
-    async change(organization, text, wanted, by) {
-      const id = parseIdOrNothing(text)
-      if (id === undefined) return undefined
-      return issuing.change(organization, async (change) => {
-        const record = await change.device(id)
-        if (record === undefined) return undefined
+    change: (organization, text, wanted, by) =>
+      changing(organization, text, by, (change, id, record) => {
         const asked =
-          typeof wanted === 'function' ? wanted(deviceOf(organization, id, record)) : wanted
-        const changed = await changeDevice(change, id, record, asked)
-        await audit(change.transaction, organization, by, {
-          ...{ action: 'device.changed', subject: id },
-          ...difference(grantsOf(record), grantsOf(changed)),
-        })
-        return deviceOf(organization, id, changed)
-      })
-    },
+          typeof wanted === 'function' ? wanted(deviceOf(change.ranges(), id, record)) : wanted
+        return changeDevice(change, id, record, asked)
+      }),
+    decide: (organization, text, { grant, deny }, by) =>
+      changing(organization, text, by, (change, id, record) =>
+        decideRequest(change, id, record, { grant: copyOf(grant), deny: copyOf(deny) }),
+      ),
   }
+}
+
+type ChangingArguments = readonly [
+  organization: OrganizationId,
+  text: string,
+  by: Act,
+  body: (change: OrganizationChange, id: DeviceId, record: DeviceRecord) => Promise<DeviceRecord>,
+]
+
+/** Undefined: there is no such device. */
+async function changeIn(
+  issuing: Issuing,
+  ...[organization, text, by, body]: ChangingArguments
+): Promise<Device | undefined> {
+  const id = parseIdOrNothing(text)
+  if (id === undefined) return undefined
+  return issuing.change(organization, async (change) => {
+    const record = await change.device(id)
+    if (record === undefined) return undefined
+    const changed = await body(change, id, record)
+    await audit(change.transaction, organization, by, {
+      ...{ action: 'device.changed', subject: id },
+      ...difference(sayOf(record), sayOf(changed)),
+    })
+    return deviceOf(change.ranges(), id, changed)
+  })
+}
+
+/** What people have a say in, for the audit log. */
+function sayOf({ name, owner, prefixes, groups, roles, denied, metadata }: DeviceRecord) {
+  return { name, owner, prefixes, groups, roles, denied, metadata }
+}
+
+function copyOf({ prefixes, roles }: DeviceRequest) {
+  return { prefixes: [...prefixes], roles: [...roles] }
+}
+
+/** Ranges never change; those of an organization that is gone do not matter. */
+async function rangesIn(database: Database, organization: OrganizationId): Promise<Ranges> {
+  return rangesOf(organization, (await database.get(HEAD, organization)) ?? {})
 }
 
 /** Whoever asks for an id that cannot be gets the same answer as for one that is not there. */
@@ -129,121 +167,18 @@ function parseIdOrNothing(text: string): DeviceId | undefined {
   }
 }
 
-function deviceOf(organization: OrganizationId, id: DeviceId, record: DeviceRecord): Device {
-  const { name, owner, system, groups, roles, number } = record
+export function deviceOf(ranges: Ranges, id: DeviceId, record: DeviceRecord): Device {
+  const { name, owner, ownerId, system, groups, claimedGroups = [], roles, number } = record
+  const { metadata = {}, ephemeralAfter } = record
   const prefixes = record.prefixes.map(parsePrefix)
-  const addresses = number === undefined ? [] : addressesOf(organization, number).map(prefixAddress)
+  const open = openRequestOf(record)
+  const addresses = number === undefined ? [] : addressesOf(ranges, number).map(prefixAddress)
   return {
-    ...{ id, name, owner, system, addresses, prefixes, groups, roles },
+    ...{ id, name, owner, ownerId, system, addresses, prefixes, groups, claimedGroups, roles },
+    requests: { prefixes: open.prefixes.map(parsePrefix), roles: open.roles },
+    ...{ metadata, ephemeralAfter },
     createdAt: seconds(record.createdAt),
     renewedAt: seconds(record.renewedAt),
     notAfter: seconds(record.issued.at(-1)?.notAfter ?? 0),
-  }
-}
-
-/** What people change of a device, for the audit log. */
-function grantsOf({ name, prefixes, groups, roles }: DeviceRecord) {
-  return { name, prefixes, groups, roles }
-}
-
-/** Inside a change. False: there is no such device. */
-export async function removeDevice(
-  change: OrganizationChange,
-  id: DeviceId,
-  by: Act,
-): Promise<boolean> {
-  const record = await change.device(id)
-  if (record === undefined) return false
-  const { organization, transaction, now } = change
-  const alive = record.issued.filter(({ notAfter }) => notAfter > now)
-  transaction.delete(DEVICE, deviceRecordId(organization, id))
-  for (const said of await transaction.list(STATEMENT, {
-    under: statementId(organization, id, ''),
-  })) {
-    transaction.delete(STATEMENT, said.id)
-  }
-  transaction.put(REMOVED_DEVICE, deviceRecordId(organization, id), { removedAt: now })
-  freeName(transaction, organization, record.name)
-  freeWireguardKey(transaction, organization, record.wireguardKey)
-  if (record.number !== undefined) {
-    const last = Math.max(now, ...alive.map(({ notAfter }) => notAfter))
-    release(transaction, organization, record.number, seconds(last))
-  }
-  if (alive.length > 0) {
-    await change.publishManifest(
-      alive.map(({ serial, notAfter }) => ({ serial, notAfter: seconds(notAfter) })),
-    )
-  }
-  const { name, owner } = record
-  await audit(transaction, organization, by, {
-    ...{ action: 'device.removed', subject: id },
-    before: { name, owner },
-  })
-  return true
-}
-
-async function changeDevice(
-  change: OrganizationChange,
-  id: DeviceId,
-  record: DeviceRecord,
-  wanted: DeviceChange,
-): Promise<DeviceRecord> {
-  const { prefixes } = wanted
-  if (prefixes !== undefined) checkPrefixes(change.organization, prefixes)
-  const changed: DeviceRecord = {
-    ...record,
-    name: await renamed(change, id, record, wanted.name),
-    prefixes: prefixes === undefined ? record.prefixes : [...new Set(prefixes)],
-    groups: [...(wanted.groups ?? record.groups)],
-    roles: [...(wanted.roles ?? record.roles)],
-  }
-  const { number } = changed
-  if (number !== undefined && changed.certificate !== undefined) {
-    const issued = await withRoom(change, record)
-    return change.certify(id, { ...changed, number, issued })
-  }
-  change.putDevice(id, changed)
-  return changed
-}
-
-/** People may change a device more often than it may renew: what the newest has outdone is revoked. */
-async function withRoom(
-  change: OrganizationChange,
-  { issued }: DeviceRecord,
-): Promise<DeviceRecord['issued']> {
-  const alive = issued.filter(({ notAfter }) => notAfter > change.now)
-  if (alive.length < CERTIFICATES_AT_ONCE) return alive
-  const outdone = alive.slice(0, -1)
-  await change.publishManifest(
-    outdone.map(({ serial, notAfter }) => ({ serial, notAfter: seconds(notAfter) })),
-  )
-  return alive.slice(-1)
-}
-
-async function renamed(
-  change: OrganizationChange,
-  id: DeviceId,
-  record: DeviceRecord,
-  wanted: string | undefined,
-): Promise<string> {
-  if (wanted === undefined || wanted === record.name) return record.name
-  freeName(change.transaction, change.organization, record.name)
-  return claimName(change.transaction, change.organization, id, wanted)
-}
-
-/** Throws Refused (prefix-invalid): a prefix inside the organization's own ranges would let the device
- *  take the address of another. */
-function checkPrefixes(organization: OrganizationId, prefixes: readonly Prefix[]): void {
-  const refuse = (detail: string) => new Refused('prefix-invalid', detail, { field: 'prefixes' })
-  if (prefixes.length > PREFIXES) {
-    throw refuse(`${prefixes.length} prefixes: a device may advertise at most ${PREFIXES}`)
-  }
-  for (const prefix of prefixes) {
-    const range = rangesOf(organization).find((each) => prefixContains(each, prefix))
-    if (range !== undefined) {
-      throw refuse(
-        `prefix ${prefix} lies in ${range}, where the organization's devices have their addresses`,
-      )
-    }
   }
 }

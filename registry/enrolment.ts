@@ -10,6 +10,8 @@ import type { Act } from './act.ts'
 import { allocate, numberOf } from './addresses.ts'
 import { audit } from './audit.ts'
 import type { DeviceAuthorizations } from './device-authorization.ts'
+import type { DeviceOwner } from './device-change.ts'
+import { withClaimedGroups } from './device-owner.ts'
 import {
   claimName,
   claimWireguardKey,
@@ -18,6 +20,7 @@ import {
   freeWireguardKey,
   REMOVED_DEVICE,
 } from './device-record.ts'
+import { type DeviceRequest, withRequest } from './device-requests.ts'
 import type { Issuing } from './issuing.ts'
 import type { OrganizationChange } from './organization-change.ts'
 import {
@@ -27,6 +30,7 @@ import {
   provePossession,
   spendProof,
 } from './possession.ts'
+import { highestNumberOf } from './ranges.ts'
 import { Refused } from './refusal.ts'
 import type { RegistrationKeys } from './registration-keys.ts'
 
@@ -38,6 +42,8 @@ export interface EnrolmentRequest extends ClaimedKeys {
   readonly name: string
   readonly system: string
   readonly requestedAddress: string | undefined
+  /** What it wants to advertise and to be; undefined: it does not speak of it. */
+  readonly asks?: DeviceRequest | undefined
   /** Base64 of a proof envelope. */
   readonly proof: string
 }
@@ -81,17 +87,17 @@ export async function enrol(
       'token' in credential
         ? await authorizations.spend(change, credential.token, possession)
         : await registrationKeys.spend(change, credential.registrationKey, device)
-    const admitted = await admit(change, possession, { ...grant, name, system: request.system })
-    const { requestedAddress } = request
-    const certified = await certifyDevice(change, issuing, device, admitted, requestedAddress)
-    const { owner, system } = admitted
+    const { system, asks, requestedAddress } = request
+    const admitted = await admit(change, possession, { ...grant, name, system })
+    const asking = withRequest(change, admitted, asks)
+    const certified = await certifyDevice(change, issuing, device, asking, requestedAddress)
     await audit(
       change.transaction,
       organization,
       { ...by, who: { kind: 'device', device } },
       {
         ...{ action: 'device.enrolled', subject: device },
-        after: { name: admitted.name, owner, system },
+        after: { name: admitted.name, owner: admitted.owner, system },
       },
     )
     return certified
@@ -114,8 +120,10 @@ export function checkName(name: string): string {
 }
 
 /** What whoever let the device in says of it. */
-export interface Admission {
-  readonly owner: string
+export interface Admission extends DeviceOwner {
+  /** Of a registration key, for a device that is new. */
+  readonly groups?: readonly string[] | undefined
+  readonly ephemeralAfter?: number | undefined
   readonly name: string
   readonly system: string
   /** A person said yes to this very device; a registration key says yes to whoever has it. */
@@ -140,19 +148,48 @@ export async function admit(
   const record: DeviceRecord = {
     name: known?.name ?? (await claimName(transaction, organization, device, admission.name)),
     owner: admission.owner,
+    ...ownershipOf(change, admission, known),
     system: admission.system,
     wireguardKey: key,
-    groups: known?.groups ?? [],
+    groups: known?.groups ?? [...(admission.groups ?? [])],
     prefixes: known?.prefixes ?? [],
     roles: known?.roles ?? [...FIRST_ROLES],
     createdAt: known?.createdAt ?? now,
     renewedAt: known?.renewedAt ?? now,
     issued: known?.issued ?? [],
-    ...(known?.number !== undefined && { number: known.number }),
-    ...(known?.certificate !== undefined && { certificate: known.certificate }),
+    ...keptOf(known),
   }
   change.putDevice(device, record)
   return record
+}
+
+/** A person who lets a device in vouches for it for a while; a device that came by a key needs nobody. */
+function ownershipOf(
+  { now }: OrganizationChange,
+  { ownerId, byPerson, ephemeralAfter }: Admission,
+  known: DeviceRecord | undefined,
+): Pick<DeviceRecord, 'ownerId' | 'vouchedAt' | 'ephemeralAfter'> {
+  const vouchedAt = byPerson ? now : known?.vouchedAt
+  const away = known === undefined ? ephemeralAfter : known.ephemeralAfter
+  return {
+    ...(ownerId !== undefined && { ownerId }),
+    ...(vouchedAt !== undefined && { vouchedAt }),
+    // What a person lets in stays.
+    ...(away !== undefined && !byPerson && { ephemeralAfter: away }),
+  }
+}
+
+/** What a device that comes again keeps. */
+function keptOf(known: DeviceRecord | undefined): Partial<DeviceRecord> {
+  if (known === undefined) return {}
+  const { number, certificate, metadata, asked, denied } = known
+  return {
+    ...(number !== undefined && { number }),
+    ...(certificate !== undefined && { certificate }),
+    ...(metadata !== undefined && { metadata }),
+    ...(asked !== undefined && { asked }),
+    ...(denied !== undefined && { denied }),
+  }
 }
 
 async function checkNotRemoved(
@@ -178,7 +215,8 @@ async function certifyDevice(
   requestedAddress: string | undefined,
 ): Promise<Uint8Array> {
   const number = await numberFor(change, issuing, device, record, requestedAddress)
-  const { certificate = '' } = change.certify(device, { ...record, number })
+  const owned = await withClaimedGroups(change, record)
+  const { certificate = '' } = change.certify(device, { ...owned, number })
   return fromBase64(certificate)
 }
 
@@ -190,8 +228,8 @@ async function numberFor(
   requestedAddress: string | undefined,
 ): Promise<number> {
   const { organization, transaction, head, now } = change
-  const requested =
-    requestedAddress === undefined ? undefined : numberOf(organization, requestedAddress)
+  const ranges = change.ranges()
+  const requested = requestedAddress === undefined ? undefined : numberOf(ranges, requestedAddress)
   if (record.number !== undefined) {
     if (requested === undefined || requested === record.number) return record.number
     throw new Refused(
@@ -201,9 +239,9 @@ async function numberFor(
     )
   }
   const { lastNumber: last } = head
-  const highest = settings.addresses
+  const highest = Math.min(settings.addresses, highestNumberOf(ranges))
   const number = await allocate(transaction, {
-    ...{ organization, device, last, highest, requested, now },
+    ...{ organization, ranges, device, last, highest, requested, now },
   })
   if (requested === undefined) change.head = { ...head, lastNumber: Math.max(last, number) }
   return number

@@ -1,7 +1,9 @@
 /** An organization's head record: read and written by every change of the organization, so that changes
  *  have one order and no two can give out the same thing. Beside it, the manifests, by sequence. */
 import { z } from 'zod'
+import { parsePrefix } from '../protocol/address.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
+import { type Ranges, standardRanges } from './ranges.ts'
 import { collection } from './store/collection.ts'
 
 const BASE64 = z.string()
@@ -14,6 +16,17 @@ const ISSUER = z.strictObject({
   notBefore: z.int(),
   notAfter: z.int(),
 })
+
+/** What an organization's owner decides for all of its devices. */
+const SETTINGS = z.strictObject({
+  /** What members let in waits for an admin. */
+  approvalRequired: z.boolean(),
+  /** Seconds a membership certificate lasts; absent: the registry's own rule. */
+  membershipLifetime: z.int().optional(),
+  /** Seconds after which a device's owner must sign in again for it; absent: never. */
+  reauthenticateAfter: z.int().optional(),
+})
+export type OrganizationSettings = z.output<typeof SETTINGS>
 
 export const HEAD = collection(
   'organization-head',
@@ -31,6 +44,11 @@ export const HEAD = collection(
     rendezvous: z.array(
       z.strictObject({ multiaddrs: z.array(z.string()), stun: z.array(z.string()) }),
     ),
+    /** IPv4, then IPv6; absent: the standard ones. */
+    ranges: z.tuple([z.string(), z.string()]).optional(),
+    settings: SETTINGS.default({ approvalRequired: false }),
+    /** From then on nothing but its last manifest is left of it, for its devices to hear. */
+    deletedAt: z.int().optional(),
   }),
 )
 export type Head = z.output<typeof HEAD.schema>
@@ -43,6 +61,12 @@ export const REVOCATIONS_OF = collection(
   'revocations',
   z.array(z.strictObject({ serial: z.string(), notAfter: z.int() })),
 )
+
+export function rangesOf(organization: OrganizationId, { ranges }: Pick<Head, 'ranges'>): Ranges {
+  if (ranges === undefined) return standardRanges(organization)
+  const [ipv4, ipv6] = ranges
+  return [parsePrefix(ipv4), parsePrefix(ipv6)]
+}
 
 export function manifestIdOf(organization: OrganizationId, sequence: number): string {
   return `${organization}/${String(sequence).padStart(15, '0')}`

@@ -3,7 +3,7 @@ import { generateSigningKeyPair } from '../crypto/signing.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
-import { HEAD, type Head } from './head.ts'
+import { HEAD, type Head, rangesOf } from './head.ts'
 import { isCertificateDue, makeIssuerCertificate } from './issuer.ts'
 import type { Issuing } from './issuing.ts'
 import { Refused } from './refusal.ts'
@@ -21,7 +21,8 @@ export interface IssuerRenewalParts {
 export async function renewIssuers(parts: IssuerRenewalParts): Promise<void> {
   for (const organization of await parts.issuing.organizations()) {
     const head = await parts.database.get(HEAD, organization)
-    if (head !== undefined && isCertificateDue(head.issuer, parts.clock.now())) {
+    if (head === undefined || head.deletedAt !== undefined) continue
+    if (isCertificateDue(head.issuer, parts.clock.now())) {
       await renewIssuer(parts, organization, head)
     }
   }
@@ -45,7 +46,8 @@ async function renewIssuer(
   const isRenewed = await issuing.change(organization, async (change) => {
     // Another registry may have been first.
     if (!isCertificateDue(change.head.issuer, change.now)) return false
-    change.useIssuer(key, makeIssuerCertificate(organization, root, key.publicKey, change.now))
+    const made = { key: key.publicKey, ranges: rangesOf(organization, change.head) }
+    change.useIssuer(key, makeIssuerCertificate(organization, root, made, change.now))
     return true
   })
   if (isRenewed) log('info', 'issuer.renewed', { organization })
@@ -67,8 +69,8 @@ export async function rotateIssuer(
   const next = generateSigningKeyPair<'issuer'>()
   await issuing.keys.saveNextIssuer(organization, next)
   await issuing.change(organization, async (change) => {
-    const { publicKey } = next
-    change.useIssuer(next, makeIssuerCertificate(organization, root, publicKey, change.now))
+    const made = { key: next.publicKey, ranges: rangesOf(organization, change.head) }
+    change.useIssuer(next, makeIssuerCertificate(organization, root, made, change.now))
     await change.publishManifest()
     await change.certifyAll()
   })

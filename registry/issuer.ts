@@ -4,8 +4,8 @@ import { sealEnvelope } from '../protocol/envelope.ts'
 import { encodeIssuerCertificate } from '../protocol/issuer-certificate.ts'
 import type { IssuerPublicKey, OrganizationId, RootKeyPair } from '../protocol/keys.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
-import { rangesOf } from './addresses.ts'
 import type { Head } from './head.ts'
+import type { Ranges } from './ranges.ts'
 
 const DAY = 86_400
 /** A day less than the protocol allows. */
@@ -18,7 +18,7 @@ export const LONGEST_MEMBERSHIP = seconds(7 * DAY)
 export function makeIssuerCertificate(
   organization: OrganizationId,
   root: RootKeyPair,
-  key: IssuerPublicKey,
+  { key, ranges }: { readonly key: IssuerPublicKey; readonly ranges: Ranges },
   now: Seconds,
 ): Head['issuer'] {
   const notBefore = seconds(now - BACKDATED)
@@ -27,7 +27,7 @@ export function makeIssuerCertificate(
     key,
     notBefore,
     notAfter,
-    ranges: rangesOf(organization),
+    ranges,
     longestMembership: LONGEST_MEMBERSHIP,
   })
   const certificate = toBase64(sealEnvelope('issuer-certificate', organization, claims, root))

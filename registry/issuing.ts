@@ -12,25 +12,25 @@ import {
 import type { Log } from '../protocol/log.ts'
 import type { Rendezvous } from '../protocol/manifest.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
-import { HIGHEST_NUMBER } from './addresses.ts'
 import { DEVICE } from './device-record.ts'
 import { HEAD, type Head, MANIFEST, manifestIdOf } from './head.ts'
 import { makeIssuerCertificate } from './issuer.ts'
 import { type KeyStore, openKeyStore } from './key-store.ts'
 import { OrganizationChange } from './organization-change.ts'
+import { parseRanges, type WantedRanges } from './ranges.ts'
 import { Refused } from './refusal.ts'
 import type { Database, Transaction } from './store/database.ts'
 
 export interface IssuingSettings {
   /** How long a membership certificate lasts; agents renew at half of it. */
   readonly membershipLifetime: Seconds
-  /** Addresses an organization may give out. */
+  /** Addresses an organization may give out, as far as its ranges reach. */
   readonly addresses: number
 }
 
 const DEFAULTS: IssuingSettings = {
   membershipLifetime: seconds(86_400),
-  addresses: HIGHEST_NUMBER,
+  addresses: Number.MAX_SAFE_INTEGER,
 }
 
 export interface IssuingParts {
@@ -54,17 +54,19 @@ export interface Issuing {
   readonly settings: IssuingSettings
   readonly keys: KeyStore
   /** A new organization: its keys on disk, its head record and its first manifest. `also` puts
-   *  further records in the same transaction. */
+   *  further records in the same transaction. Throws Refused (range-invalid). */
   found(
     name: string,
     also?: (transaction: Transaction, organization: OrganizationId) => Promise<void>,
+    ranges?: WantedRanges,
   ): Promise<OrganizationId>
-  /** Every mutation of an organization. `body` may run more than once and must act on `change` only.
+  /** Every mutation of an organization that is not deleted. `body` may run more than once and must act on `change` only.
    *  Resolves when durable. Throws what `body` throws, or Refused (organization-unknown). */
   change<R>(
     organization: OrganizationId,
     body: (change: OrganizationChange) => Promise<R>,
   ): Promise<R>
+  /** Deleted ones too, until their last certificate has ended. */
   organizations(): Promise<readonly OrganizationId[]>
   /** Throws Refused (organization-unknown) or KeyFileError. */
   issuerKey(organization: OrganizationId): Promise<IssuerKeyPair>
@@ -106,10 +108,12 @@ class StoredIssuing implements Issuing {
       transaction: Transaction,
       organization: OrganizationId,
     ) => Promise<void> = async () => {},
+    wanted: WantedRanges = {},
   ): Promise<OrganizationId> {
     const root = generateSigningKeyPair<'root'>()
     const issuer = generateSigningKeyPair<'issuer'>()
     const organization = organizationIdOf(root.publicKey)
+    const ranges = parseRanges(organization, wanted)
     // Keys first: an organization without its keys would be lost, keys without one are only files.
     await this.keys.saveRoot(organization, root)
     await this.keys.saveNextIssuer(organization, issuer)
@@ -120,8 +124,10 @@ class StoredIssuing implements Issuing {
       manifestSequence: 0,
       manifestHash: '',
       lastNumber: 0,
-      issuer: makeIssuerCertificate(organization, root, issuer.publicKey, now),
+      issuer: makeIssuerCertificate(organization, root, { key: issuer.publicKey, ranges }, now),
       rendezvous: copyOf(this.#rendezvous),
+      ranges: [...ranges],
+      settings: { approvalRequired: false },
     }
     await this.#transact(organization, async (transaction) => {
       const change = this.#changeOf(organization, transaction, head, issuer)
@@ -142,7 +148,9 @@ class StoredIssuing implements Issuing {
     const results: R[] = []
     await this.#transact(organization, async (transaction) => {
       const head = await transaction.get(HEAD, organization)
-      if (head === undefined) throw unknownOrganization(organization)
+      if (head === undefined || head.deletedAt !== undefined) {
+        throw unknownOrganization(organization)
+      }
       const issuer = await this.#keyOf(organization, head)
       const change = this.#changeOf(organization, transaction, head, issuer)
       results[0] = await body(change)
@@ -239,8 +247,9 @@ class StoredIssuing implements Issuing {
     this.#rendezvous = rendezvous
     const wanted = copyOf(rendezvous)
     for (const organization of await this.organizations()) {
-      const { rendezvous: known } = await this.#head(organization)
-      if (JSON.stringify(known) === JSON.stringify(wanted)) continue
+      const { rendezvous: known, deletedAt } = await this.#head(organization)
+      const isSame = JSON.stringify(known) === JSON.stringify(wanted)
+      if (isSame || deletedAt !== undefined) continue
       await this.change(organization, async (change) => {
         // Another registry may have been first.
         if (JSON.stringify(change.head.rendezvous) === JSON.stringify(wanted)) return

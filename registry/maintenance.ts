@@ -1,7 +1,9 @@
 /** What the registry does by itself, now and then: it deletes what is over and renews issuers in time. */
 import { forgetClaims } from './api/idempotency.ts'
 import type { RegistryContext } from './context.ts'
+import { type Connected, lookForDevices } from './device-presence.ts'
 import { renewIssuers } from './issuer-renewal.ts'
+import { purgeOrganizations } from './organization-purge.ts'
 import { forgetProofs } from './possession.ts'
 import type { Services } from './start.ts'
 
@@ -9,7 +11,11 @@ import type { Services } from './start.ts'
 const EVERY_MS = 5 * 60_000
 
 /** The first round runs at once. A round that fails is logged, and the next one tries again. */
-export function startMaintenance(context: RegistryContext, services: Services): AsyncDisposable {
+export function startMaintenance(
+  context: RegistryContext,
+  services: Services,
+  connected: Connected,
+): AsyncDisposable {
   const { clock, database, log } = context
   let round: Promise<void> | undefined
   const tasks = {
@@ -18,6 +24,9 @@ export function startMaintenance(context: RegistryContext, services: Services): 
     tokens: () => services.tokens.forgetExpired(),
     logins: () => services.logins.forgetExpired(),
     claims: () => forgetClaims(context),
+    devices: () => lookForDevices({ ...context, issuing: services.issuing }, connected),
+    invitations: () => services.invitations.forgetExpired(),
+    organizations: () => purgeOrganizations({ ...context, issuing: services.issuing }),
     proofs: () => forgetProofs(database, clock.now()),
     issuers: () => renewIssuers({ ...context, issuing: services.issuing }),
   }

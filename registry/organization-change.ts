@@ -17,9 +17,10 @@ import { encodeManifest, type Revocation } from '../protocol/manifest.ts'
 import { encodeMembershipCertificate } from '../protocol/membership-certificate.ts'
 import { ALLOW_ALL } from '../protocol/policy.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
-import { addressesOf, rangesOf } from './addresses.ts'
-import { DEVICE, type DeviceRecord, deviceRecordId } from './device-record.ts'
-import { HEAD, type Head, MANIFEST, manifestIdOf, REVOCATIONS_OF } from './head.ts'
+import { addressesOf } from './addresses.ts'
+import { DEVICE, type DeviceRecord, deviceRecordId, groupsOf } from './device-record.ts'
+import { HEAD, type Head, MANIFEST, manifestIdOf, REVOCATIONS_OF, rangesOf } from './head.ts'
+import type { Ranges } from './ranges.ts'
 import { Refused } from './refusal.ts'
 import type { Transaction } from './store/database.ts'
 
@@ -32,7 +33,7 @@ export interface ChangeParts {
   readonly transaction: Transaction
   readonly head: Head
   readonly issuer: IssuerKeyPair
-  /** Seconds a membership certificate lasts. */
+  /** Seconds a membership certificate lasts where the organization has no rule of its own. */
   readonly membershipLifetime: Seconds
   readonly now: Seconds
   readonly randomBytes: RandomBytes
@@ -56,6 +57,10 @@ export class OrganizationChange {
     this.head = parts.head
     this.#parts = parts
     this.#issuer = parts.issuer
+  }
+
+  ranges(): Ranges {
+    return rangesOf(this.organization, this.head)
   }
 
   async device(id: DeviceId): Promise<DeviceRecord | undefined> {
@@ -108,7 +113,8 @@ export class OrganizationChange {
         'the issuer certificate of the organization has expired (put its root key back and restart the registry)',
       )
     }
-    return seconds(Math.min(notBefore + this.#parts.membershipLifetime, notAfter))
+    const { membershipLifetime = this.#parts.membershipLifetime } = this.head.settings
+    return seconds(Math.min(notBefore + membershipLifetime, notAfter))
   }
 
   #sealMembership(
@@ -123,8 +129,8 @@ export class OrganizationChange {
         wireguardKey: parseAgreementPublicKey(fromHex(record.wireguardKey)),
         name: record.name,
         owner: record.owner,
-        addresses: addressesOf(this.organization, record.number),
-        groups: record.groups,
+        addresses: addressesOf(this.ranges(), record.number),
+        groups: groupsOf(record),
         prefixes: record.prefixes.map(parsePrefix),
         roles: record.roles,
         notBefore: validity.notBefore,
@@ -188,7 +194,7 @@ export class OrganizationChange {
         previous: fromHex(this.head.manifestHash),
         issuedAt: this.now,
         name: this.head.name,
-        ranges: rangesOf(this.organization),
+        ranges: this.ranges(),
         issuers: [this.#issuer.publicKey],
         rendezvous: this.head.rendezvous,
         policy: ALLOW_ALL,

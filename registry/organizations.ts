@@ -4,9 +4,12 @@ import { type Brand, toBase32, utf8 } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
 import { type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import type { Seconds } from '../protocol/time.ts'
+import type { Act } from './act.ts'
 import { audit } from './audit.ts'
 import type { RegistryContext } from './context.ts'
 import { ProblemError } from './problem.ts'
+import type { WantedRanges } from './ranges.ts'
+import { MEMBER_ROLES, type MemberRole } from './roles.ts'
 import { collection } from './store/collection.ts'
 import type { Database, Transaction } from './store/database.ts'
 
@@ -20,12 +23,18 @@ const userSchema = z.object({
   issuer: z.string(),
   subject: z.string(),
   email: z.string().optional(),
+  /** The identity provider vouches for `email`. */
+  emailVerified: z.boolean().optional(),
+  /** Security groups that the identity provider's claims give the user's devices. */
+  groups: z.array(z.string()).optional(),
   /** What pages and certificates call the user. */
   name: z.string(),
   createdAt: moment,
+  /** The last sign-in; absent in records of before it was kept. */
+  signedInAt: moment.optional(),
 })
 const organizationSchema = z.object({ id: organizationId, name: z.string(), createdAt: moment })
-const memberSchema = z.object({ role: z.literal('owner'), since: moment })
+const memberSchema = z.object({ role: z.enum(MEMBER_ROLES), since: moment })
 
 export type User = z.infer<typeof userSchema>
 export type Organization = z.infer<typeof organizationSchema>
@@ -37,13 +46,16 @@ export const organizations = collection('organization', organizationSchema)
 /** By `<OrganizationId>/<UserId>`. */
 export const members = collection('organization-member', memberSchema)
 /** By `<UserId>/<OrganizationId>`: the same fact, for finding a user's organizations. */
-const memberships = collection('user-organization', memberSchema)
+export const memberships = collection('user-organization', memberSchema)
 
 /** What a sign-in proved. `issuer` names the identity provider for ever, whatever its address. */
 export interface SignIn {
   readonly issuer: string
   readonly subject: string
   readonly email?: string
+  readonly emailVerified?: boolean
+  /** Security groups for the user's devices. */
+  readonly groups?: readonly string[]
 }
 
 /** Makes a new organization with its keys; `also` adds records in the transaction that records it,
@@ -51,14 +63,21 @@ export interface SignIn {
 export type FoundOrganization = (
   name: string,
   also: (transaction: Transaction, organization: OrganizationId) => Promise<void>,
+  ranges?: WantedRanges,
 ) => Promise<OrganizationId>
+
+/** An organization as one of its members sees it. */
+export interface Membership {
+  readonly organization: Organization
+  readonly role: MemberRole
+}
 
 export function userIdOf({ issuer, subject }: Pick<SignIn, 'issuer' | 'subject'>): UserId {
   const named = utf8(JSON.stringify([issuer, subject]))
   return toBase32(sha256(named).subarray(0, 16)) as UserId
 }
 
-/** Records the user at each sign-in, and at the first one gives them an organization of their own. */
+/** Records the user at each sign-in, and gives them an organization of their own where they are in none. */
 export async function welcome(
   { database, clock }: Pick<RegistryContext, 'database' | 'clock'>,
   signIn: SignIn,
@@ -68,18 +87,20 @@ export async function welcome(
   const id = userIdOf(signIn)
   const now = clock.now()
   const name = nameOf(signIn)
+  const { groups = [], ...proved } = signIn
   const who = { kind: 'user', user: id, name: signIn.email ?? name } as const
   const act = { who, at: now, ...(from !== undefined && { from }) }
   await database.transact(`user/${id}`, async (transaction) => {
     const createdAt = (await transaction.get(users, id))?.createdAt ?? now
-    transaction.put(users, id, { ...signIn, name, createdAt })
+    const record = { ...proved, groups: [...groups], name, createdAt, signedInAt: now }
+    transaction.put(users, id, record)
   })
   if ((await organizationsOf(database, id)).length > 0) return id
   try {
     await found(name, async (transaction, organization) => {
       await assertFirst(transaction, id)
       transaction.put(organizations, organization, { id: organization, name, createdAt: now })
-      addMember(transaction, organization, id, now)
+      putMember(transaction, organization, id, { role: 'owner', since: now })
       await audit(transaction, organization, act, {
         ...{ action: 'organization.founded', subject: organization },
         after: { name },
@@ -103,14 +124,36 @@ async function assertFirst(transaction: Transaction, id: UserId): Promise<void> 
   }
 }
 
-function addMember(
+export function putMember(
   transaction: Transaction,
   organization: OrganizationId,
   user: UserId,
-  since: Seconds,
+  member: { readonly role: MemberRole; readonly since: Seconds },
 ): void {
-  transaction.put(members, `${organization}/${user}`, { role: 'owner', since })
-  transaction.put(memberships, `${user}/${organization}`, { role: 'owner', since })
+  transaction.put(members, `${organization}/${user}`, member)
+  transaction.put(memberships, `${user}/${organization}`, member)
+}
+
+export function deleteMember(
+  transaction: Transaction,
+  organization: OrganizationId,
+  user: UserId,
+): void {
+  transaction.delete(members, `${organization}/${user}`)
+  transaction.delete(memberships, `${user}/${organization}`)
+}
+
+/** By name. */
+export async function membershipsOf(
+  database: Database,
+  user: UserId,
+): Promise<readonly Membership[]> {
+  const found: Membership[] = []
+  for await (const { id, value } of database.list(memberships, { under: `${user}/` })) {
+    const organization = await database.get(organizations, id.slice(user.length + 1))
+    if (organization !== undefined) found.push({ organization, role: value.role })
+  }
+  return found.sort((a, b) => a.organization.name.localeCompare(b.organization.name))
 }
 
 /** By name. */
@@ -118,27 +161,52 @@ export async function organizationsOf(
   database: Database,
   user: UserId,
 ): Promise<readonly Organization[]> {
-  const found: Organization[] = []
-  for await (const { id } of database.list(memberships, { under: `${user}/` })) {
-    const organization = await database.get(organizations, id.slice(user.length + 1))
-    if (organization !== undefined) found.push(organization)
-  }
-  return found.sort((a, b) => a.name.localeCompare(b.name))
+  return (await membershipsOf(database, user)).map(({ organization }) => organization)
 }
 
 /** The organization, for one of its members. Throws a 404 problem to anybody else, whether it exists or not. */
+export async function membershipIn(
+  database: Database,
+  user: UserId,
+  id: string,
+): Promise<Membership> {
+  const parsed = parseIdOrNothing(id)
+  const member = parsed && (await database.get(members, `${parsed}/${user}`))
+  const organization = member && parsed && (await database.get(organizations, parsed))
+  if (member === undefined || organization === undefined) throw organizationNotFound()
+  return { organization, role: member.role }
+}
+
+/** As `membershipIn`. */
 export async function organizationFor(
   database: Database,
   user: UserId,
   id: string,
 ): Promise<Organization> {
-  const parsed = parseIdOrNothing(id)
-  const member = parsed && (await database.get(members, `${parsed}/${user}`))
-  const organization = member && parsed && (await database.get(organizations, parsed))
-  if (organization === undefined) {
-    throw new ProblemError(404, 'organization-not-found', 'you have no such organization')
-  }
-  return organization
+  return (await membershipIn(database, user, id)).organization
+}
+
+/** The role of who acts, inside a transaction that decides by it: the registry itself may do all. Throws a
+ *  404 problem as `membershipIn`. */
+export async function roleOf(
+  transaction: Transaction,
+  organization: OrganizationId,
+  { who }: Act,
+): Promise<MemberRole> {
+  if (who.kind === 'registry') return 'owner'
+  const member =
+    who.kind === 'user' && (await transaction.get(members, `${organization}/${who.user}`))
+  if (!member) throw organizationNotFound()
+  return member.role
+}
+
+export function organizationNotFound(): ProblemError {
+  return new ProblemError(404, 'organization-not-found', 'you have no such organization')
+}
+
+/** What pages, lists and certificates call a user. */
+export function displayNameOf(user: Pick<User, 'email' | 'name'> | undefined, id: string): string {
+  return user?.email ?? user?.name ?? id
 }
 
 function parseIdOrNothing(id: string): OrganizationId | undefined {

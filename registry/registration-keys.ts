@@ -7,17 +7,21 @@ import type { Clock } from '../protocol/clock.ts'
 import { type DeviceId, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import { type Act, makerOf } from './act.ts'
-import { audit } from './audit.ts'
+import { audit, difference } from './audit.ts'
+import type { Admission } from './enrolment.ts'
 import type { OrganizationChange } from './organization-change.ts'
 import { type Page, type PageRequest, readPage } from './page.ts'
+import { isRecordId } from './record-id.ts'
 import { Refused } from './refusal.ts'
 import { collection } from './store/collection.ts'
-import type { Database } from './store/database.ts'
+import type { Database, Transaction } from './store/database.ts'
 
 const PREFIX = 'nrk_'
 /** 160 bits: nobody guesses one, so a fast hash of it is enough in the store. */
 const SECRET_BYTES = 20
 const ID_BYTES = 8
+/** Of one organization, over ones included. */
+const REGISTRATION_KEYS = 1000
 
 const KEY = collection(
   'registration-key',
@@ -32,6 +36,10 @@ const KEY = collection(
     createdBy: z.string(),
     createdAt: z.int(),
     expiresAt: z.int(),
+    /** Groups of the devices it lets in. */
+    groups: z.array(z.string()).optional(),
+    /** Seconds that such a device may be away before it is removed. */
+    ephemeralAfter: z.int().optional(),
   }),
 )
 type KeyRecord = z.output<typeof KEY.schema>
@@ -47,8 +55,20 @@ export interface RegistrationKey {
   readonly description: string
   readonly singleUse: boolean
   readonly uses: number
+  readonly groups: readonly string[]
+  readonly ephemeralAfter: number | undefined
+  /** The user who answers for the devices it lets in. */
+  readonly createdBy: string
   readonly createdAt: Seconds
   readonly expiresAt: Seconds
+}
+
+export interface NewRegistrationKey {
+  readonly description: string
+  readonly singleUse: boolean
+  readonly expiresAt: Seconds
+  readonly groups?: readonly string[] | undefined
+  readonly ephemeralAfter?: number | undefined
 }
 
 export interface RegistrationKeys {
@@ -59,23 +79,28 @@ export interface RegistrationKeys {
   /** `secret` cannot be had again. */
   create(
     organization: OrganizationId,
-    wanted: {
-      readonly description: string
-      readonly singleUse: boolean
-      readonly expiresAt: Seconds
-    },
+    wanted: NewRegistrationKey,
     by: Act,
   ): Promise<{ readonly id: string; readonly secret: string }>
+  get(organization: OrganizationId, id: string): Promise<RegistrationKey | undefined>
+  /** Undefined: there is no such key. */
+  describe(
+    organization: OrganizationId,
+    id: string,
+    description: string,
+    by: Act,
+  ): Promise<RegistrationKey | undefined>
   /** False: there is no such key. */
   revoke(organization: OrganizationId, id: string, by: Act): Promise<boolean>
   /** Throws Refused (registration-key-refused) for an unknown one. */
   organizationOf(secret: string): Promise<OrganizationId>
   /** Counts a use. Throws Refused (registration-key-refused): unknown, expired, revoked or used up. */
-  spend(
-    change: OrganizationChange,
-    secret: string,
-    device: DeviceId,
-  ): Promise<{ readonly owner: string; readonly byPerson: false }>
+  spend(change: OrganizationChange, secret: string, device: DeviceId): Promise<KeyGrant>
+}
+
+/** What a key says of the device it lets in. */
+export type KeyGrant = Pick<Admission, 'owner' | 'ownerId' | 'groups' | 'ephemeralAfter'> & {
+  readonly byPerson: false
 }
 
 export function openRegistrationKeys(parts: {
@@ -98,12 +123,26 @@ export function openRegistrationKeys(parts: {
       return { items: keys, ...next }
     },
     create: (organization, wanted, by) => createKey(parts, organization, wanted, by),
+    async get(organization, id) {
+      const key = isRecordId(id) && (await database.get(KEY, `${organization}/${id}`))
+      return key ? keyOf(id, key) : undefined
+    },
+    describe: (organization, id, description, by) =>
+      database.transact(organization, async (transaction) => {
+        const key = isRecordId(id) && (await transaction.get(KEY, `${organization}/${id}`))
+        if (!key) return undefined
+        transaction.put(KEY, `${organization}/${id}`, { ...key, description })
+        await audit(transaction, organization, by, {
+          ...{ action: 'registration-key.described', subject: id },
+          ...difference({ description: key.description }, { description }),
+        })
+        return keyOf(id, { ...key, description })
+      }),
     revoke: (organization, id, by) =>
       database.transact(organization, async (transaction) => {
-        const key = await transaction.get(KEY, `${organization}/${id}`)
-        if (key === undefined) return false
-        transaction.delete(KEY, `${organization}/${id}`)
-        transaction.delete(KEY_BY_HASH, key.hash)
+        const key = isRecordId(id) && (await transaction.get(KEY, `${organization}/${id}`))
+        if (!key) return false
+        deleteKey(transaction, `${organization}/${id}`, key)
         await audit(transaction, organization, by, {
           ...{ action: 'registration-key.revoked', subject: id },
           before: { description: key.description, uses: key.uses },
@@ -122,28 +161,25 @@ export function openRegistrationKeys(parts: {
 async function createKey(
   { database, clock, randomBytes }: Parameters<typeof openRegistrationKeys>[0],
   organization: OrganizationId,
-  wanted: Parameters<RegistrationKeys['create']>[1],
+  wanted: NewRegistrationKey,
   by: Act,
 ): Promise<{ id: string; secret: string }> {
   const id = toBase32(randomBytes(ID_BYTES))
   const secret = PREFIX + toBase32(randomBytes(SECRET_BYTES))
   const hash = hashOf(secret)
+  const { groups = [], ephemeralAfter, ...rest } = wanted
   await database.transact(organization, async (transaction) => {
+    const known = await transaction.list(KEY, { under: `${organization}/` })
+    if (known.length >= REGISTRATION_KEYS) throw tooManyKeys()
     transaction.put(KEY, `${organization}/${id}`, {
-      hash,
-      description: wanted.description,
-      singleUse: wanted.singleUse,
-      uses: 0,
-      createdBy: makerOf(by),
-      createdAt: clock.now(),
-      expiresAt: wanted.expiresAt,
+      ...{ ...rest, hash, uses: 0, createdBy: makerOf(by), createdAt: clock.now() },
+      ...(groups.length > 0 && { groups: [...groups] }),
+      ...(ephemeralAfter !== undefined && { ephemeralAfter }),
     })
     transaction.put(KEY_BY_HASH, hash, { organization, id })
-    const after = { ...wanted }
     await audit(transaction, organization, by, {
-      action: 'registration-key.created',
-      subject: id,
-      after,
+      ...{ action: 'registration-key.created', subject: id },
+      after: { ...wanted },
     })
   })
   return { id, secret }
@@ -153,7 +189,7 @@ async function spendKey(
   { transaction, organization, now }: OrganizationChange,
   secret: string,
   device: DeviceId,
-): Promise<{ owner: string; byPerson: false }> {
+): Promise<KeyGrant> {
   const found = await transaction.get(KEY_BY_HASH, hashOf(secret))
   const id = `${organization}/${found?.id}`
   const key = found && (await transaction.get(KEY, id))
@@ -165,17 +201,63 @@ async function spendKey(
   const isAgain = key.lastDevice === device
   if (key.singleUse && key.uses > 0 && !isAgain) throw refused('was for one use and has been used')
   transaction.put(KEY, id, { ...key, uses: key.uses + (isAgain ? 0 : 1), lastDevice: device })
-  return { owner: key.description || `registration key ${found.id}`, byPerson: false }
+  const { createdBy: ownerId, groups, ephemeralAfter } = key
+  const owner = key.description || `registration key ${found.id}`
+  return { owner, ownerId, groups, ephemeralAfter, byPerson: false }
 }
 
 function keyOf(id: string, record: KeyRecord): RegistrationKey {
-  const { description, singleUse, uses } = record
+  const { description, singleUse, uses, groups = [], ephemeralAfter, createdBy } = record
   const [createdAt, expiresAt] = [seconds(record.createdAt), seconds(record.expiresAt)]
-  return { id, description, singleUse, uses, createdAt, expiresAt }
+  return {
+    ...{ id, description, singleUse, uses, groups, ephemeralAfter, createdBy },
+    ...{ createdAt, expiresAt },
+  }
+}
+
+/** What a member who goes made lets nobody in any more. */
+export async function revokeRegistrationKeysOf(
+  { transaction, organization }: OrganizationChange,
+  user: string,
+): Promise<void> {
+  for (const { id, value } of await transaction.list(KEY, { under: `${organization}/` })) {
+    if (value.createdBy === user) deleteKey(transaction, id, value)
+  }
+}
+
+export async function giveRegistrationKeys(
+  { transaction, organization }: OrganizationChange,
+  from: string,
+  to: string,
+): Promise<void> {
+  for (const { id, value } of await transaction.list(KEY, { under: `${organization}/` })) {
+    if (value.createdBy === from) transaction.put(KEY, id, { ...value, createdBy: to })
+  }
+}
+
+export async function revokeAllRegistrationKeys({
+  transaction,
+  organization,
+}: OrganizationChange): Promise<void> {
+  for (const { id, value } of await transaction.list(KEY, { under: `${organization}/` })) {
+    deleteKey(transaction, id, value)
+  }
+}
+
+function deleteKey(transaction: Transaction, id: string, { hash }: KeyRecord): void {
+  transaction.delete(KEY, id)
+  transaction.delete(KEY_BY_HASH, hash)
 }
 
 function hashOf(secret: string): string {
   return toHex(sha256(utf8(secret)))
+}
+
+function tooManyKeys(): Refused {
+  return new Refused(
+    'too-many-registration-keys',
+    `the organization has ${REGISTRATION_KEYS} registration keys, the most it may have (revoke some)`,
+  )
 }
 
 function unknownKey(): Refused {

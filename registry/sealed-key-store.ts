@@ -50,6 +50,13 @@ export async function openSealedKeyStore(parts: SealedKeyStoreParts): Promise<Ke
     issuer: async (organization, publicKey) =>
       (await readSealed<'issuer'>(parts, issuerName(organization, publicKey))) ??
       importKeys(parts, organization, publicKey),
+    async forget(organization) {
+      await database.transact(`sealed-key/${organization}`, async (transaction) => {
+        const kept = await transaction.list(SEALED_KEY, { under: `${organization}/` })
+        for (const { id } of kept) transaction.delete(SEALED_KEY, id)
+      })
+      await files.forget(organization)
+    },
   }
 }
 

@@ -18,11 +18,14 @@ import { openEvents } from './events.ts'
 import { followOthers } from './following.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
+import { openInvitations } from './invitations.ts'
 import { openIssuing } from './issuing.ts'
 import { type KeyEncryptionKey, readKeyEncryptionKey } from './key-encryption-key.ts'
 import { type KeyStore, openKeyStore } from './key-store.ts'
 import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
+import { openMembers } from './members.ts'
+import { openOrganizationLifecycle } from './organization-lifecycle.ts'
 import { type Presence, startPresence } from './presence.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
@@ -79,7 +82,7 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
   const presence = opened.use(
     await startPresence({ ...context, ...services, id, rendezvous: meeting }),
   )
-  opened.use(startMaintenance(context, services))
+  opened.use(startMaintenance(context, services, rendezvous.connected))
   server.answerWith(appOf(context, services, { rendezvous, presence, version: parts.version }))
   const setupUrl = await services.identity.firstUserUrl()
   const ending = opened.move()
@@ -97,13 +100,18 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const events = openEvents(context)
   const logins = openLogins({ ...context, tokens })
   const devices = openDevices({ ...context, issuing })
+  const people = {
+    members: openMembers({ ...context, issuing }),
+    lifecycle: openOrganizationLifecycle({ ...context, issuing }),
+    invitations: openInvitations({ ...context, issuing }),
+  }
   const directories = openDirectories({
     ...context,
     ...{ issuing, authorizations, registrationKeys, devices },
   })
   const identity: Identity = await createIdentity(context, {
     localUrl,
-    found: (name, also) => issuing.found(name, also),
+    found: (name, also, ranges) => issuing.found(name, also, ranges),
   })
   return {
     issuing,
@@ -113,6 +121,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
     logins,
     events,
     devices,
+    ...people,
     directories,
     identity,
   }
@@ -176,6 +185,7 @@ function appOf(
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
     registries: () => presence.urls(),
+    connected: rendezvous.connected,
   })
   return createApp(context, {
     api,

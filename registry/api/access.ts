@@ -3,12 +3,9 @@ import { type OrganizationId, parseOrganizationId } from '../../protocol/keys.ts
 import type { TokenInUse } from '../api-tokens.ts'
 import { members, organizations, type UserId } from '../organizations.ts'
 import { ProblemError } from '../problem.ts'
+import { MEMBER_ROLES, type MemberRole } from '../roles.ts'
 import type { Scope } from '../scopes.ts'
 import type { Database } from '../store/database.ts'
-
-/** Of a member in an organization, the mightiest first. */
-export const MEMBER_ROLES = ['owner', 'admin', 'member'] as const
-export type MemberRole = (typeof MEMBER_ROLES)[number]
 
 /** Roles that a route names. */
 export const ANY_MEMBER: readonly MemberRole[] = MEMBER_ROLES

@@ -2,9 +2,10 @@
 import { z } from 'zod'
 import { toBase64 } from '../../crypto/bytes.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import { TEXT_CHARACTERS } from '../../protocol/limits.ts'
+import { PREFIXES, TEXT_CHARACTERS } from '../../protocol/limits.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Rendezvous } from '../../protocol/manifest.ts'
+import { ROLES } from '../../protocol/membership-certificate.ts'
 import type { DeviceAuthorizations, PollAnswer } from '../device-authorization.ts'
 import { checkName, enrol, type Membership } from '../enrolment.ts'
 import type { Issuing } from '../issuing.ts'
@@ -12,6 +13,7 @@ import type { Logins } from '../login-authorization.ts'
 import { checkClaimedKeys, provePossession } from '../possession.ts'
 import type { RegistrationKeys } from '../registration-keys.ts'
 import { renew } from '../renewal.ts'
+import { PREFIX_TEXT } from './fields.ts'
 import { STARTED, startedAt } from './logins.ts'
 import { type OauthCode, OauthError } from './oauth-error.ts'
 import { openRoute, type Route } from './route.ts'
@@ -49,6 +51,11 @@ const DESCRIBED = {
   system: TEXT,
   proof: ENVELOPE,
 }
+/** What a device wants to advertise and to be; an admin decides. */
+const ASKS = z.strictObject({
+  prefixes: z.array(PREFIX_TEXT).max(PREFIXES),
+  roles: z.array(z.enum(ROLES)).max(ROLES.length),
+})
 const AUTHORIZATION = z.strictObject(DESCRIBED)
 const ENROLMENT = z
   .strictObject({
@@ -56,6 +63,7 @@ const ENROLMENT = z
     token: z.string().max(64).optional(),
     registrationKey: z.string().max(64).optional(),
     requestedAddress: z.string().max(64).optional(),
+    asks: ASKS.optional(),
   })
   .transform(({ token, registrationKey, ...rest }, context) => {
     if (token !== undefined && registrationKey === undefined) {
@@ -67,7 +75,7 @@ const ENROLMENT = z
     context.addIssue({ code: 'custom', message: 'want either token or registrationKey' })
     return z.NEVER
   })
-const RENEWAL = z.strictObject({ request: ENVELOPE })
+const RENEWAL = z.strictObject({ request: ENVELOPE, asks: ASKS.optional() })
 const TOKEN_REQUEST = z.object({
   grant_type: z.literal(GRANT),
   device_code: z.string().min(1).max(64),
@@ -161,7 +169,7 @@ export const AGENT_ROUTES: readonly Route<AgentApiParts>[] = [
     body: RENEWAL,
     answer: ISSUED,
     handle: async (parts: AgentApiParts, { body }) =>
-      issued(parts, await renew(parts, body.request)),
+      issued(parts, await renew(parts, body.request, body.asks)),
   }),
 ]
 
@@ -198,6 +206,7 @@ const OAUTH_ERRORS = {
   pending: ['authorization_pending', 'nobody has decided yet'],
   'too-soon': ['slow_down', 'ask less often'],
   expired: ['expired_token', 'nobody decided in time: start again'],
+  requested: ['authorization_pending', 'an admin of the organization has to agree'],
   denied: ['access_denied', 'the device was denied'],
   unknown: ['invalid_grant', 'the device code is unknown or was used'],
 } as const satisfies Record<Exclude<PollAnswer['kind'], 'token'>, readonly [OauthCode, string]>
@@ -205,7 +214,9 @@ const OAUTH_ERRORS = {
 function grantedBy(answer: PollAnswer) {
   if (answer.kind !== 'token') {
     const [error, detail] = OAUTH_ERRORS[answer.kind]
-    throw new OauthError(error, detail)
+    // So long the device may go on asking: an admin is not at hand as the one who enrols it is.
+    const expiresIn = answer.kind === 'requested' ? answer.expiresIn : undefined
+    throw new OauthError(error, detail, expiresIn)
   }
   const { token, expiresIn } = answer
   return { access_token: token, token_type: 'Bearer' as const, expires_in: expiresIn }

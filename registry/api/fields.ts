@@ -1,5 +1,7 @@
 /** Fields that many bodies and answers have. */
 import { z } from 'zod'
+import { parsePrefix } from '../../protocol/address.ts'
+import { MalformedError } from '../../protocol/errors.ts'
 import { TEXT_CHARACTERS } from '../../protocol/limits.ts'
 
 /** Text for people: one line, not empty. */
@@ -17,3 +19,16 @@ export const TEXT = z
 
 /** Seconds since the epoch. */
 export const MOMENT = z.int().nonnegative()
+
+/** A prefix in canonical form. */
+export const PREFIX_TEXT = z.string().max(64).transform(readPrefix)
+
+function readPrefix(text: string, context: z.core.$RefinementCtx): ReturnType<typeof parsePrefix> {
+  try {
+    return parsePrefix(text)
+  } catch (cause) {
+    if (!(cause instanceof MalformedError)) throw cause
+    context.addIssue({ code: 'custom', message: cause.message })
+    return z.NEVER
+  }
+}

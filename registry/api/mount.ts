@@ -62,8 +62,9 @@ function serving<Parts extends MountParts>(route: Route<Parts>, parts: Parts): R
       response.status(status).json(value)
     } catch (error) {
       if (!route.oauth || !(error instanceof OauthError)) throw error
-      const { code, message } = error
-      response.status(error.status).json({ error: code, error_description: message })
+      const { code, message, expiresIn } = error
+      const extension = expiresIn === undefined ? {} : { expires_in: expiresIn }
+      response.status(error.status).json({ error: code, error_description: message, ...extension })
     }
   }
 }

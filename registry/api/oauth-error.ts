@@ -12,7 +12,11 @@ export type OauthCode =
 export class OauthError extends ProblemError {
   declare readonly code: OauthCode
 
-  constructor(code: OauthCode, detail: string) {
+  /** Seconds from now that the client may go on asking, where it is not what it was told before. */
+  readonly expiresIn: number | undefined
+
+  constructor(code: OauthCode, detail: string, expiresIn?: number) {
     super(400, code, detail)
+    this.expiresIn = expiresIn
   }
 }

@@ -3,7 +3,10 @@ import { AGENT_ROUTES, type AgentApiParts } from './agents.ts'
 import { AUDIT_ROUTES, type AuditApiParts } from './audit.ts'
 import { DEVICE_ROUTES, type DeviceApiParts } from './devices.ts'
 import { EVENT_ROUTES, type EventApiParts } from './events.ts'
+import { INVITATION_ROUTES, type InvitationApiParts } from './invitations.ts'
+import { JOIN_REQUEST_ROUTES, type JoinRequestApiParts } from './join-requests.ts'
 import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
+import { MEMBER_ROUTES, type MemberApiParts } from './members.ts'
 import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
 import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
 import type { Route } from './route.ts'
@@ -13,6 +16,9 @@ export type RouteParts = AgentApiParts &
   OrganizationApiParts &
   DeviceApiParts &
   RegistrationKeyApiParts &
+  MemberApiParts &
+  InvitationApiParts &
+  JoinRequestApiParts &
   AuditApiParts &
   TokenApiParts &
   LoginApiParts &
@@ -23,6 +29,9 @@ export const ROUTES: readonly Route<RouteParts>[] = [
   ...ORGANIZATION_ROUTES,
   ...DEVICE_ROUTES,
   ...REGISTRATION_KEY_ROUTES,
+  ...MEMBER_ROUTES,
+  ...INVITATION_ROUTES,
+  ...JOIN_REQUEST_ROUTES,
   ...AUDIT_ROUTES,
   ...TOKEN_ROUTES,
   ...LOGIN_ROUTES,

@@ -3,6 +3,7 @@ import type { Prefix } from '../../protocol/address.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { Act } from '../act.ts'
+import type { Approval } from '../approval.ts'
 
 /** A device as a row of the organization's page. */
 export interface DeviceRow {
@@ -84,8 +85,9 @@ export interface Approvals {
   /** The code is taken as typed: any case, with or without dash and spaces. Undefined when unknown,
    *  expired or decided. */
   find(userCode: string): Promise<PendingDevice | undefined>
+  /** Undefined when it was unknown, expired or decided meanwhile. */
+  approve(userCode: string, organization: OrganizationId, by: Act): Promise<Approval | undefined>
   /** False when it was unknown, expired or decided meanwhile. */
-  approve(userCode: string, organization: OrganizationId, by: Act): Promise<boolean>
   deny(userCode: string, by: Act): Promise<boolean>
 }
 

@@ -63,7 +63,7 @@ rule('what is refused is not entered, and what is done is entered once', async (
   await core.devices.change(organization, 'nobody', { prefixes })
   await core.registrationKeys.revoke(organization, 'none')
   await core.enrol(asker('x'), 'nrk_none').catch(() => undefined)
-  await approveDevice(core, 'BCDF-GHJK', organization, 'ada', core.ada())
+  await approveDevice(core, 'BCDF-GHJK', organization, core.ada())
   assert.equal(await linesOf(core, organization), before)
   await Promise.all([1, 2, 3, 4].map(() => core.devices.remove(organization, laptop.id)))
   assert.is((await linesOf(core, organization)).length, before.length + 1)

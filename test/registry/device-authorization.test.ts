@@ -39,7 +39,14 @@ function start(core: RegistryCore, by: Asker, source = 'c0000201', proof?: strin
 async function approved(core: RegistryCore, by: Asker) {
   const organization = await core.issuing.found('Acme')
   const { userCode, deviceCode } = await start(core, by)
-  assert.ok(await approveDevice(core, userCode, organization, 'ada@example.org', core.ada()))
+  assert.ok(
+    await approveDevice(
+      core,
+      userCode,
+      organization,
+      core.as(await core.member(organization, 'ada')),
+    ),
+  )
   core.advance(2)
   const answer = await core.authorizations.poll(deviceCode)
   if (answer.kind !== 'token') throw new Error(answer.kind)
@@ -142,7 +149,15 @@ rule('nobody may decide after 15 minutes', async () => {
   core.advance(900)
   assert.equal(await core.authorizations.poll(deviceCode), { kind: 'expired' })
   assert.is(await core.authorizations.find(userCode), undefined)
-  assert.is(await approveDevice(core, userCode, organization, 'ada', core.ada()), false)
+  assert.is(
+    await approveDevice(
+      core,
+      userCode,
+      organization,
+      core.as(await core.member(organization, 'ada')),
+    ),
+    undefined,
+  )
   assert.is(await core.authorizations.deny(userCode), false)
   await core.authorizations.forgetExpired()
   assert.equal(await core.authorizations.poll(deviceCode), { kind: 'unknown' })
@@ -153,7 +168,15 @@ rule('a device that was denied hears it once, and no token', async () => {
   const organization = await core.issuing.found('Acme')
   const { deviceCode, userCode } = await start(core, asker('laptop'))
   assert.is(await core.authorizations.deny(userCode), true)
-  assert.is(await approveDevice(core, userCode, organization, 'ada', core.ada()), false)
+  assert.is(
+    await approveDevice(
+      core,
+      userCode,
+      organization,
+      core.as(await core.member(organization, 'ada')),
+    ),
+    undefined,
+  )
   assert.equal(await core.authorizations.poll(deviceCode), { kind: 'denied' })
   assert.equal(await core.devices.list(organization), [])
 })
@@ -161,10 +184,11 @@ rule('a device that was denied hears it once, and no token', async () => {
 rule('two people who decide at once decide once', async () => {
   await using core = await startCore()
   const [acme, umbrella] = [await core.issuing.found('Acme'), await core.issuing.found('Umbrella')]
+  const [ada, bob] = [await core.member(acme, 'ada'), await core.member(umbrella, 'bob')]
   const { userCode } = await start(core, asker('laptop'))
   const outcomes = await Promise.all([
-    approveDevice(core, userCode, acme, 'ada', core.ada()),
-    approveDevice(core, userCode, umbrella, 'bob', core.ada()),
+    approveDevice(core, userCode, acme, core.as(ada)),
+    approveDevice(core, userCode, umbrella, core.as(bob)),
     core.authorizations.deny(userCode),
   ])
   assert.is(outcomes.filter(Boolean).length, 1)
@@ -200,7 +224,9 @@ rule('a device with the WireGuard key of another is not approved', async () => {
   await enrolWith(core, laptop, token)
   const copy = { ...asker('copy'), wireguardKey: laptop.wireguardKey }
   const { userCode } = await start(core, copy)
-  const answer = refusal(approveDevice(core, userCode, organization, 'ada', core.ada()))
+  const answer = refusal(
+    approveDevice(core, userCode, organization, core.as(await core.member(organization, 'ada'))),
+  )
   assert.is(await answer, 'wireguard-key-taken')
   assert.ok(await core.authorizations.find(userCode), 'and still waits')
 })

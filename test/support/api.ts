@@ -18,7 +18,9 @@ export type Ask = (
 
 async function answerOf(response: Response): Promise<ApiAnswer> {
   const text = await response.text()
-  const isJson = /json/.test(response.headers.get('content-type') ?? '')
+  const isJson = /(application\/|problem\+)json(;|$)/.test(
+    response.headers.get('content-type') ?? '',
+  )
   const json = isJson && text !== '' ? (JSON.parse(text) as Json) : {}
   return { status: response.status, json, headers: response.headers }
 }

@@ -8,7 +8,7 @@ import type { DeviceKeyPair, OrganizationId } from '../../../protocol/keys.ts'
 import { encodeManifest } from '../../../protocol/manifest.ts'
 import { ALLOW_ALL } from '../../../protocol/policy.ts'
 import { seconds } from '../../../protocol/time.ts'
-import { rangesOf } from '../../../registry/addresses.ts'
+import { standardRanges } from '../../../registry/ranges.ts'
 import { systemClock } from '../../../registry/system-clock.ts'
 import { asker } from '../../support/registry-core.ts'
 import { until } from '../../support/rendezvous-peer.ts'
@@ -129,7 +129,7 @@ rule('numbers on from a manifest that devices know and the store has lost', asyn
       previous: new Uint8Array(32),
       issuedAt: systemClock.now(),
       name: 'Acme',
-      ranges: rangesOf(here.organization),
+      ranges: standardRanges(here.organization),
       issuers: [issuer.publicKey],
       rendezvous: [],
       policy: ALLOW_ALL,

@@ -1,0 +1,55 @@
+/** Purge: what is left of a deleted organization goes once its devices need not hear of it any more. */
+import type { Clock } from '../protocol/clock.ts'
+import type { OrganizationId } from '../protocol/keys.ts'
+import type { Log } from '../protocol/log.ts'
+import { ADDRESS } from './addresses.ts'
+import { REMOVED_DEVICE } from './device-record.ts'
+import { HEAD, MANIFEST, REVOCATIONS_OF } from './head.ts'
+import type { Issuing } from './issuing.ts'
+import type { Collection } from './store/collection.ts'
+import type { Database } from './store/database.ts'
+
+/** Records deleted in one transaction. */
+const AT_ONCE = 1000
+
+export interface PurgeParts {
+  readonly database: Database
+  readonly issuing: Issuing
+  readonly clock: Pick<Clock, 'now'>
+  readonly log: Log
+}
+
+/** To be called every hour or so. */
+export async function purgeOrganizations(parts: PurgeParts): Promise<void> {
+  const { database, issuing, clock, log } = parts
+  for (const organization of await issuing.organizations()) {
+    const head = await database.get(HEAD, organization)
+    if (head?.deletedAt === undefined) continue
+    const revoked = (await database.get(REVOCATIONS_OF, organization)) ?? []
+    if (revoked.some(({ notAfter }) => notAfter > clock.now())) continue
+    for (const kind of [MANIFEST, ADDRESS, REMOVED_DEVICE]) {
+      await deleteAll(database, organization, kind)
+    }
+    await issuing.keys.forget(organization)
+    await database.transact(organization, async (transaction) => {
+      transaction.delete(REVOCATIONS_OF, organization)
+      transaction.delete(HEAD, organization)
+    })
+    log('info', 'organization.purged', { organization })
+  }
+}
+
+async function deleteAll(
+  database: Database,
+  organization: OrganizationId,
+  of: Collection<unknown>,
+): Promise<void> {
+  for (;;) {
+    const deleted = await database.transact(organization, async (transaction) => {
+      const found = await transaction.list(of, { under: `${organization}/`, limit: AT_ONCE })
+      for (const { id } of found) transaction.delete(of, id)
+      return found.length
+    })
+    if (deleted < AT_ONCE) return
+  }
+}
