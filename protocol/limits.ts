@@ -30,6 +30,10 @@ export const RANGES = 16
 export const REVOCATIONS = 2000
 /** Issuers at once: one, and its successor while they overlap, and some spare. */
 export const ISSUERS = 8
+/** Approvers of a locked organization: 512 bytes of an issuer certificate of ENVELOPE_BYTES. */
+export const APPROVERS = 16
+/** Approvals of one approver: memory. Larger organizations have more approvers. */
+export const APPROVALS_PER_APPROVER = 4096
 /** Rendezvous in a manifest. */
 export const RENDEZVOUS = 8
 /** Multiaddrs of one rendezvous or one device. */
