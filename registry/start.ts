@@ -30,6 +30,7 @@ import { type Presence, startPresence } from './presence.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
 import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
+import { openRootCustody } from './root-custody.ts'
 import { assertNotSealed, openSealedKeyStore } from './sealed-key-store.ts'
 import { openDatabase } from './store/database.ts'
 import type { StoreLocation } from './store/location.ts'
@@ -99,6 +100,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const tokens = openApiTokens(context)
   const events = openEvents(context)
   const logins = openLogins({ ...context, tokens })
+  const custody = openRootCustody({ ...context, issuing })
   const devices = openDevices({ ...context, issuing })
   const people = {
     members: openMembers({ ...context, issuing }),
@@ -115,6 +117,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
   })
   return {
     issuing,
+    custody,
     authorizations,
     registrationKeys,
     tokens,
