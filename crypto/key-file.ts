@@ -62,6 +62,17 @@ export async function writeKeyFile(path: string, bytes: Uint8Array): Promise<voi
   }
 }
 
+/** Gone from disk when it resolves, also after a crash; does nothing where there is no file. Throws
+ *  KeyFileError. */
+export async function removeKeyFile(path: string): Promise<void> {
+  try {
+    await rm(path, { force: true })
+    await syncDirectory(dirname(path))
+  } catch (cause) {
+    throw new KeyFileError(`cannot remove ${path}: ${reasonOf(cause)}`, { cause })
+  }
+}
+
 async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   const file = await open(path, 'wx', 0o600)
   try {

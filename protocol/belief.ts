@@ -1,8 +1,9 @@
 /** Belief: what an organization's state means at a moment (SPEC §8.2). Derived, never stored. */
 import { isDefaultPrefix, type Prefix, prefixContains } from './address.ts'
 import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
-import { type IssuerCertificate, isInRanges } from './issuer-certificate.ts'
+import { type IssuerCertificate, isInForce, isInRanges } from './issuer-certificate.ts'
 import type { DeviceId } from './keys.ts'
+import { isApprover, isUnlocked } from './lock.ts'
 import type { Manifest } from './manifest.ts'
 import type { MembershipCertificate } from './membership-certificate.ts'
 import type { OrganizationState } from './state.ts'
@@ -18,6 +19,8 @@ export type Refusal =
   | 'beyond-issuer'
   | 'revoked'
   | 'not-member'
+  | 'not-approved'
+  | 'not-approver'
   | 'route-not-allowed'
   | 'not-for-keeping'
 
@@ -57,7 +60,7 @@ function manifestsInForce(
 
 function isVouchedFor(state: OrganizationState, issuer: string, now: Seconds): boolean {
   const certificate = state.issuerCertificates.get(issuer)?.body
-  return certificate !== undefined && certificate.notBefore <= now && now < certificate.notAfter
+  return certificate !== undefined && isInForce(certificate, now)
 }
 
 /** May what this issuer signed count? The root vouches for it, and the manifest (if any) names it. */
@@ -100,6 +103,8 @@ export function standingOf(
       return manifestStanding(state, envelope, now)
     case 'membership-certificate':
       return certificateStanding(state, envelope, now)
+    case 'approval':
+      return isApprover(state, envelope.signer, now) ? undefined : 'not-approver'
     case 'endpoint-update':
       return deviceStanding(state, envelope.signer as DeviceId, now)
     case 'route-advertisement':
@@ -133,7 +138,8 @@ function certificateStanding(
   if (issuer === undefined || !isIssuerTrusted(state, signer, now)) return 'unknown-issuer'
   if (body.notAfter - body.notBefore > issuer.longestMembership) return 'beyond-issuer'
   if (!isInside(issuer, body)) return 'beyond-issuer'
-  return isRevoked(state, body.serial, now) ? 'revoked' : undefined
+  if (isRevoked(state, body.serial, now)) return 'revoked'
+  return isUnlocked(state, body, now) ? undefined : 'not-approved'
 }
 
 /** Do the addresses lie in the issuer's ranges? Remembered, for neither changes and taking addresses apart costs. */

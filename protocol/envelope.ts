@@ -1,12 +1,18 @@
 /** Signed envelope: a kind, an organization, a signer and a body (SPEC §3). Seal makes one, open reads one. */
 import { toBase32, toHex } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
+import { type Approval, parseApproval } from './approval.ts'
 import { type Claims, text } from './claims.ts'
 import { type CborMap, decodeCborMap } from './codec.ts'
 import { encodeSigned, isSignedBy, parseSigned } from './cose.ts'
 import { type EndpointUpdate, parseEndpointUpdate } from './endpoint-update.ts'
 import { BadSignatureError, MalformedError } from './errors.ts'
-import { type IssuerCertificate, parseIssuerCertificate } from './issuer-certificate.ts'
+import {
+  type IssuerCertificate,
+  isLocked,
+  parseIssuerCertificate,
+  parseLockedIssuerCertificate,
+} from './issuer-certificate.ts'
 import {
   type DeviceId,
   type DeviceKeyPair,
@@ -29,6 +35,7 @@ import { parseRouteAdvertisement, type RouteAdvertisement } from './route-advert
 interface Bodies {
   readonly 'issuer-certificate': IssuerCertificate
   readonly 'membership-certificate': MembershipCertificate
+  readonly approval: Approval
   readonly manifest: Manifest
   readonly 'endpoint-update': EndpointUpdate
   readonly 'route-advertisement': RouteAdvertisement
@@ -54,6 +61,7 @@ export type Envelope = { [K in Kind]: EnvelopeOf<K> }[Kind]
 const PARSERS: { readonly [K in Kind]: (claims: Claims) => Bodies[K] } = {
   'issuer-certificate': parseIssuerCertificate,
   'membership-certificate': parseMembershipCertificate,
+  approval: parseApproval,
   manifest: parseManifest,
   'endpoint-update': parseEndpointUpdate,
   'route-advertisement': parseRouteAdvertisement,
@@ -61,6 +69,8 @@ const PARSERS: { readonly [K in Kind]: (claims: Claims) => Bodies[K] } = {
 }
 
 const TYPE_PREFIX = 'nexodus/'
+/** Behind the kind where it is not the first version. */
+const LOCKED = '/2'
 const ORGANIZATION = { key: 1, name: 'organization' }
 
 /** 32 hex digits naming exactly these bytes. */
@@ -76,7 +86,8 @@ export function sealEnvelope(
   key: RootKeyPair | IssuerKeyPair | DeviceKeyPair,
 ): Uint8Array {
   const payload: CborMap = new Map(claims).set(ORGANIZATION.key, organization)
-  return encodeSigned(TYPE_PREFIX + kind, payload, key)
+  const version = kind === 'issuer-certificate' && isLocked(payload) ? LOCKED : ''
+  return encodeSigned(TYPE_PREFIX + kind + version, payload, key)
 }
 
 /** Opens a signed envelope: checks size, shape, signer's key and signature, then meaning, in that order.
@@ -86,7 +97,7 @@ export function openEnvelope(bytes: Uint8Array): Envelope {
     throw new MalformedError(`envelope: ${bytes.length} bytes, want at most ${MANIFEST_BYTES}`)
   }
   const signed = parseSigned(bytes)
-  const kind = kindOf(signed.type)
+  const { kind, parse } = kindOf(signed.type)
   if (kind !== 'manifest' && bytes.length > ENVELOPE_BYTES) {
     throw new MalformedError(`${kind}: ${bytes.length} bytes, want at most ${ENVELOPE_BYTES}`)
   }
@@ -98,7 +109,7 @@ export function openEnvelope(bytes: Uint8Array): Envelope {
     organization: parseOrganizationId(text(claims, ORGANIZATION, 26)),
     signer: toBase32(signerKey),
     signerKey,
-    body: PARSERS[kind](claims),
+    body: parse(claims),
     id: envelopeId(bytes),
     // A view of what came around it would keep all of that in memory for as long as the envelope.
     bytes: bytes.length === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes),
@@ -107,9 +118,12 @@ export function openEnvelope(bytes: Uint8Array): Envelope {
   return envelope
 }
 
-function kindOf(type: string): Kind {
+function kindOf(type: string): { kind: Kind; parse: (claims: Claims) => unknown } {
   const kind = type.startsWith(TYPE_PREFIX) ? type.slice(TYPE_PREFIX.length) : ''
-  if (Object.hasOwn(PARSERS, kind)) return kind as Kind
+  if (kind === `issuer-certificate${LOCKED}`) {
+    return { kind: 'issuer-certificate', parse: parseLockedIssuerCertificate }
+  }
+  if (Object.hasOwn(PARSERS, kind)) return { kind: kind as Kind, parse: PARSERS[kind as Kind] }
   throw new MalformedError(`envelope header: unknown type "${type.slice(0, 64)}"`)
 }
 
@@ -124,7 +138,7 @@ function checkSigner(envelope: Envelope): void {
 
 /** The device that signed a device's envelope. */
 export function signingDevice(
-  envelope: EnvelopeOf<'endpoint-update' | 'route-advertisement' | 'proof'>,
+  envelope: EnvelopeOf<'approval' | 'endpoint-update' | 'route-advertisement' | 'proof'>,
 ): DeviceId {
   return deviceIdOf(parseKey(envelope.signerKey, 'signer'))
 }

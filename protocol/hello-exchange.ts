@@ -12,6 +12,7 @@ import {
   proveHello,
 } from './hello.ts'
 import type { DeviceId, DeviceKeyPair, IssuerKeyPair, OrganizationId } from './keys.ts'
+import { approvalOf, lockOf } from './lock.ts'
 import type { OrganizationState } from './state.ts'
 import type { Seconds } from './time.ts'
 
@@ -94,11 +95,11 @@ function greetingOf(party: HelloParty, connection: HelloConnection): Uint8Array 
 
 /** Bytes of a greeting that are not envelopes, with room. */
 const GREETING_OVERHEAD = 256
-/** With a device's own certificate and the manifest they are the six of a greeting. */
-const ISSUER_CERTIFICATES = 4
+/** With a device's own certificate, its approval and the manifest they are the six of a greeting. */
+const ISSUER_CERTIFICATES = 3
 
 /** What vouches for a device (or, without one, for the registry): its newest membership certificate,
- *  issuer certificates, and the manifest in force where all fit a greeting. */
+ *  issuer certificates, the approval that a lock demands, and the manifest in force where all fit a greeting. */
 export function vouchingEnvelopes(
   state: OrganizationState,
   device: DeviceId | undefined,
@@ -116,7 +117,9 @@ export function vouchingEnvelopes(
     )
     .slice(0, ISSUER_CERTIFICATES)
     .map(([, envelope]) => envelope)
-  return fitting([own, ...issuers, currentManifest(state, now)])
+  const lock = lockOf(state, now)
+  const approval = own && lock && approvalOf(state, lock, own.body)
+  return fitting([own, ...issuers, approval, currentManifest(state, now)])
 }
 
 function fitting(envelopes: readonly (Envelope | undefined)[]): readonly Uint8Array[] {

@@ -52,6 +52,10 @@ export const NAME_RECORDS = 256
 /** Domains that are forwarded, and resolvers of one. */
 export const FORWARDS = 16
 export const RESOLVERS = 4
+/** Approvers of a locked organization: 512 bytes of an issuer certificate of ENVELOPE_BYTES. */
+export const APPROVERS = 16
+/** Approvals of one approver: memory. Larger organizations have more approvers. */
+export const APPROVALS_PER_APPROVER = 4096
 /** Rendezvous in a manifest. */
 export const RENDEZVOUS = 8
 /** Multiaddrs of one rendezvous or one device. */

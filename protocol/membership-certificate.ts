@@ -2,7 +2,7 @@
 import { type AgreementPublicKey, parseAgreementPublicKey } from '../crypto/agreement.ts'
 import { toHex } from '../crypto/bytes.ts'
 import { isHostPrefix, type Prefix } from './address.ts'
-import { bytes, type Claims, integer, list, moment, text, texts } from './claims.ts'
+import { bytes, type Claims, type Field, integer, list, moment, text, texts } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'
 import { MalformedError } from './errors.ts'
 import { prefixItem } from './issuer-certificate.ts'
@@ -84,7 +84,7 @@ export function parseMembershipCertificate(claims: Claims): MembershipCertificat
     serial: toHex(bytes(claims, SERIAL, SERIAL_BYTES)),
     device: deviceIdOf(deviceKey),
     deviceKey,
-    wireguardKey: wireguardKey(claims),
+    wireguardKey: wireguardKeyOf(claims, WIREGUARD_KEY),
     name: parseDeviceName(text(claims, NAME, NAME_CHARACTERS)),
     owner: text(claims, OWNER, TEXT_CHARACTERS),
     addresses: list(claims, ADDRESS, ADDRESSES, addressItem),
@@ -107,12 +107,13 @@ function lifetime(claims: Claims): { notBefore: Seconds; notAfter: Seconds } {
   return { notBefore, notAfter }
 }
 
-function wireguardKey(claims: Claims): AgreementPublicKey {
-  const raw = bytes(claims, WIREGUARD_KEY, 32)
+/** Throws MalformedError. */
+export function wireguardKeyOf(claims: Claims, field: Field): AgreementPublicKey {
+  const raw = bytes(claims, field, 32)
   try {
     return parseAgreementPublicKey(raw)
   } catch (cause) {
-    throw new MalformedError(`${claims.what}: WireGuard key`, { cause })
+    throw new MalformedError(`${claims.what}: ${field.name}`, { cause })
   }
 }
 

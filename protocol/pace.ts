@@ -47,14 +47,20 @@ export class Pace {
  *  makes every member of the organization work and pass it on. */
 export const STATEMENTS: PaceOptions = { burst: 300, perSecond: 2 }
 
-/** The pace of what devices say of themselves. */
+const PACED: ReadonlySet<Envelope['kind']> = new Set([
+  'approval',
+  'endpoint-update',
+  'route-advertisement',
+])
+
+/** The pace of what devices say. */
 export class StatementPace {
   readonly #pace = new Pace(STATEMENTS)
 
   /** Has `learn` take the envelope unless its signer has said too much; what was known already is free. */
   hear(envelope: Envelope, nowMs: number, learn: () => Verdict): Verdict | undefined {
     const { kind, signer } = envelope
-    if (kind !== 'endpoint-update' && kind !== 'route-advertisement') return learn()
+    if (!PACED.has(kind)) return learn()
     if (!this.#pace.has(signer, 1, nowMs)) return undefined
     const verdict = learn()
     if (verdict.changed) this.#pace.spend(signer, 1, nowMs)

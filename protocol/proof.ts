@@ -9,7 +9,7 @@ import type { Seconds } from './time.ts'
 /** What a proof names while its signer does not know its organization yet: at enrolment. */
 export const UNKNOWN_ORGANIZATION = 'a'.repeat(26) as OrganizationId
 
-export type ProofPurpose = 'enrolment' | 'renewal' | 'hello'
+export type ProofPurpose = 'enrolment' | 'renewal' | 'hello' | 'root-forget'
 
 export interface Proof {
   readonly purpose: string

@@ -8,12 +8,14 @@ import { type Refusal, standingOf } from './belief.ts'
 import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
 import type { OrganizationId } from './keys.ts'
 import {
+  APPROVALS_PER_APPROVER,
   CLOCK_TOLERANCE,
   EVIDENCE,
   HELD_ENVELOPES,
   HELD_MANIFESTS,
   ROUTES_PER_DEVICE,
 } from './limits.ts'
+import { approvalSlot } from './lock.ts'
 import type { Seconds } from './time.ts'
 
 export interface OrganizationState {
@@ -21,6 +23,7 @@ export interface OrganizationState {
   /** By slot; see `slotOf`. Read through belief.ts. */
   readonly issuerCertificates: ReadonlyMap<string, EnvelopeOf<'issuer-certificate'>>
   readonly memberships: ReadonlyMap<string, EnvelopeOf<'membership-certificate'>>
+  readonly approvals: ReadonlyMap<string, EnvelopeOf<'approval'>>
   readonly manifests: ReadonlyMap<string, EnvelopeOf<'manifest'>>
   readonly endpoints: ReadonlyMap<string, EnvelopeOf<'endpoint-update'>>
   readonly routes: ReadonlyMap<string, EnvelopeOf<'route-advertisement'>>
@@ -41,6 +44,7 @@ export function emptyState(organization: OrganizationId): OrganizationState {
     organization,
     issuerCertificates: new Map(),
     memberships: new Map(),
+    approvals: new Map(),
     manifests: new Map(),
     endpoints: new Map(),
     routes: new Map(),
@@ -67,7 +71,7 @@ function refusalAtSight(
 ): Refusal | undefined {
   if (envelope.organization !== state.organization) return 'wrong-organization'
   if (envelope.kind === 'proof') return 'not-for-keeping'
-  if (envelope.kind === 'manifest')
+  if (envelope.kind === 'manifest' || envelope.kind === 'approval')
     return isAhead(envelope.body.issuedAt, now) ? 'not-yet-valid' : undefined
   if (envelope.body.notAfter <= now) return 'expired'
   const from = 'notBefore' in envelope.body ? envelope.body.notBefore : envelope.body.issuedAt
@@ -98,6 +102,12 @@ function insert(state: OrganizationState, envelope: Envelope): OrganizationState
       ])
       return map && { ...state, memberships: map }
     }
+    case 'approval': {
+      const slot = approvalSlot(envelope.body.device, envelope.signer)
+      const map = replace(state.approvals, slot, envelope, ({ body }) => [body.sequence])
+      const approvals = map && bounded(map, envelope.signer, slot, APPROVALS_PER_APPROVER)
+      return approvals && { ...state, approvals }
+    }
     case 'manifest':
       return insertManifest(state, envelope)
     case 'endpoint-update': {
@@ -107,26 +117,28 @@ function insert(state: OrganizationState, envelope: Envelope): OrganizationState
     case 'route-advertisement': {
       const slot = `${envelope.signer} ${envelope.body.prefix}`
       const map = replace(state.routes, slot, envelope, ({ body }) => [body.sequence])
-      return map && boundRoutes(state, map, envelope.signer, slot)
+      const routes = map && bounded(map, envelope.signer, slot, ROUTES_PER_DEVICE)
+      return routes && { ...state, routes }
     }
     case 'proof':
       return undefined
   }
 }
 
-/** Of one device so many advertisements stay, the least prefixes. Undefined where `added` is not among them. */
-function boundRoutes(
-  state: OrganizationState,
-  routes: ReadonlyMap<string, EnvelopeOf<'route-advertisement'>>,
+/** Of one signer so many stay, the least slots. Undefined where `added` is not among them. */
+function bounded<E extends Envelope>(
+  map: ReadonlyMap<string, E>,
   signer: string,
   added: string,
-): OrganizationState | undefined {
-  const own = [...routes].filter(([, each]) => each.signer === signer).map(([slot]) => slot)
-  if (own.length <= ROUTES_PER_DEVICE) return { ...state, routes }
-  const kept = new Map(routes)
-  const surplus = own.toSorted().slice(ROUTES_PER_DEVICE)
+  most: number,
+): ReadonlyMap<string, E> | undefined {
+  if (map.size <= most) return map
+  const own = [...map].filter(([, each]) => each.signer === signer).map(([slot]) => slot)
+  if (own.length <= most) return map
+  const kept = new Map(map)
+  const surplus = own.toSorted().slice(most)
   for (const slot of surplus) kept.delete(slot)
-  return surplus.includes(added) ? undefined : { ...state, routes: kept }
+  return surplus.includes(added) ? undefined : kept
 }
 
 /** The greater by rank, then by id, so that equal ranks settle the same way everywhere. */
@@ -184,6 +196,8 @@ function boundHeld(state: OrganizationState, added: Envelope, now: Seconds): Org
   switch (added.kind) {
     case 'membership-certificate':
       return { ...state, memberships: withoutSurplus(state, state.memberships, now) }
+    case 'approval':
+      return { ...state, approvals: withoutSurplus(state, state.approvals, now) }
     case 'manifest':
       return { ...state, manifests: withoutSurplus(state, state.manifests, now, HELD_MANIFESTS) }
     case 'endpoint-update':
@@ -230,6 +244,7 @@ export function envelopesOf(state: OrganizationState): readonly Envelope[] {
     ...state.issuerCertificates.values(),
     ...state.manifests.values(),
     ...state.memberships.values(),
+    ...state.approvals.values(),
     ...state.endpoints.values(),
     ...state.routes.values(),
   ]

@@ -1,7 +1,7 @@
 /** Sync: two devices find what either lacks and send only that (SPEC §7.2). Pure: messages in, messages out. */
 import { fromHex, toHex } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
-import { standingOf } from './belief.ts'
+import { type Refusal, standingOf } from './belief.ts'
 import { bytes, type Claims, integer, list } from './claims.ts'
 import { type CborMap, type CborValue, decodeCborMap, encodeCbor } from './codec.ts'
 import type { Envelope } from './envelope.ts'
@@ -28,17 +28,20 @@ export type SyncMessage =
   | { readonly kind: 'envelopes'; readonly envelopes: readonly Uint8Array[] }
   | { readonly kind: 'end' }
 
-/** Envelopes worth sending: believed ones, and certificates that a revocation names. */
+/** Envelopes worth sending: believed ones, certificates that a revocation names, and those that wait for
+ *  an approver, who must hear of them. */
 export function syncable(state: OrganizationState, now: Seconds): ReadonlyMap<string, Envelope> {
   const sent = new Map<string, Envelope>()
   for (const envelope of envelopesOf(state)) {
     const standing = standingOf(state, envelope, now)
     const isEnded = 'notAfter' in envelope.body && envelope.body.notAfter <= now
-    if (!isEnded && (standing === undefined || standing === 'revoked'))
+    if (!isEnded && (standing === undefined || SENT_REFUSED.has(standing)))
       sent.set(envelope.id, envelope)
   }
   return sent
 }
+
+const SENT_REFUSED: ReadonlySet<Refusal> = new Set(['revoked', 'not-approved'])
 
 export function digestOf(ids: Iterable<string>): Digest {
   const hashes = new Uint8Array(BUCKETS * HASH_BYTES)

@@ -2,10 +2,13 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import type { RegistryContext } from './context.ts'
 import { requestIdOf, requestIds } from './http-request-id.ts'
+import { noteRoute } from './http-route.ts'
 import { refuseCrossSite, securityHeaders } from './http-security.ts'
 import { type Problem, problemOf, refuseUnknown, sendProblem } from './problem.ts'
 
 export interface AppParts {
+  /** Counts and times every request. */
+  readonly requests?: RequestHandler
   /** Mounted at /v1. */
   readonly api: RequestHandler
   /** The embedded OpenID provider, mounted at /oidc. */
@@ -24,6 +27,7 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
   app.set('trust proxy', [...config.trustedProxies])
   app.use(requestIds(context.randomBytes))
   app.use(requestLog(context))
+  if (parts.requests !== undefined) app.use(parts.requests)
   app.use(securityHeaders(publicUrl.startsWith('https:')))
   app.use(refuseCrossSite(publicUrl))
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
@@ -34,7 +38,7 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
   })
   app.use('/v1', noStore, parts.api, refuseUnknown)
   if (parts.provider !== undefined) app.use('/oidc', parts.provider)
-  app.use(parts.pages)
+  app.use(noteRoute('pages'), parts.pages)
   app.use(refuseUnknown)
   app.use(errorHandler(context, parts.errorPage))
   return app

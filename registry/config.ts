@@ -27,6 +27,10 @@ export interface Config {
   /** Seals the signing keys into the store; absent: they are files of the state directory. */
   readonly keyEncryptionKeyFile?: string
   readonly listen: HostPort
+  /** Absent: http, for a proxy before it. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** Where Prometheus asks; absent: nowhere. */
+  readonly metricsListen?: HostPort
   /** Where absent, it follows from `listen`. */
   readonly publicUrl?: URL
   /** Peers whose X-Forwarded-* headers are believed. */

@@ -106,7 +106,10 @@ export async function enrol(
     ...{ organization, device, system: request.system },
     by: 'token' in credential ? 'approval' : 'registration-key',
   })
-  return { organization, envelopes: [...(await issuing.foundation(organization)), certificate] }
+  return {
+    organization,
+    envelopes: [...(await issuing.foundationFor(organization, device)), certificate],
+  }
 }
 
 /** Throws Refused (device-invalid). */

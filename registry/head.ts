@@ -18,6 +18,12 @@ const ISSUER = z.strictObject({
   notAfter: z.int(),
 })
 
+/** An issuer that signs no more, but is listed until what it signed has ended (SPEC §5.6). */
+const FORMER_ISSUER = ISSUER.extend({
+  /** End of its last membership certificate. */
+  until: z.int(),
+})
+
 /** What an organization's owner decides for all of its devices. */
 const SETTINGS = z.strictObject({
   /** What members let in waits for an admin. */
@@ -42,6 +48,7 @@ export const HEAD = collection(
     /** The last address number given out in order. */
     lastNumber: z.int(),
     issuer: ISSUER,
+    formerIssuers: z.array(FORMER_ISSUER).optional(),
     rendezvous: z.array(
       z.strictObject({ multiaddrs: z.array(z.string()), stun: z.array(z.string()) }),
     ),
@@ -50,6 +57,9 @@ export const HEAD = collection(
     /** IPv4, then IPv6; absent: the standard ones. */
     ranges: z.tuple([z.string(), z.string()]).optional(),
     settings: SETTINGS.default({ approvalRequired: false }),
+    /** Since when the root key is kept elsewhere, as its owner has proved; absent: it is here, or the
+     *  operator has moved its file. */
+    rootAwaySince: z.int().optional(),
     /** From then on nothing but its last manifest is left of it, for its devices to hear. */
     deletedAt: z.int().optional(),
   }),

@@ -4,6 +4,7 @@ import type { RandomBytes } from '../crypto/random.ts'
 import { generateSigningKeyPair } from '../crypto/signing.ts'
 import type { Clock } from '../protocol/clock.ts'
 import {
+  type DeviceId,
   type IssuerKeyPair,
   type OrganizationId,
   organizationIdOf,
@@ -16,6 +17,7 @@ import { DEVICE } from './device-record.ts'
 import { HEAD, type Head, MANIFEST, manifestIdOf } from './head.ts'
 import { makeIssuerCertificate } from './issuer.ts'
 import { type KeyStore, openKeyStore } from './key-store.ts'
+import { allApprovals, approvalsOf, lockIn } from './lock.ts'
 import { OrganizationChange } from './organization-change.ts'
 import { parseRanges, type WantedRanges } from './ranges.ts'
 import { Refused } from './refusal.ts'
@@ -70,9 +72,11 @@ export interface Issuing {
   organizations(): Promise<readonly OrganizationId[]>
   /** Throws Refused (organization-unknown) or KeyFileError. */
   issuerKey(organization: OrganizationId): Promise<IssuerKeyPair>
-  /** Issuer certificate and manifest in force: what a device needs beside its own certificate. */
+  /** Issuer certificates and manifest in force: what a device needs beside its own certificate. */
   foundation(organization: OrganizationId): Promise<readonly Uint8Array[]>
-  /** The foundation and every device's newest certificate. */
+  /** The foundation, and what approvers said of the device. */
+  foundationFor(organization: OrganizationId, device: DeviceId): Promise<readonly Uint8Array[]>
+  /** The foundation, approvals, and every device's newest certificate. */
   envelopes(organization: OrganizationId): Promise<readonly Uint8Array[]>
   /** Where devices meet, from now on, in every organization: a new manifest where it differs. */
   setRendezvous(rendezvous: readonly Rendezvous[]): Promise<void>
@@ -231,11 +235,23 @@ class StoredIssuing implements Issuing {
     const id = manifestIdOf(organization, head.manifestSequence)
     const manifest = await this.#parts.database.get(MANIFEST, id)
     if (manifest === undefined) throw new Error(`no manifest ${id}: the store is corrupt`)
-    return [fromBase64(head.issuer.certificate), fromBase64(manifest.envelope)]
+    const issuers = [head.issuer, ...(head.formerIssuers ?? [])]
+    return [
+      ...issuers.map(({ certificate }) => fromBase64(certificate)),
+      fromBase64(manifest.envelope),
+    ]
+  }
+
+  async foundationFor(organization: OrganizationId, device: DeviceId) {
+    const lock = lockIn(await this.#head(organization))
+    const { database } = this.#parts
+    const said = lock === undefined ? [] : await approvalsOf(database, organization, lock, device)
+    return [...(await this.foundation(organization)), ...said.map(({ bytes }) => bytes)]
   }
 
   async envelopes(organization: OrganizationId): Promise<readonly Uint8Array[]> {
-    const envelopes = [...(await this.foundation(organization))]
+    const approvals = await allApprovals(this.#parts.database, organization)
+    const envelopes = [...(await this.foundation(organization)), ...approvals]
     const devices = this.#parts.database.list(DEVICE, { under: `${organization}/` })
     for await (const { value } of devices) {
       if (value.certificate !== undefined) envelopes.push(fromBase64(value.certificate))

@@ -3,7 +3,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toBase32 } from '../crypto/bytes.ts'
-import { readKeyFile, writeKeyFile } from '../crypto/key-file.ts'
+import { readKeyFile, removeKeyFile, writeKeyFile } from '../crypto/key-file.ts'
 import { type SigningKeyPair, seedOf, signingKeyPairFromSeed } from '../crypto/signing.ts'
 import type { IssuerKeyPair, OrganizationId, RootKeyPair } from '../protocol/keys.ts'
 
@@ -20,6 +20,10 @@ export interface KeyStore {
   issuer(organization: OrganizationId, key: string): Promise<IssuerKeyPair | undefined>
   /** Beside the one in use; `issuer` puts it in its place. */
   saveNextIssuer(organization: OrganizationId, key: IssuerKeyPair): Promise<void>
+  /** One that `saveNextIssuer` has saved, by the base32 of its public key; it stays where it is. */
+  nextIssuer(organization: OrganizationId, key: string): Promise<IssuerKeyPair | undefined>
+  /** Deletes the root key; does nothing where there is none. */
+  forgetRoot(organization: OrganizationId): Promise<void>
   /** Deletes all keys of an organization that is no more. */
   forget(organization: OrganizationId): Promise<void>
 }
@@ -49,6 +53,11 @@ export async function openKeyStore(stateDirectory: string): Promise<KeyStore> {
       return next
     },
     saveNextIssuer: (organization, key) => writeKeyFile(nextPath(organization), seedOf(key)),
+    async nextIssuer(organization, key) {
+      const next = await readPair<'issuer'>(nextPath(organization))
+      return next !== undefined && toBase32(next.publicKey) === key ? next : undefined
+    },
+    forgetRoot: (organization) => removeKeyFile(rootPath(organization)),
     async forget(organization) {
       for (const path of [rootPath, nextPath, issuerPath]) {
         await rm(path(organization), { force: true })

@@ -2,7 +2,8 @@
 import { forgetClaims } from './api/idempotency.ts'
 import type { RegistryContext } from './context.ts'
 import { type Connected, lookForDevices } from './device-presence.ts'
-import { renewIssuers } from './issuer-renewal.ts'
+import { openIssuerExpiryTeller } from './issuer-expiry.ts'
+import { certifyConnected, renewIssuers } from './issuer-renewal.ts'
 import { purgeOrganizations } from './organization-purge.ts'
 import { forgetProofs } from './possession.ts'
 import type { Services } from './start.ts'
@@ -17,6 +18,8 @@ export function startMaintenance(
   connected: Connected,
 ): AsyncDisposable {
   const { clock, database, log } = context
+  const parts = { ...context, ...services }
+  const expiry = openIssuerExpiryTeller(parts)
   let round: Promise<void> | undefined
   const tasks = {
     sessions: () => services.identity.sweep(),
@@ -29,6 +32,9 @@ export function startMaintenance(
     organizations: () => purgeOrganizations({ ...context, issuing: services.issuing }),
     proofs: () => forgetProofs(database, clock.now()),
     issuers: () => renewIssuers({ ...context, issuing: services.issuing }),
+    expiry: () => expiry.look(),
+    roots: () => services.custody.look(),
+    overlaps: () => certifyConnected({ ...context, issuing: services.issuing }, connected),
   }
   const run = async () => {
     for (const [task, body] of Object.entries(tasks)) {

@@ -1,7 +1,7 @@
 /** One change of an organization, inside one transaction: certificates and manifests are made with the
  *  records they follow from, or not at all. */
 import { parseAgreementPublicKey } from '../crypto/agreement.ts'
-import { fromBase64, fromHex, toBase64, toHex } from '../crypto/bytes.ts'
+import { fromBase32, fromBase64, fromHex, toBase64, toHex } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
 import type { RandomBytes } from '../crypto/random.ts'
 import { parsePrefix } from '../protocol/address.ts'
@@ -10,7 +10,9 @@ import {
   type DeviceId,
   deviceKeyOf,
   type IssuerKeyPair,
+  type IssuerPublicKey,
   type OrganizationId,
+  parseKey,
 } from '../protocol/keys.ts'
 import { REVOCATIONS, SERIAL_BYTES } from '../protocol/limits.ts'
 import { encodeManifest, type Revocation } from '../protocol/manifest.ts'
@@ -72,10 +74,31 @@ export class OrganizationChange {
     this.transaction.put(DEVICE, deviceRecordId(this.organization, id), record)
   }
 
-  /** From here on another issuer signs. */
+  /** From here on this issuer signs; those before are not listed any more. */
   useIssuer(issuer: IssuerKeyPair, certificate: Head['issuer']): void {
+    const { formerIssuers: _, ...head } = this.head
+    this.#use(issuer, certificate, head)
+  }
+
+  /** The same issuer goes on, with a newer certificate. */
+  renewIssuer(certificate: Head['issuer']): void {
+    this.#use(this.#issuer, certificate, this.head)
+  }
+
+  /** From here on this issuer signs; the one before is listed until the last of its membership
+   *  certificates has ended (SPEC §5.6). The manifest is still to be published. */
+  async followIssuer(issuer: IssuerKeyPair, certificate: Head['issuer']): Promise<void> {
+    const { issuer: former, formerIssuers: known = [] } = this.head
+    const records = await this.transaction.list(DEVICE, { under: `${this.organization}/` })
+    const ends = records.flatMap(({ value }) => value.issued.map(({ notAfter }) => notAfter))
+    const until = Math.min(former.notAfter, Math.max(this.now, ...ends))
+    const formerIssuers = [{ ...former, until }, ...known]
+    this.#use(issuer, certificate, { ...this.head, formerIssuers })
+  }
+
+  #use(issuer: IssuerKeyPair, certificate: Head['issuer'], head: Head): void {
     this.#issuer = issuer
-    this.head = { ...this.head, issuer: certificate }
+    this.head = { ...head, issuer: certificate }
     this.envelopes.push(fromBase64(certificate.certificate))
   }
 
@@ -111,7 +134,7 @@ export class OrganizationChange {
     if (notAfter <= notBefore) {
       throw new Refused(
         'issuer-unusable',
-        'the issuer certificate of the organization has expired (put its root key back and restart the registry)',
+        'the issuer certificate of the organization has expired (its owner can install a new one: nexctl organization root request)',
       )
     }
     const { membershipLifetime = this.#parts.membershipLifetime } = this.head.settings
@@ -196,7 +219,7 @@ export class OrganizationChange {
         issuedAt: this.now,
         name: this.head.name,
         ranges: this.ranges(),
-        issuers: [this.#issuer.publicKey],
+        issuers: [this.#issuer.publicKey, ...formerKeys(this.head)],
         rendezvous: this.head.rendezvous,
         policy: ALLOW_ALL,
         ...(this.head.names === undefined ? {} : { names: namesOfRecord(this.head.names) }),
@@ -214,4 +237,8 @@ export class OrganizationChange {
     this.head = { ...this.head, revision: this.head.revision + 1 }
     this.transaction.put(HEAD, this.organization, this.head)
   }
+}
+
+function formerKeys({ formerIssuers = [] }: Head): readonly IssuerPublicKey[] {
+  return formerIssuers.map(({ key }) => parseKey<'issuer'>(fromBase32(key), 'former issuer'))
 }

@@ -5,7 +5,9 @@ import type { Log } from '../protocol/log.ts'
 import { ADDRESS } from './addresses.ts'
 import { REMOVED_DEVICE } from './device-record.ts'
 import { HEAD, MANIFEST, REVOCATIONS_OF } from './head.ts'
+import { NEXT_ISSUER } from './issuer-installation.ts'
 import type { Issuing } from './issuing.ts'
+import { APPROVAL } from './lock.ts'
 import type { Collection } from './store/collection.ts'
 import type { Database } from './store/database.ts'
 
@@ -27,12 +29,13 @@ export async function purgeOrganizations(parts: PurgeParts): Promise<void> {
     if (head?.deletedAt === undefined) continue
     const revoked = (await database.get(REVOCATIONS_OF, organization)) ?? []
     if (revoked.some(({ notAfter }) => notAfter > clock.now())) continue
-    for (const kind of [MANIFEST, ADDRESS, REMOVED_DEVICE]) {
+    for (const kind of [MANIFEST, ADDRESS, REMOVED_DEVICE, APPROVAL]) {
       await deleteAll(database, organization, kind)
     }
     await issuing.keys.forget(organization)
     await database.transact(organization, async (transaction) => {
       transaction.delete(REVOCATIONS_OF, organization)
+      transaction.delete(NEXT_ISSUER, organization)
       transaction.delete(HEAD, organization)
     })
     log('info', 'organization.purged', { organization })

@@ -12,6 +12,7 @@ import {
   prefixLength,
 } from '../protocol/address.ts'
 import { MalformedError } from '../protocol/errors.ts'
+import { ADDRESS_SPACE } from '../protocol/issuer-request.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
 import { Refused } from './refusal.ts'
 
@@ -26,10 +27,6 @@ export interface WantedRanges {
 
 /** Shared address space (RFC 6598): it collides with no private network of a site. */
 export const IPV4_RANGE = parsePrefix('100.64.0.0/10')
-/** Where addresses may be given out: RFC 1918, RFC 6598, and the locally assigned half of RFC 4193. */
-const ALLOWED = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', '100.64.0.0/10', 'fd00::/8'].map(
-  parsePrefix,
-)
 /** A range has room for 7 devices at least. Bits. */
 const LONGEST = { 4: 29, 6: 125 } as const
 /** Numbers are 1 to this at most: the 22 host bits of the standard range. */
@@ -68,8 +65,8 @@ function parseRange(field: string, family: 4 | 6, text: string): Prefix {
   if (prefixLength(range) > LONGEST[family]) {
     throw refuse(`${range} is too small: at most /${LONGEST[family]}`)
   }
-  if (!ALLOWED.some((space) => prefixContains(space, range))) {
-    const spaces = ALLOWED.filter((space) => addressFamily(prefixAddress(space)) === family)
+  if (!ADDRESS_SPACE.some((space) => prefixContains(space, range))) {
+    const spaces = ADDRESS_SPACE.filter((space) => addressFamily(prefixAddress(space)) === family)
     throw refuse(
       `${range} is not private: other networks have these addresses (choose in ${spaces.join(', ')})`,
     )

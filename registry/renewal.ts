@@ -13,6 +13,7 @@ import {
 import { type DeviceRequest, withRequest } from './device-requests.ts'
 import type { Membership } from './enrolment.ts'
 import type { Issuing } from './issuing.ts'
+import { certificateThatWaits } from './lock.ts'
 import type { OrganizationChange } from './organization-change.ts'
 import { type Possession, provePossession, spendProof } from './possession.ts'
 import { Refused } from './refusal.ts'
@@ -42,7 +43,8 @@ export async function renew(
     const asking = withRequest(change, record, asks)
     return renewIn(change, possession, { ...asking, number: record.number })
   })
-  return { organization, envelopes: [...(await issuing.foundation(organization)), certificate] }
+  const vouching = await issuing.foundationFor(organization, possession.device)
+  return { organization, envelopes: [...vouching, certificate] }
 }
 
 type Enrolled = DeviceRecord & { readonly number: number }
@@ -63,6 +65,11 @@ async function renewIn(
   const { transaction, organization } = change
   const { device } = possession
   await spendProof(transaction, possession)
+  const waiting = await certificateThatWaits(change, device, record, possession.wireguardKey)
+  if (waiting !== undefined) {
+    change.putDevice(device, record)
+    return waiting
+  }
   const key = toHex(possession.wireguardKey)
   if (key !== record.wireguardKey) {
     await claimWireguardKey(transaction, organization, device, key)

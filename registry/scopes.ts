@@ -7,6 +7,7 @@ export const SCOPES = [
   'organizations:write',
   'policy:write',
   'audit:read',
+  'root',
   'tokens:write',
 ] as const
 export type Scope = (typeof SCOPES)[number]
@@ -20,5 +21,6 @@ export const SCOPE_TEXT = {
   'organizations:write': 'make, change and delete organizations',
   'policy:write': 'change the policy',
   'audit:read': 'read the audit log',
+  root: 'take the root key of your organizations out, put it back, and install what it signs',
   'tokens:write': 'make and revoke tokens like itself',
 } as const satisfies Record<Scope, string>

@@ -50,10 +50,19 @@ export async function openSealedKeyStore(parts: SealedKeyStoreParts): Promise<Ke
     issuer: async (organization, publicKey) =>
       (await readSealed<'issuer'>(parts, issuerName(organization, publicKey))) ??
       importKeys(parts, organization, publicKey),
+    nextIssuer: async (organization, publicKey) =>
+      (await readSealed<'issuer'>(parts, issuerName(organization, publicKey))) ??
+      files.nextIssuer(organization, publicKey),
+    async forgetRoot(organization) {
+      await database.transact(`sealed-key/${rootName(organization)}`, async (transaction) => {
+        transaction.delete(SEALED_KEY, rootName(organization))
+      })
+      await files.forgetRoot(organization)
+    },
     async forget(organization) {
       await database.transact(`sealed-key/${organization}`, async (transaction) => {
-        const sealed = await transaction.list(SEALED_KEY, { under: `${organization}/` })
-        for (const { id } of sealed) transaction.delete(SEALED_KEY, id)
+        const kept = await transaction.list(SEALED_KEY, { under: `${organization}/` })
+        for (const { id } of kept) transaction.delete(SEALED_KEY, id)
       })
       await files.forget(organization)
     },

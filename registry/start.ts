@@ -25,11 +25,14 @@ import { type KeyStore, openKeyStore } from './key-store.ts'
 import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
 import { openMembers } from './members.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { startMetricsServer } from './metrics-server.ts'
 import { openOrganizationLifecycle } from './organization-lifecycle.ts'
 import { type Presence, startPresence } from './presence.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
 import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
+import { openRootCustody } from './root-custody.ts'
 import { assertNotSealed, openSealedKeyStore } from './sealed-key-store.ts'
 import { openDatabase } from './store/database.ts'
 import type { StoreLocation } from './store/location.ts'
@@ -66,8 +69,9 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
   const { stateDirectory } = config
   const now = () => parts.clock.now()
   opened.use(await startBackupSocket({ store, stateDirectory, now, log: parts.log }))
-  const server = opened.use(await startHttpServer(config.listen, parts.clock))
-  const publicUrl = config.publicUrl?.origin ?? `http://${formatHostPort(server.address)}`
+  const server = opened.use(await startHttpServer(config.listen, parts, { tls: config.tls }))
+  const publicUrl =
+    config.publicUrl?.origin ?? `${server.protocol}://${formatHostPort(server.address)}`
   const { clock, randomBytes, log } = parts
   const database = openDatabase(store, parts)
   const context: RegistryContext = {
@@ -83,7 +87,9 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
     await startPresence({ ...context, ...services, id, rendezvous: meeting }),
   )
   opened.use(startMaintenance(context, services, rendezvous.connected))
-  server.answerWith(appOf(context, services, { rendezvous, presence, version: parts.version }))
+  const metrics = await openMetrics(context, services, parts.version, opened)
+  const running = { rendezvous, presence, metrics, version: parts.version }
+  server.answerWith(appOf(context, services, running))
   const setupUrl = await services.identity.firstUserUrl()
   const ending = opened.move()
   const { localUrl } = server
@@ -99,6 +105,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const tokens = openApiTokens(context)
   const events = openEvents(context)
   const logins = openLogins({ ...context, tokens })
+  const custody = openRootCustody({ ...context, issuing })
   const devices = openDevices({ ...context, issuing })
   const people = {
     members: openMembers({ ...context, issuing }),
@@ -115,6 +122,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
   })
   return {
     issuing,
+    custody,
     authorizations,
     registrationKeys,
     tokens,
@@ -168,13 +176,28 @@ function storeOf({ store, stateDirectory }: Config): StoreLocation {
 interface Running {
   readonly rendezvous: Rendezvous
   readonly presence: Presence
+  readonly metrics: Metrics | undefined
   readonly version: string
+}
+
+/** Undefined where nobody is to read them. */
+async function openMetrics(
+  { config, clock, log }: RegistryContext,
+  { events }: Services,
+  version: string,
+  opened: AsyncDisposableStack,
+): Promise<Metrics | undefined> {
+  if (config.metricsListen === undefined) return undefined
+  const metrics = createMetrics(clock, version)
+  metrics.gauge('event_streams', 'Event streams that are open', () => events.count())
+  opened.use(await startMetricsServer(config.metricsListen, metrics, { clock, log }))
+  return metrics
 }
 
 function appOf(
   context: RegistryContext,
   services: Services,
-  { rendezvous, presence, version }: Running,
+  { rendezvous, presence, metrics, version }: Running,
 ) {
   const { identity, directories, ...rest } = services
   const api = createApi({
@@ -189,6 +212,7 @@ function appOf(
   })
   return createApp(context, {
     api,
+    ...(metrics !== undefined && { requests: metrics.requests }),
     ...(identity.provider !== undefined && { provider: identity.provider }),
     pages: pages(context, { identity, directories, logins: services.logins }),
     errorPage: (problem) => renderProblem(problem),

@@ -82,7 +82,7 @@ function addLoginCommands(program: Command): void {
 interface TokenOptions {
   readonly description: string
   readonly scope: string[]
-  readonly days: number
+  readonly days?: number
 }
 
 function addTokenCommands(program: Command): void {
@@ -104,11 +104,12 @@ function addTokenCommands(program: Command): void {
     .command('create')
     .requiredOption('--description <text>', 'what it is for')
     .requiredOption('--scope <scopes...>', 'what it is good for')
-    .option('--days <n>', 'how long it is good', days, 30)
+    .option('--days <n>', 'how long it is good (30, or as long as the login)', days)
     .description('make one; the secret is shown once')
   create.action(async ({ description, scope, days: lasts }: TokenOptions) => {
     const { api, show } = await openSession(create)
-    const wanted = { description, scopes: scope, lifetime: Math.round(lasts * 86_400) }
+    const lifetime = lasts !== undefined && { lifetime: Math.round(lasts * 86_400) }
+    const wanted = { description, scopes: scope, ...lifetime }
     show(await api.ask('POST', '/user/tokens', wanted))
   })
   withSession(

@@ -4,6 +4,7 @@ import { AUDIT_ROUTES, type AuditApiParts } from './audit.ts'
 import { DEVICE_ROUTES, type DeviceApiParts } from './devices.ts'
 import { EVENT_ROUTES, type EventApiParts } from './events.ts'
 import { INVITATION_ROUTES, type InvitationApiParts } from './invitations.ts'
+import { ISSUER_ROUTES, type IssuerApiParts } from './issuers.ts'
 import { JOIN_REQUEST_ROUTES, type JoinRequestApiParts } from './join-requests.ts'
 import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
 import { MEMBER_ROUTES, type MemberApiParts } from './members.ts'
@@ -14,6 +15,7 @@ import type { Route } from './route.ts'
 import { TOKEN_ROUTES, type TokenApiParts } from './tokens.ts'
 
 export type RouteParts = AgentApiParts &
+  IssuerApiParts &
   OrganizationApiParts &
   DeviceApiParts &
   RegistrationKeyApiParts &
@@ -29,6 +31,7 @@ export type RouteParts = AgentApiParts &
 export const ROUTES: readonly Route<RouteParts>[] = [
   ...AGENT_ROUTES,
   ...ORGANIZATION_ROUTES,
+  ...ISSUER_ROUTES,
   ...DEVICE_ROUTES,
   ...REGISTRATION_KEY_ROUTES,
   ...MEMBER_ROUTES,

@@ -2,7 +2,7 @@
 import { fromBase64, toBase64 } from '../../crypto/bytes.ts'
 import { standingOf } from '../../protocol/belief.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
+import { type Envelope, type EnvelopeOf, openEnvelope } from '../../protocol/envelope.ts'
 import type { DeviceId, IssuerKeyPair, OrganizationId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import { StatementPace } from '../../protocol/pace.ts'
@@ -17,6 +17,7 @@ import { syncable } from '../../protocol/sync.ts'
 import { catchUp } from '../catch-up.ts'
 import { STATEMENT, statementId } from '../device-record.ts'
 import type { Issued, Issuing } from '../issuing.ts'
+import { keepApprovals } from '../lock.ts'
 import type { Database } from '../store/database.ts'
 
 /** Milliseconds that what devices said waits to be stored, so that the newest is written once. */
@@ -55,6 +56,8 @@ export class Organizations {
   readonly #listeners: ((news: News) => void)[] = []
   /** Statements to be stored, by record id. */
   readonly #unstored = new Map<string, Envelope>()
+  /** Approvals to be stored, by id. */
+  readonly #unkept = new Map<string, EnvelopeOf<'approval'>>()
   readonly #timers: { cancel(): void }[] = []
   readonly #pace = new StatementPace()
   /** Issued envelopes are taken in one after another, so that a manifest never overtakes its issuer. */
@@ -115,7 +118,16 @@ export class Organizations {
     const opened = envelopes.map(openEnvelope)
     // What is known already was told when it came: by this registry, or by another one of the store.
     const news = opened.filter((each) => this.#apply(held, each).changed || known === undefined)
+    if (news.some(({ kind }) => kind === 'issuer-certificate')) this.#keepHeard(held.state)
     if (news.length > 0) this.#tell({ organization, envelopes: news, from: undefined })
+  }
+
+  /** Another lock may make words count that were said before it. */
+  #keepHeard(state: OrganizationState): void {
+    const now = this.#parts.clock.now()
+    for (const said of state.approvals.values()) {
+      if (standingOf(state, said, now) === undefined) this.#unkept.set(said.id, said)
+    }
   }
 
   #lost(error: unknown): void {
@@ -175,6 +187,7 @@ export class Organizations {
       const id = statementId(organization, envelope.signer as DeviceId, subject)
       this.#unstored.set(id, envelope)
     }
+    if (envelope.kind === 'approval') this.#unkept.set(envelope.id, envelope)
     this.#tell({ organization, envelopes: [envelope], from })
     return true
   }
@@ -206,9 +219,12 @@ export class Organizations {
 
   /** Best effort: devices say it again. */
   async #store(): Promise<void> {
-    const statements = [...this.#unstored]
+    const [statements, approvals] = [[...this.#unstored], [...this.#unkept.values()]]
     this.#unstored.clear()
+    this.#unkept.clear()
+    if (statements.length + approvals.length === 0) return
     try {
+      await keepApprovals(this.#parts.database, approvals)
       while (statements.length > 0) {
         const some = statements.splice(0, STORED_AT_ONCE)
         await this.#parts.database.transact('statements', async (transaction) => {

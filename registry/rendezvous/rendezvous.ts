@@ -161,7 +161,7 @@ function startReview({ organizations, links, strangers, clock, log }: Parts): { 
   organizations.onNews(({ organization, envelopes }) => {
     for (const envelope of envelopes) {
       // Whoever was refused a moment ago may be a member from now on.
-      if (envelope.kind === 'membership-certificate') {
+      if (envelope.kind === 'membership-certificate' || envelope.kind === 'approval') {
         strangers.allow(peerOfDevice(envelope.body.device))
       }
     }

@@ -11,6 +11,7 @@ import { deviceIdOf, type OrganizationId, parseOrganizationId } from '../../prot
 import { apply, emptyState } from '../../protocol/state.ts'
 import { addressesOf } from '../../registry/addresses.ts'
 import { DEVICE } from '../../registry/device-record.ts'
+import { standardRanges } from '../../registry/ranges.ts'
 import { openDatabase } from '../../registry/store/database.ts'
 import { openLevelStore } from '../../registry/store/level-store.ts'
 import { systemClock } from '../../registry/system-clock.ts'
@@ -127,10 +128,11 @@ async function inspect(
   await using store = await openLevelStore(join(stateDirectory, 'store'))
   const database = openDatabase(store, { clock: systemClock, randomBytes })
   const id = parseOrganizationId(organization)
+  const ranges = standardRanges(id)
   const stored = new Map<string, string>()
   const names = new Set<string>()
   for await (const { id: record, value } of database.list(DEVICE, { under: `${id}/` })) {
-    const addresses = value.number === undefined ? '' : addressesOf(id, value.number).join()
+    const addresses = value.number === undefined ? '' : addressesOf(ranges, value.number).join()
     stored.set(record.slice(id.length + 1), addresses)
     names.add(value.name)
   }

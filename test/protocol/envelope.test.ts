@@ -19,6 +19,7 @@ const rule = suite('envelope (SPEC §3)')
 const samples: Readonly<Record<string, Uint8Array>> = {
   'issuer-certificate': acme.issuerCertificate(),
   'membership-certificate': acme.certificate(laptop),
+  approval: acme.approval(laptop, acme.device('phone')),
   manifest: acme.manifest(),
   'endpoint-update': acme.endpoint(laptop),
   'route-advertisement': acme.route(laptop, '10.99.0.1/32'),
@@ -33,8 +34,14 @@ const outcome = (bytes: Uint8Array): string => {
   }
 }
 
+/** The second version of a kind. */
+const locked = acme.issuerCertificate({
+  lock: { approvers: [laptop.key.publicKey], since: seconds(NOON - 3600) },
+})
+
 rule('opens what was sealed, each kind as itself', () => {
   for (const [kind, bytes] of Object.entries(samples)) assert.is(openEnvelope(bytes).kind, kind)
+  assert.is(openEnvelope(locked).kind, 'issuer-certificate')
 })
 
 rule(
@@ -44,7 +51,12 @@ rule(
       readFileSync(new URL('../vectors/envelopes.json', import.meta.url), 'utf8'),
     )
     assert.equal(
-      Object.fromEntries(Object.entries(samples).map(([kind, bytes]) => [kind, toHex(bytes)])),
+      Object.fromEntries(
+        Object.entries({ ...samples, 'issuer-certificate/2': locked }).map(([kind, bytes]) => [
+          kind,
+          toHex(bytes),
+        ]),
+      ),
       pinned,
     )
   },

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
 import { parsePrefix } from '../../protocol/address.ts'
 import { memberOf, membersOf } from '../../protocol/belief.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
@@ -16,11 +17,22 @@ const devices = ['a', 'b', 'c'].map((name) => acme.device(name))
 const prefixes = [parsePrefix('10.99.0.0/24')]
 const end = seconds(NOON + 86_400)
 
+const approver = acme.device('a')
+const lock = { approvers: [approver.key.publicKey], since: seconds(NOON - 120) }
+const successor = signingKeyPairFromSeed<'issuer'>(new Uint8Array(32).fill(8))
+
 /** All that three devices, an issuer and a hostile organization may have said. */
 const everything: readonly Envelope[] = [
   acme.issuerCertificate(),
   acme.issuerCertificate({ notBefore: seconds(NOON - 2 * 86_400) }),
   evil.issuerCertificate(),
+  acme.issuerCertificate({ notBefore: seconds(NOON - 3600), lock }),
+  acme.issuerCertificate({ notBefore: seconds(NOON - 3600), lock, issuer: successor }),
+  ...devices.flatMap((device) => [
+    acme.approval(approver, device),
+    acme.approval(approver, device, { sequence: 2, decision: 'denied' }),
+    acme.approval(device, device),
+  ]),
   evil.manifest({ sequence: 50 }),
   ...[1, 2, 3].map((sequence) => acme.manifest({ sequence })),
   acme.manifest({ sequence: 3, name: 'forked' }),

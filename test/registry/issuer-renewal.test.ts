@@ -3,6 +3,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { generateSigningKeyPair } from '../../crypto/signing.ts'
 import { currentManifest, memberOf, membersOf } from '../../protocol/belief.ts'
+import { openIssuerExpiryTeller } from '../../registry/issuer-expiry.ts'
 import { renewIssuers, rotateIssuer } from '../../registry/issuer-renewal.ts'
 import { Refused } from '../../registry/refusal.ts'
 import { asker, startCore } from '../support/registry-core.ts'
@@ -41,6 +42,7 @@ rule(
     await rename(path, `${path}.away`)
     core.advance(60 * DAY)
     await renewIssuers(core)
+    await openIssuerExpiryTeller(core).look()
     assert.is(core.logged.at(-1)?.event, 'issuer.ends-without-root')
     assert.match(String(core.logged.at(-1)?.fields['todo']), path)
     await core.enrol(asker('laptop'), key)
@@ -75,7 +77,7 @@ rule('another issuer takes over all devices at once, and the old one counts no m
   const [old] = [...before.issuerCertificates.keys()]
   const told: Uint8Array[] = []
   core.issuing.onIssued(({ envelopes }) => void told.push(...envelopes))
-  await rotateIssuer(core, organization)
+  await rotateIssuer(core, organization, 'at-once', core.ada())
   let state = before
   for (const envelope of told) {
     state = core.hear(organization, [envelope], state)
@@ -95,7 +97,7 @@ rule(
     const organization = await core.issuing.found('Acme')
     await core.issuing.keys.saveNextIssuer(organization, generateSigningKeyPair<'issuer'>())
     await core.enrol(asker('a'), await core.key(organization))
-    await rotateIssuer(core, organization)
+    await rotateIssuer(core, organization, 'at-once', core.ada())
     const path = core.issuing.keys.issuerPath(organization)
     // As after a crash between commit and rename.
     await rename(path, `${path}.next`)

@@ -38,6 +38,7 @@ const MEANS = {
   curl: packaged('curl'),
   chromium: packaged('chromium'),
   iptables: packaged('iptables'),
+  openssl: packaged('openssl'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
   'systemd-resolved': {
     isThere: () => hasCommand('dbus-daemon') && isPackageKnown('systemd-resolved'),
@@ -53,7 +54,6 @@ const MEANS = {
   tinc: packaged('tincd', 'tinc'),
   n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
-  openssl: packaged('openssl'),
   etcd: packaged('etcd', 'etcd-server'),
   tun: { isThere: () => isAccessible('/dev/net/tun'), hint: '/dev/net/tun must be there' },
   'wasm-clang': {

@@ -4,9 +4,10 @@ import { fromHex, utf8 } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
 import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
 import { type Prefix, parsePrefix } from '../../protocol/address.ts'
+import { type Approval, encodeApproval } from '../../protocol/approval.ts'
 import { type EndpointUpdate, encodeEndpointUpdate } from '../../protocol/endpoint-update.ts'
 import { openEnvelope, sealEnvelope } from '../../protocol/envelope.ts'
-import { encodeIssuerCertificate } from '../../protocol/issuer-certificate.ts'
+import { encodeIssuerCertificate, type Lock } from '../../protocol/issuer-certificate.ts'
 import {
   type DeviceId,
   type DeviceKeyPair,
@@ -53,7 +54,10 @@ export interface TestOrganization {
   issuerCertificate(change?: {
     readonly issuer?: IssuerKeyPair
     readonly notBefore?: Seconds
+    readonly lock?: Lock
   }): Uint8Array
+  /** By one device on another. */
+  approval(by: TestDevice, device: TestDevice, change?: Partial<Approval>): Uint8Array
   certificate(
     device: TestDevice,
     change?: Partial<MembershipCertificate>,
@@ -110,8 +114,23 @@ export function testOrganization(name: string, now: Seconds = NOON): TestOrganiz
           notAfter: seconds((change.notBefore ?? now - DAY) + 80 * DAY),
           ranges,
           longestMembership: seconds(7 * DAY),
+          ...(change.lock !== undefined && { lock: change.lock }),
         }),
         root,
+      ),
+    approval: (by, member, change = {}) =>
+      sealEnvelope(
+        'approval',
+        id,
+        encodeApproval({
+          sequence: 1,
+          issuedAt: seconds(now - 10),
+          deviceKey: member.key.publicKey,
+          wireguardKey: member.wireguard.publicKey,
+          decision: 'approved',
+          ...change,
+        }),
+        by.key,
       ),
     certificate: (member, change = {}, by = issuer) =>
       sealEnvelope(

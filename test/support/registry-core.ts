@@ -41,6 +41,7 @@ import { provePossession } from '../../registry/possession.ts'
 import { type NewRegistrationKey, openRegistrationKeys } from '../../registry/registration-keys.ts'
 import { renew } from '../../registry/renewal.ts'
 import type { MemberRole } from '../../registry/roles.ts'
+import { openRootCustody } from '../../registry/root-custody.ts'
 import { openDatabase } from '../../registry/store/database.ts'
 import { openLevelStore } from '../../registry/store/level-store.ts'
 import { systemClock } from '../../registry/system-clock.ts'
@@ -96,6 +97,7 @@ export async function startCore(
   const authorizations = openDeviceAuthorizations(parts)
   const registrationKeys = openRegistrationKeys(parts)
   const devices = openDevices({ database, issuing })
+  const custody = openRootCustody({ ...parts, issuing, publicUrl: PUBLIC_URL })
   const membersOf = openMembers({ database, issuing })
   const lifecycle = openOrganizationLifecycle({ database, issuing, clock })
   const invitations = openInvitations({ database, issuing, clock, randomBytes })
@@ -156,7 +158,7 @@ export async function startCore(
     return id
   }
   return {
-    ...{ stateDirectory, store, database, clock, log, logged, issuing, authorizations },
+    ...{ stateDirectory, store, database, clock, log, logged, issuing, authorizations, custody },
     ...{ proof, publicUrl, as, ada },
     /** As Ada changes them. */
     devices: {
