@@ -81,7 +81,8 @@ export async function load(
   let bytes = 0
   const work = async () => {
     for (let asked = all[next++]; asked !== undefined; asked = all[next++]) {
-      bytes += await ask(server.url, asked, agent)
+      const answered = await ask(server.url, asked, agent)
+      bytes += answered
     }
   }
   await Promise.all(Array.from({ length: connections }, work))
@@ -91,7 +92,8 @@ export async function load(
   return { count: all.length, seconds, cpuSeconds, bytes }
 }
 
-function ask(url: string, { method, path, headers, body }: Asked, agent: Agent): Promise<number> {
+function ask(url: string, asked: Asked, agent: Agent): Promise<number> {
+  const { method, path, headers, body } = asked
   asker++
   const from = `10.${(asker >> 16) & 255}.${(asker >> 8) & 255}.${asker & 255}`
   const options = {
@@ -118,7 +120,12 @@ function ask(url: string, { method, path, headers, body }: Asked, agent: Agent):
         else reject(new Error(`${method} ${path}: ${status} ${text}`))
       })
     })
-    sent.on('error', reject)
+    sent.on('error', (error) => {
+      // The server had closed the idle connection just then: it has not seen the request.
+      const isStale = sent.reusedSocket && 'code' in error && error.code === 'ECONNRESET'
+      if (isStale) resolve(ask(url, asked, agent))
+      else reject(new Error(`${method} ${path}`, { cause: error }))
+    })
     sent.end(body)
   })
 }

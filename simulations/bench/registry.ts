@@ -119,7 +119,7 @@ async function measureBare(): Promise<Figures> {
   )
   const all = renewals(bare.url, UNKNOWN_ORGANIZATION)
   await load(bare, all, options.connections)
-  return load(bare, [...all, ...all], options.connections)
+  return await load(bare, [...all, ...all], options.connections)
 }
 
 async function measureRegistry(): Promise<readonly (readonly [string, Figures])[]> {
@@ -142,14 +142,12 @@ async function measureRegistry(): Promise<readonly (readonly [string, Figures])[
       Array.from({ length: lists }, () => listed(limit)),
       connections,
     )
-  const of = (limit: number) => Math.min(limit, devices)
-  return [
-    ['enrolment', enrolled],
-    ['renewal', sumOf(rounds)],
-    ['list of 1 device', await list(1)],
-    [`list of ${of(100)} devices`, await list(100)],
-    [`list of ${of(1000)} devices`, await list(1000)],
-  ]
+  const lengths = [...new Set([1, 100, 1000].map((most) => Math.min(most, devices)))]
+  const listings: [string, Figures][] = []
+  for (const length of lengths) {
+    listings.push([`list of ${length} device${length === 1 ? '' : 's'}`, await list(length)])
+  }
+  return [['enrolment', enrolled], ['renewal', sumOf(rounds)], ...listings]
 }
 
 function sumOf(all: readonly Figures[]): Figures {
