@@ -15,11 +15,12 @@ import {
 import { REVOCATIONS, SERIAL_BYTES } from '../protocol/limits.ts'
 import { encodeManifest, type Revocation } from '../protocol/manifest.ts'
 import { encodeMembershipCertificate } from '../protocol/membership-certificate.ts'
-import { ALLOW_ALL } from '../protocol/policy.ts'
+import type { Policy } from '../protocol/policy.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import { addressesOf } from './addresses.ts'
 import { DEVICE, type DeviceRecord, deviceRecordId, groupsOf } from './device-record.ts'
 import { HEAD, type Head, MANIFEST, manifestIdOf, REVOCATIONS_OF, rangesOf } from './head.ts'
+import { policyInForce } from './policy-record.ts'
 import type { Ranges } from './ranges.ts'
 import { Refused } from './refusal.ts'
 import type { Transaction } from './store/database.ts'
@@ -172,7 +173,8 @@ export class OrganizationChange {
       )
     }
     const sequence = this.head.manifestSequence + 1
-    const envelope = this.#sealManifest(sequence, revocations)
+    const policy = await policyInForce(this.transaction, this.organization)
+    const envelope = this.#sealManifest(sequence, revocations, policy)
     this.head = {
       ...this.head,
       manifestSequence: sequence,
@@ -187,6 +189,7 @@ export class OrganizationChange {
   #sealManifest(
     sequence: number,
     revocations: readonly { serial: string; notAfter: number }[],
+    policy: Policy,
   ): Uint8Array {
     const claims = encodeManifest(
       {
@@ -197,7 +200,7 @@ export class OrganizationChange {
         ranges: this.ranges(),
         issuers: [this.#issuer.publicKey],
         rendezvous: this.head.rendezvous,
-        policy: ALLOW_ALL,
+        policy,
       },
       revocations.map(({ serial, notAfter }) => ({
         serial: fromHex(serial),

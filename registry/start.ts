@@ -22,6 +22,7 @@ import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
 import { openMembers } from './members.ts'
 import { openOrganizationLifecycle } from './organization-lifecycle.ts'
+import { openPolicies } from './policy.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
 import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
@@ -83,6 +84,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
     members: openMembers({ ...context, issuing }),
     lifecycle: openOrganizationLifecycle({ ...context, issuing }),
     invitations: openInvitations({ ...context, issuing }),
+    policies: openPolicies({ ...context, issuing }),
   }
   const directories = openDirectories({
     ...context,

@@ -8,6 +8,7 @@ import { JOIN_REQUEST_ROUTES, type JoinRequestApiParts } from './join-requests.t
 import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
 import { MEMBER_ROUTES, type MemberApiParts } from './members.ts'
 import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
+import { POLICY_ROUTES, type PolicyApiParts } from './policy.ts'
 import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
 import type { Route } from './route.ts'
 import { TOKEN_ROUTES, type TokenApiParts } from './tokens.ts'
@@ -19,6 +20,7 @@ export type RouteParts = AgentApiParts &
   MemberApiParts &
   InvitationApiParts &
   JoinRequestApiParts &
+  PolicyApiParts &
   AuditApiParts &
   TokenApiParts &
   LoginApiParts &
@@ -32,6 +34,7 @@ export const ROUTES: readonly Route<RouteParts>[] = [
   ...MEMBER_ROUTES,
   ...INVITATION_ROUTES,
   ...JOIN_REQUEST_ROUTES,
+  ...POLICY_ROUTES,
   ...AUDIT_ROUTES,
   ...TOKEN_ROUTES,
   ...LOGIN_ROUTES,
