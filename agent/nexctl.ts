@@ -19,6 +19,7 @@ import {
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
+import { addPolicyCommands } from './nexctl-policy.ts'
 import { addProxyCommands } from './nexctl-proxy.ts'
 import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
 import { WHY } from './why/report.ts'
@@ -165,6 +166,7 @@ for (const action of ['advertise', 'withdraw'] as const) {
 }
 
 addProxyCommands(program, show)
+addPolicyCommands(program, show)
 addRegistryCommands(program)
 
 /** Of a relayed peer: `by hub (udp)`. */
@@ -190,6 +192,7 @@ function statusText(status: StatusReport): string {
         status.certificate === undefined ? 'none' : `until ${status.certificate.notAfter}`,
       ],
       ['manifest', manifestText(status)],
+      ['policy', policyText(status)],
       ['NAT mapping', status.natMapping],
       ['candidates', status.candidates.join(' ') || '-'],
       [
@@ -205,6 +208,15 @@ function statusText(status: StatusReport): string {
 function reachedText({ connected, idle, total }: StatusReport['peers']): string {
   const reached = `${connected} of ${total} reached`
   return idle === 0 ? reached : `${reached}, ${idle} idle until a first packet`
+}
+
+/** What keeps the tunnel closed is to be seen. */
+function policyText({ policy: { revision, state, reason } }: StatusReport): string {
+  const said = revision === 0 ? 'everything inside the organization passes' : `revision ${revision}`
+  if (state === 'enforced' || (revision === 0 && state === 'unknown' && reason === undefined))
+    return said
+  const closed = state === 'unknown' ? '' : 'NOTHING PASSES, '
+  return `${said}, ${closed}${state}${reason === undefined ? '' : `: ${reason}`}`
 }
 
 function manifestText({ manifest }: StatusReport): string {

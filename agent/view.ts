@@ -30,6 +30,7 @@ import { measureLifetime, netcheck } from './netcheck.ts'
 import type { PathNetcheck } from './path/nat/watch.ts'
 import { pingTimes } from './ping.ts'
 import { rendezvousMultiaddrs } from './plan-peers.ts'
+import { PolicyView } from './policy-view.ts'
 import type { Renewal } from './renewal.ts'
 import type { TunnelPeerStats } from './tunnel/backend.ts'
 import type { WhyReport } from './why/report.ts'
@@ -40,11 +41,13 @@ export class DaemonView implements Controls {
   readonly #renewal: Renewal
   readonly #why: Why
   readonly proxy: ProxyControls | undefined
+  readonly policy: PolicyView
 
   constructor(daemon: Daemon, renewal: Renewal, proxy?: ProxyControls) {
     this.proxy = proxy
     this.#daemon = daemon
     this.#renewal = renewal
+    this.policy = new PolicyView(daemon)
     this.#why = new Why(daemon, renewal)
   }
 
@@ -81,7 +84,7 @@ export class DaemonView implements Controls {
               compromised: equivocation(state, now).length > 0,
             },
           }),
-      natMapping: local.natMapping,
+      ...{ policy: this.policy.own(), natMapping: local.natMapping },
       candidates: local.candidates.map((each) => `${each.kind} ${formatEndpoint(each)}`),
       registry: {
         url: join.registry,

@@ -1,7 +1,9 @@
 /** What the local API answers: the words of `nexctl` and of its JSON. */
 import { z } from 'zod'
+import { POLICY_STATES } from '../../protocol/policy-status.ts'
 import type { WhyReport } from '../why/report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
+import type { PolicyControls } from './policy-report.ts'
 import type { ProxyControls } from './proxy-report.ts'
 
 export const STATUS = z.object({
@@ -22,6 +24,12 @@ export const STATUS = z.object({
   }),
   certificate: z.object({ notAfter: z.string() }).optional(),
   manifest: z.object({ sequence: z.number(), compromised: z.boolean() }).optional(),
+  /** `closed`, `not-understood`: nothing passes. */
+  policy: z.object({
+    revision: z.number(),
+    state: z.enum(POLICY_STATES),
+    reason: z.string().optional(),
+  }),
   natMapping: z.string(),
   candidates: z.array(z.string()),
   registry: z.object({ url: z.string(), reachable: z.boolean(), connected: z.boolean() }),
@@ -90,6 +98,7 @@ export interface Controls {
   routes(): readonly RouteReport[]
   /** Throws ControlError when the prefix is malformed or not allowed to this device. */
   route(prefix: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport>
+  readonly policy: PolicyControls
   /** Absent where this nexd runs without a proxy. */
   readonly proxy?: ProxyControls | undefined
 }

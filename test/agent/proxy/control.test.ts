@@ -40,6 +40,12 @@ const others: Omit<Controls, 'proxy'> = {
   why: none,
   routes: () => [],
   route: none,
+  policy: {
+    policy: () => ({ revision: 0, rules: 0, text: '' }),
+    policyStatus: () => ({ revision: 0, devices: [] }),
+    ask: (question) => ({ question, answers: [] }),
+    check: () => ({ rules: 0, tests: [] }),
+  },
 }
 
 interface Told {
