@@ -12,6 +12,7 @@ import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
 import { addNamesCommand, namesStatusText } from './nexctl-names.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
+import { addPolicyCommands } from './nexctl-policy.ts'
 import { addProxyCommands } from './nexctl-proxy.ts'
 import { addRouteCommands } from './nexctl-routes.ts'
 import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
@@ -121,6 +122,7 @@ program
 addNamesCommand(program, show)
 addRouteCommands(program, show)
 addProxyCommands(program, show)
+addPolicyCommands(program, show)
 addRegistryCommands(program)
 
 /** Of a relayed peer: `by hub (udp)`. */
@@ -146,6 +148,7 @@ function statusText(status: StatusReport): string {
         status.certificate === undefined ? 'none' : `until ${status.certificate.notAfter}`,
       ],
       ['manifest', manifestText(status)],
+      ['policy', policyText(status)],
       ['NAT mapping', status.natMapping],
       ['candidates', status.candidates.join(' ') || '-'],
       [
@@ -162,6 +165,15 @@ function statusText(status: StatusReport): string {
 function reachedText({ connected, idle, total }: StatusReport['peers']): string {
   const reached = `${connected} of ${total} reached`
   return idle === 0 ? reached : `${reached}, ${idle} idle until a first packet`
+}
+
+/** What keeps the tunnel closed is to be seen. */
+function policyText({ policy: { revision, state, reason } }: StatusReport): string {
+  const said = revision === 0 ? 'everything inside the organization passes' : `revision ${revision}`
+  if (state === 'enforced' || (revision === 0 && state === 'unknown' && reason === undefined))
+    return said
+  const closed = state === 'unknown' ? '' : 'NOTHING PASSES, '
+  return `${said}, ${closed}${state}${reason === undefined ? '' : `: ${reason}`}`
 }
 
 function manifestText({ manifest }: StatusReport): string {

@@ -28,6 +28,7 @@ import { measureLifetime, netcheck } from './netcheck.ts'
 import type { PathNetcheck } from './path/nat/watch.ts'
 import { pingTimes } from './ping.ts'
 import { rendezvousMultiaddrs } from './plan-peers.ts'
+import { PolicyView } from './policy-view.ts'
 import type { Renewal } from './renewal.ts'
 import type { TunnelPeerStats } from './tunnel/backend.ts'
 import type { WhyReport } from './why/report.ts'
@@ -40,6 +41,7 @@ export class DaemonView implements Controls {
   readonly routes: RouteControls
   readonly proxy: ProxyControls | undefined
   readonly names: NamesControls | undefined
+  readonly policy: PolicyView
 
   constructor(
     daemon: Daemon,
@@ -55,6 +57,7 @@ export class DaemonView implements Controls {
     this.names = names
     this.#daemon = daemon
     this.#renewal = renewal
+    this.policy = new PolicyView(daemon)
     this.#why = new Why(daemon, renewal)
   }
 
@@ -90,7 +93,7 @@ export class DaemonView implements Controls {
               compromised: equivocation(state, now).length > 0,
             },
           }),
-      natMapping: local.natMapping,
+      ...{ policy: this.policy.own(), natMapping: local.natMapping },
       candidates: local.candidates.map((each) => `${each.kind} ${formatEndpoint(each)}`),
       registry: {
         url: join.registry,

@@ -1,4 +1,4 @@
-/** Policy decision: may a flow pass at a device? The reference that every enforcement is measured by (SPEC §13). */
+/** Policy decision: may a flow pass at a device? The reference that every enforcement is measured by (SPEC §14). */
 import type { AddressFamily, IpAddress } from './address.ts'
 import { rangeContains } from './address-range.ts'
 import {

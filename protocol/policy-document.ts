@@ -1,4 +1,4 @@
-/** Policy document: a policy as people write it, in YAML or JSON, with the tests that it must hold (SPEC §13.5). */
+/** Policy document: a policy as people write it, in YAML or JSON, with the tests that it must hold (SPEC §14.5). */
 import { type Document, isNode, LineCounter, parseDocument } from 'yaml'
 import { z } from 'zod'
 import { type AddressRange, parseAddressRange } from './address-range.ts'

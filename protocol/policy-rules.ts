@@ -1,4 +1,4 @@
-/** Policy rules: version 1 of the policy body, security groups flattened to numbered rules (SPEC §13). */
+/** Policy rules: version 1 of the policy body, security groups flattened to numbered rules (SPEC §14). */
 import { type AddressRange, formatAddressRange, parseAddressRange } from './address-range.ts'
 import { type Claims, integer, list, mapItem, oneOf, text, texts } from './claims.ts'
 import type { CborMap, CborValue } from './codec.ts'

@@ -1,4 +1,4 @@
-/** Policy status: which policy a device holds to, as its endpoint update tells the others (SPEC §13.6). */
+/** Policy status: which policy a device holds to, as its endpoint update tells the others (SPEC §14.6). */
 import { type Claims, type Field, integer } from './claims.ts'
 import type { CborValue } from './codec.ts'
 import { MalformedError } from './errors.ts'

@@ -17,12 +17,13 @@ import {
 import { REVOCATIONS, SERIAL_BYTES } from '../protocol/limits.ts'
 import { encodeManifest, type Revocation } from '../protocol/manifest.ts'
 import { encodeMembershipCertificate } from '../protocol/membership-certificate.ts'
-import { ALLOW_ALL } from '../protocol/policy.ts'
+import type { Policy } from '../protocol/policy.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import { addressesOf } from './addresses.ts'
 import { DEVICE, type DeviceRecord, deviceRecordId, groupsOf } from './device-record.ts'
 import { HEAD, type Head, MANIFEST, manifestIdOf, REVOCATIONS_OF, rangesOf } from './head.ts'
 import { namesOfRecord } from './names-record.ts'
+import { policyInForce } from './policy-record.ts'
 import type { Ranges } from './ranges.ts'
 import { Refused } from './refusal.ts'
 import type { Transaction } from './store/database.ts'
@@ -196,7 +197,8 @@ export class OrganizationChange {
       )
     }
     const sequence = this.head.manifestSequence + 1
-    const envelope = this.#sealManifest(sequence, revocations)
+    const policy = await policyInForce(this.transaction, this.organization)
+    const envelope = this.#sealManifest(sequence, revocations, policy)
     this.head = {
       ...this.head,
       manifestSequence: sequence,
@@ -211,6 +213,7 @@ export class OrganizationChange {
   #sealManifest(
     sequence: number,
     revocations: readonly { serial: string; notAfter: number }[],
+    policy: Policy,
   ): Uint8Array {
     const claims = encodeManifest(
       {
@@ -221,7 +224,7 @@ export class OrganizationChange {
         ranges: this.ranges(),
         issuers: [this.#issuer.publicKey, ...formerKeys(this.head)],
         rendezvous: this.head.rendezvous,
-        policy: ALLOW_ALL,
+        policy,
         ...(this.head.names === undefined ? {} : { names: namesOfRecord(this.head.names) }),
       },
       revocations.map(({ serial, notAfter }) => ({

@@ -8,6 +8,7 @@ import { HEAD, MANIFEST, REVOCATIONS_OF } from './head.ts'
 import { NEXT_ISSUER } from './issuer-installation.ts'
 import type { Issuing } from './issuing.ts'
 import { APPROVAL } from './lock.ts'
+import { POLICY, POLICY_HISTORY } from './policy-record.ts'
 import type { Collection } from './store/collection.ts'
 import type { Database } from './store/database.ts'
 
@@ -29,13 +30,14 @@ export async function purgeOrganizations(parts: PurgeParts): Promise<void> {
     if (head?.deletedAt === undefined) continue
     const revoked = (await database.get(REVOCATIONS_OF, organization)) ?? []
     if (revoked.some(({ notAfter }) => notAfter > clock.now())) continue
-    for (const kind of [MANIFEST, ADDRESS, REMOVED_DEVICE, APPROVAL]) {
+    for (const kind of [MANIFEST, ADDRESS, REMOVED_DEVICE, APPROVAL, POLICY_HISTORY]) {
       await deleteAll(database, organization, kind)
     }
     await issuing.keys.forget(organization)
     await database.transact(organization, async (transaction) => {
       transaction.delete(REVOCATIONS_OF, organization)
       transaction.delete(NEXT_ISSUER, organization)
+      transaction.delete(POLICY, organization)
       transaction.delete(HEAD, organization)
     })
     log('info', 'organization.purged', { organization })

@@ -28,6 +28,7 @@ import { openMembers } from './members.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { startMetricsServer } from './metrics-server.ts'
 import { openOrganizationLifecycle } from './organization-lifecycle.ts'
+import { openPolicies } from './policy.ts'
 import { type Presence, startPresence } from './presence.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
@@ -111,6 +112,7 @@ async function openServices(context: RegistryContext, localUrl: string) {
     members: openMembers({ ...context, issuing }),
     lifecycle: openOrganizationLifecycle({ ...context, issuing }),
     invitations: openInvitations({ ...context, issuing }),
+    policies: openPolicies({ ...context, issuing }),
   }
   const directories = openDirectories({
     ...context,

@@ -1,8 +1,10 @@
 /** What the local API answers: the words of `nexctl` and of its JSON. */
 import { z } from 'zod'
+import { POLICY_STATES } from '../../protocol/policy-status.ts'
 import type { WhyReport } from '../why/report.ts'
 import { NAMES_STATUS, type NamesControls } from './names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
+import type { PolicyControls } from './policy-report.ts'
 import type { ProxyControls } from './proxy-report.ts'
 import type { RouteControls } from './route-report.ts'
 
@@ -24,6 +26,12 @@ export const STATUS = z.object({
   }),
   certificate: z.object({ notAfter: z.string() }).optional(),
   manifest: z.object({ sequence: z.number(), compromised: z.boolean() }).optional(),
+  /** `closed`, `not-understood`: nothing passes. */
+  policy: z.object({
+    revision: z.number(),
+    state: z.enum(POLICY_STATES),
+    reason: z.string().optional(),
+  }),
   natMapping: z.string(),
   candidates: z.array(z.string()),
   registry: z.object({ url: z.string(), reachable: z.boolean(), connected: z.boolean() }),
@@ -80,6 +88,7 @@ export interface Controls {
   /** Why the peer is reached as it is, or is not. Throws ControlError when there never was such a device. */
   why(peer: string): Promise<WhyReport>
   readonly names?: NamesControls | undefined
+  readonly policy: PolicyControls
   /** Absent while nexd starts. */
   readonly routes?: RouteControls | undefined
   /** Absent where this nexd runs without a proxy. */

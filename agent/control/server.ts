@@ -6,6 +6,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import { z } from 'zod'
 import type { Log } from '../../protocol/log.ts'
 import { explain, OperatorError } from '../errors.ts'
+import { addPolicyRoutes } from './policy-routes.ts'
 import { addProxyRoutes } from './proxy-routes.ts'
 import { ControlError, type Controls } from './reports.ts'
 import { addRouteCalls } from './route-calls.ts'
@@ -48,6 +49,7 @@ export async function startControlServer(
 function application(controls: Controls, log: Log): express.Express {
   const app = express()
   app.disable('x-powered-by')
+  addPolicyRoutes(app, () => controls.policy)
   app.use(express.json({ limit: '16kb' }))
   app.get('/v1/status', async (_request, response) => void response.json(await controls.status()))
   app.get('/v1/peers', async (_request, response) => void response.json(await controls.peers()))

@@ -137,8 +137,9 @@ function merged(ports: readonly PortRange[]): readonly PortRange[] {
 /** Where rules begin or cease to name an address, by a range or by its holder. */
 interface Edge {
   readonly at: bigint
-  readonly mask: bigint
-  /** 1: rules of the mask begin; −1: they cease. */
+  /** Places of the rules. */
+  readonly rules: readonly number[]
+  /** 1: they begin; −1: they cease. */
   readonly step: 1 | -1
 }
 
@@ -153,7 +154,7 @@ function classRanges(
     (a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0),
   )
   const counts = rules.map(({ rule }) => (isForAnybody(rule) ? 1 : 0))
-  let mask = bitsOf(rules, ({ rule }) => isForAnybody(rule))
+  let mask = counts.reduce((bits, count, index) => bits | (BigInt(count) << BigInt(index)), 0n)
   const found: ClassRange[] = []
   let first = 0n
   const upTo = (last: bigint): void => {
@@ -173,15 +174,14 @@ function classRanges(
 }
 
 /** Ranges of one rule may overlap: its bit stays while any of them lasts. */
-function stepped(mask: bigint, counts: number[], edge: Edge): bigint {
+function stepped(mask: bigint, counts: number[], { rules, step }: Edge): bigint {
   let next = mask
-  counts.forEach((count, index) => {
-    const bit = 1n << BigInt(index)
-    if ((edge.mask & bit) === 0n) return
-    counts[index] = count + edge.step
-    if (count === 0) next |= bit
-    if (counts[index] === 0) next &= ~bit
-  })
+  for (const index of rules) {
+    const count = (counts[index] ?? 0) + step
+    counts[index] = count
+    const hasChanged = count === 0 || (count === 1 && step === 1)
+    if (hasChanged) next ^= 1n << BigInt(index)
+  }
   return next
 }
 
@@ -189,7 +189,7 @@ function rangeEdges(rules: readonly NumberedRule[], family: AddressFamily): read
   return rules.flatMap(({ rule }, index) =>
     rule.ranges
       .filter((range) => range.family === family)
-      .flatMap(({ first, last }) => edgesOf(first, last, 1n << BigInt(index))),
+      .flatMap(({ first, last }) => edgesOf(first, last, [index])),
   )
 }
 
@@ -198,25 +198,21 @@ function holderEdges(
   table: Holders<PolicyMember>,
   family: AddressFamily,
 ): readonly Edge[] {
-  const masks = new Map<string, bigint>()
+  const known = new Map<PolicyMember, readonly number[]>()
   return table.of(family).flatMap(({ first, last, holder }) => {
-    const key = JSON.stringify([holder.name, holder.owner, holder.groups])
-    const mask = masks.get(key) ?? bitsOf(rules, ({ rule }) => isDeviceOf(rule, holder))
-    masks.set(key, mask)
-    return mask === 0n ? [] : edgesOf(first, last, mask)
+    const named = known.get(holder) ?? rulesNaming(rules, holder)
+    known.set(holder, named)
+    return named.length === 0 ? [] : edgesOf(first, last, named)
   })
 }
 
-function edgesOf(first: bigint, last: bigint, mask: bigint): readonly Edge[] {
-  return [
-    { at: first, mask, step: 1 },
-    { at: last + 1n, mask, step: -1 },
-  ]
+function rulesNaming(rules: readonly NumberedRule[], device: PolicyDevice): readonly number[] {
+  return rules.flatMap(({ rule }, index) => (isDeviceOf(rule, device) ? [index] : []))
 }
 
-function bitsOf(rules: readonly NumberedRule[], isSet: (rule: NumberedRule) => boolean): bigint {
-  return rules.reduce(
-    (mask, rule, index) => (isSet(rule) ? mask | (1n << BigInt(index)) : mask),
-    0n,
-  )
+function edgesOf(first: bigint, last: bigint, rules: readonly number[]): readonly Edge[] {
+  return [
+    { at: first, rules, step: 1 },
+    { at: last + 1n, rules, step: -1 },
+  ]
 }

@@ -10,6 +10,7 @@ import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
 import { MEMBER_ROUTES, type MemberApiParts } from './members.ts'
 import { NAME_ROUTES, type NamesApiParts } from './names.ts'
 import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
+import { POLICY_ROUTES, type PolicyApiParts } from './policy.ts'
 import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
 import type { Route } from './route.ts'
 import { TOKEN_ROUTES, type TokenApiParts } from './tokens.ts'
@@ -22,6 +23,7 @@ export type RouteParts = AgentApiParts &
   MemberApiParts &
   InvitationApiParts &
   JoinRequestApiParts &
+  PolicyApiParts &
   AuditApiParts &
   TokenApiParts &
   LoginApiParts &
@@ -37,6 +39,7 @@ export const ROUTES: readonly Route<RouteParts>[] = [
   ...MEMBER_ROUTES,
   ...INVITATION_ROUTES,
   ...JOIN_REQUEST_ROUTES,
+  ...POLICY_ROUTES,
   ...AUDIT_ROUTES,
   ...TOKEN_ROUTES,
   ...LOGIN_ROUTES,

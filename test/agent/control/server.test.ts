@@ -6,9 +6,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ask } from '../../../agent/control/client.ts'
 import { LIFETIME_STARTED, NETCHECK } from '../../../agent/control/netcheck-report.ts'
+import { POLICY_CHECK } from '../../../agent/control/policy-report.ts'
 import { CHANGED, ControlError, type Controls, PEERS } from '../../../agent/control/reports.ts'
 import { startControlServer } from '../../../agent/control/server.ts'
 import { WHY } from '../../../agent/why/report.ts'
+import { MalformedError } from '../../../protocol/errors.ts'
+import { POLICY_TEXT_CHARACTERS } from '../../../protocol/limits.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
 const rule = suite('the local API')
@@ -29,6 +32,14 @@ const controls: Controls = {
       ...{ preference: 'off', inUse: '', allowLocal: false, state: 'off', why: '', exits: [] },
     }),
     changeExit: () => Promise.reject(new ControlError(409, 'phone is no exit node')),
+  },
+  policy: {
+    policy: () => ({ revision: 0, rules: 0, text: 'version: 1' }),
+    policyStatus: () => ({ revision: 0, devices: [] }),
+    ask: (question) => {
+      throw new MalformedError(`policy question "${question}"`)
+    },
+    check: (text) => ({ rules: text.length, tests: [] }),
   },
 }
 
@@ -69,6 +80,18 @@ rule('starts to measure a lifetime, and refuses what is no number of seconds', a
     assert.match(await refusal(lifetime({ longest })), /longest/)
   assert.match(await refusal(lifetime({ longest: 60, more: 1 })), /more/)
   assert.match(await refusal(ask(path, NETCHECK, '/v1/netcheck')), /still starting/)
+})
+
+rule('takes a policy of full length, and says what is wrong with a question', async () => {
+  await using dir = await tempDir()
+  const path = join(dir.path, 'nexd.sock')
+  await using _server = await startControlServer(path, controls, () => {})
+  const check = (text: string) => ask(path, POLICY_CHECK, '/v1/policy/check', { text })
+  const longest = '\n'.repeat(POLICY_TEXT_CHARACTERS)
+  assert.equal(await check(longest), { rules: POLICY_TEXT_CHARACTERS, tests: [] })
+  assert.match(await refusal(check(`${longest}x`)), /text/)
+  const question = ask(path, POLICY_CHECK, '/v1/policy/ask', { question: 'x' })
+  assert.is(await refusal(question), 'malformed policy question "x"')
 })
 
 rule('says what is wrong with a request, and lives on', async () => {

@@ -38,6 +38,12 @@ const others: Omit<Controls, 'proxy'> = {
   peers: none,
   ping: none,
   why: none,
+  policy: {
+    policy: () => ({ revision: 0, rules: 0, text: '' }),
+    policyStatus: () => ({ revision: 0, devices: [] }),
+    ask: (question) => ({ question, answers: [] }),
+    check: () => ({ rules: 0, tests: [] }),
+  },
 }
 
 interface Told {

@@ -1,4 +1,4 @@
-/** The reference: what each word of the grammar lets pass (SPEC §13). */
+/** The reference: what each word of the grammar lets pass (SPEC §14). */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parseIpAddress } from '../../../protocol/address.ts'
@@ -152,7 +152,7 @@ const TABLE: readonly (readonly [
   ],
 ]
 
-const rule = suite('policy decision (SPEC §13)')
+const rule = suite('policy decision (SPEC §14)')
 
 for (const [what, each, peer, traffic, passes] of TABLE) {
   rule(what, () => {

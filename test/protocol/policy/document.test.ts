@@ -6,7 +6,7 @@ import { type PolicyDocument, parsePolicyDocument } from '../../../protocol/poli
 import { type PolicyRule, RULE_PROTOCOLS, VERDICTS } from '../../../protocol/policy-rules.ts'
 import { formatPolicyDocument } from '../../../protocol/policy-text.ts'
 
-const rule = suite('policy document (SPEC §13.5)')
+const rule = suite('policy document (SPEC §14.5)')
 
 const EXAMPLE = `
 # who may do what

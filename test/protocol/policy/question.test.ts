@@ -10,7 +10,7 @@ import {
   parsePolicyTest,
 } from '../../../protocol/policy-question.ts'
 
-const rule = suite('policy question (SPEC §13.5)')
+const rule = suite('policy question (SPEC §14.5)')
 
 for (const [text, wanted] of [
   ['laptop -> db:5432 tcp', { from: 'laptop', to: 'db', protocol: 'tcp', port: 5432 }],

@@ -36,7 +36,7 @@ const RULES: PolicyRules = {
   ],
 }
 
-const rule = suite('policy version 1 in a manifest (SPEC §13)')
+const rule = suite('policy version 1 in a manifest (SPEC §14)')
 
 rule('is read as it was written', () => {
   const manifest = openEnvelope(acme.manifest({ policy: policyOf(RULES) }))
