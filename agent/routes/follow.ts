@@ -13,6 +13,9 @@ export interface Followed {
   readonly servedUntilMs: number
 }
 
+/** Milliseconds from hearing of a planned hand-over to following it: longer than gossip takes, and than it takes to bring
+ *  up a path to the new holder. */
+export const HAND_OVER_MS = 1000
 /** Milliseconds for which the holder before answers on: as long as gossip takes to reach the last observer, and what it
  *  then has under way. Longer than any hand-over. */
 export const SERVED_ON_MS = 3000

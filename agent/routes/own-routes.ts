@@ -9,6 +9,7 @@ import type { Log } from '../../protocol/log.ts'
 import type { RouteAdvertisement, RouteState } from '../../protocol/route-advertisement.ts'
 import type { RouteProbe } from '../../protocol/route-probe.ts'
 import { explain } from '../errors.ts'
+import { HAND_OVER_MS } from './follow.ts'
 import type { RouteWish } from './next-claim.ts'
 import type { RouteView } from './route-watch.ts'
 
@@ -32,8 +33,6 @@ export interface Advertised {
   readonly probe: RouteProbe | undefined
 }
 
-/** Milliseconds from hearing of a planned hand-over to following it: longer than gossip takes, and than what is under way. */
-export const HAND_OVER_MS = 500
 /** Milliseconds between two tries to take one prefix over. */
 const AGAIN_MS = 3000
 

@@ -38,6 +38,7 @@ interface Watched {
   readonly asker: Asker
   isAlways: boolean
   sentBytes: number | undefined
+  askedBefore: number
   usedMs: number
 }
 
@@ -78,7 +79,7 @@ export class ReachWatch implements Disposable {
     }
     const asker = new Asker({ clock, ask, onChange }, isAlways)
     const usedMs = isAlways ? Infinity : -Infinity
-    this.#watched.set(device, { asker, isAlways, sentBytes: undefined, usedMs })
+    this.#watched.set(device, { asker, isAlways, sentBytes: undefined, askedBefore: 0, usedMs })
   }
 
   /** Of one that is not watched the path tells what it knows. */
@@ -109,7 +110,10 @@ export class ReachWatch implements Disposable {
     for (const [device, watched] of this.#watched) {
       const bytes = sent.get(device)
       if (bytes === undefined) continue
-      const own = watched.asker.takeAsked() * ECHO_MESSAGE_BYTES
+      // An echo may be asked for before one look, and be sent after it.
+      const asked = watched.asker.takeAsked()
+      const own = (asked + watched.askedBefore) * ECHO_MESSAGE_BYTES
+      watched.askedBefore = asked
       if (bytes - (watched.sentBytes ?? bytes) > own) watched.usedMs = nowMs
       watched.sentBytes = bytes
       watched.asker.setUsed(this.isUsed(device))

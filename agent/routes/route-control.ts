@@ -22,8 +22,8 @@ import type {
 import { explain } from '../errors.ts'
 import { forwardBlockHint } from '../host/forward-blocks.ts'
 import type { ExitPreference } from './exit-choice.ts'
+import { HAND_OVER_MS } from './follow.ts'
 import type { RouteWish } from './next-claim.ts'
-import { HAND_OVER_MS } from './own-routes.ts'
 import { routeReports } from './route-reports.ts'
 import type { RouteParts, RouteSide } from './route-side.ts'
 

@@ -143,6 +143,7 @@ export class RouteSide implements Disposable {
 
   /** The tunnel is as planned: now the host is made so, too. */
   async applied(plan: Plan): Promise<void> {
+    if (this.#isEnded) return
     const { router, exit, options } = this.#parts
     try {
       await router?.configure({

@@ -8,7 +8,7 @@ import type { Log } from '../../protocol/log.ts'
 import { formatRouteProbe } from '../../protocol/route-probe.ts'
 import { Asker } from './asker.ts'
 import { type ExitPreference, exitRouters } from './exit-choice.ts'
-import { type Followed, follow, followDueMs } from './follow.ts'
+import { type Followed, follow, followDueMs, HAND_OVER_MS } from './follow.ts'
 import { ReachWatch, type ReachWatchOptions } from './reach-watch.ts'
 import type { RouteChoice } from './route-choice.ts'
 import { chooseRouter, NO_CHOICE, type Router, type RouterChoice } from './router-choice.ts'
@@ -174,9 +174,18 @@ export class RouteWatch implements RouteChoice, Disposable {
       const after = follow(before, claims, this.#options.device, nowMs)
       if (after === undefined) continue
       this.#followed.set(prefix, after)
+      if (after.next !== undefined && before?.next?.device !== after.next.device)
+        this.#wake(after.next.device)
       if (before?.device === this.#options.device && after.device !== before.device)
         this.#tellLoss(prefix, after, claims)
     }
+  }
+
+  /** By then the path to the new holder is up. */
+  #wake(device: DeviceId): void {
+    const { addressOf, prober } = this.#options
+    const address = addressOf(device)
+    if (address !== undefined) void prober.echo(address, HAND_OVER_MS)
   }
 
   #tellLoss(prefix: Prefix, { device }: Followed, claims: readonly RouteClaim[]): void {

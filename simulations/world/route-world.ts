@@ -1,9 +1,8 @@
 /** Route world: an address that moves among agents while networks part and devices die. Each agent judges by the real
  *  rules (apply, follow, standby, next claim, reach health); messages are delayed, lost between parts, and made up for
  *  when parts meet again, as sync does. One seed, one run. */
-import { type Followed, follow } from '../../agent/routes/follow.ts'
+import { type Followed, follow, HAND_OVER_MS } from '../../agent/routes/follow.ts'
 import { nextClaim, type RouteWish } from '../../agent/routes/next-claim.ts'
-import { HAND_OVER_MS } from '../../agent/routes/own-routes.ts'
 import { answered, overdue, type ReachHealth, unasked } from '../../agent/routes/reach-health.ts'
 import { takesOver, watchedBy } from '../../agent/routes/standby.ts'
 import { type Envelope, sealEnvelope } from '../../protocol/envelope.ts'

@@ -1,0 +1,174 @@
+// time limit: 420 s
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { LabAgent } from '../../simulations/lab/agent.ts'
+import { untilAnswered } from '../../simulations/lab/ping.ts'
+import { type SceneOptions, startScene, until } from '../../simulations/lab/scene.ts'
+import { needs } from '../support/needs.ts'
+
+needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping', 'tcpdump')
+
+/** A server of the internet that only sees who asks it. */
+const [WEB, WEB6] = ['198.18.5.2', '2001:db8:5::2']
+const OPTIONS: SceneOptions = {
+  sites: [
+    { kind: 'v6dual', hosts: 2 },
+    { kind: 'public' },
+    { kind: 'public' },
+    { kind: 'public' },
+    { kind: 'public' },
+  ],
+  registrySite: 4,
+  agents: {
+    laptop: { site: 1 },
+    exit: { site: 2, extra: ['--exit-node'] },
+    other: { site: 3, extra: ['--exit-node'] },
+  },
+  enrol: 'key',
+}
+
+const rule = suite('exit nodes')
+const scene = await startScene(OPTIONS)
+const [laptop, exit, other] = ['laptop', 'exit', 'other'].map((name) => scene.agent(name)) as [
+  LabAgent,
+  LabAgent,
+  LabAgent,
+]
+const web = scene.lab.host(5).namespace
+/** Who does the server see, when the laptop asks it? */
+async function seenAs(address: string): Promise<string> {
+  const family = address.includes(':') ? ['ip6', 'icmp6'] : ['ip', 'icmp']
+  const dump = web.attempt(
+    ...([
+      'timeout',
+      '4',
+      'tcpdump',
+      '-lnni',
+      'wan',
+      '-c',
+      '1',
+      `${family[1]} and dst ${address}`,
+    ] as const),
+  )
+  await new Promise((resolve) => setTimeout(resolve, 800))
+  await laptop.host.namespace.attempt('ping', '-n', '-c', '2', '-i', '0.3', '-W', '1', address)
+  const { stdout } = await dump
+  return / (?:IP6?) (\S+) > /.exec(stdout)?.[1] ?? 'nobody'
+}
+const hostState = async (): Promise<string> =>
+  (
+    await laptop.host.namespace.exec(
+      'sh',
+      '-c',
+      'ip -4 rule; ip -6 rule; ip -4 route show table all; ip -6 route show table all; nft list ruleset; sysctl -n net.ipv4.ip_forward',
+    )
+  )
+    .split('\n')
+    .filter((line) => !/fe80|ff00|multicast|counter|nexodus|expires/.test(line))
+    .join('\n')
+const use = async (...words: readonly string[]): Promise<string> => {
+  const { stdout, stderr, status } = await laptop.nexctl('exit-node', ...words)
+  assert.is(status, 0, stderr)
+  return stdout
+}
+let before: string
+
+rule('are offered by devices that an admin has made exits, and by no others', async () => {
+  assert.match(await use('list'), /nobody offers an exit/)
+  for (const name of ['exit', 'other'])
+    await scene.grantPrefixes(name, ['0.0.0.0/0', '::/0'], { roles: ['exit-node'] })
+  await until(
+    'both are listed',
+    60_000,
+    async () => (await use('list')).match(/^(exit|other) +IPv4 IPv6 /gm)?.length === 2,
+  )
+  assert.match((await laptop.nexctl('exit-node', 'use', 'laptop')).stderr, /no peer/)
+})
+
+rule('carry everything of a host that uses one, IPv4 and IPv6 (scenario 14)', async () => {
+  await untilAnswered(laptop.host.namespace, WEB)
+  before = await hostState()
+  assert.is(await seenAs(WEB), '198.18.1.2')
+  assert.match(await use('use', 'exit'), /on: exit/)
+  await untilAnswered(laptop.host.namespace, WEB)
+  assert.is(await seenAs(WEB), '198.18.2.2')
+  assert.is(await seenAs(WEB6), '2001:db8:2::2')
+})
+
+rule('do not carry what carries them: paths stay direct, and the registry is reached', async () => {
+  const status = await laptop.status()
+  assert.ok(status.registry.connected)
+  await until('the path to the exit is direct', 20_000, async () => {
+    return (await laptop.peer('exit'))?.path === 'direct'
+  })
+  const endpoint = (await laptop.peer('exit'))?.endpoint ?? ''
+  assert.match(endpoint, /198\.18\.2\.2|2001:db8:2::2/)
+  for (const [from, to] of [
+    ['51820', endpoint.replace(/^\[?(.*?)\]?:\d+$/, '$1')],
+    ['51821', '198.18.3.2'],
+  ] as const) {
+    const { stdout } = await laptop.host.namespace.attempt(
+      ...(['ip', 'route', 'get', to, 'ipproto', 'udp', 'sport', from, 'dport', '51820'] as const),
+    )
+    assert.match(stdout, / dev eth0 /, stdout)
+  }
+})
+
+rule('are kept over a restart, in which nothing leaves by another way for good', async () => {
+  await laptop.stop()
+  laptop.start()
+  await laptop.started()
+  await until(
+    'it leaves by the exit again',
+    30_000,
+    async () => (await seenAs(WEB)) === '198.18.2.2',
+  )
+})
+
+rule('are left for another where the choice is automatic and the one in use dies', async () => {
+  await use('auto')
+  assert.is(await seenAs(WEB), '198.18.2.2')
+  for (const pid of await exit.pids()) process.kill(pid, 'SIGKILL')
+  await exit.stop('SIGKILL').catch(() => undefined)
+  await until('it leaves by the other', 40_000, async () => (await seenAs(WEB)) === '198.18.3.2')
+  assert.match(await use('list'), /on: other/)
+})
+
+rule('closed rather than open: with no exit left nothing leaves the host', async () => {
+  await use('use', 'other')
+  await other.stop()
+  await until('nothing leaves', 20_000, async () => (await seenAs(WEB)) === 'nobody')
+  assert.is(await seenAs(WEB6), 'nobody')
+  other.start()
+  await other.started()
+  await until('it leaves again', 40_000, async () => (await seenAs(WEB)) === '198.18.3.2')
+})
+
+rule('leave local networks alone only where they are told to', async () => {
+  const neighbour = scene.lab.host(1, 1).address
+  const reaches = async (): Promise<boolean> =>
+    (await laptop.host.namespace.attempt('ping', '-c1', '-W1', neighbour)).status === 0
+  assert.is(await reaches(), false)
+  await use('use', 'other', '--allow-local')
+  assert.is(await reaches(), true)
+  assert.is(await seenAs(WEB), '198.18.3.2')
+})
+
+rule(
+  'leave nothing on the host when they are switched off, nor after a crash (defect 16)',
+  async () => {
+    await use('off')
+    assert.is(await seenAs(WEB), '198.18.1.2')
+    assert.is(await hostState(), before)
+    await use('auto')
+    for (const pid of await laptop.pids()) process.kill(pid, 'SIGKILL')
+    await laptop.stop('SIGKILL').catch(() => undefined)
+    laptop.start()
+    await laptop.started()
+    await use('off')
+    await until('the host is as before', 20_000, async () => (await hostState()) === before)
+  },
+)
+
+rule.after(() => scene.stop())
+rule.run()
