@@ -8,7 +8,7 @@ import type { OrganizationId } from '../protocol/keys.ts'
 import type { Act } from './act.ts'
 import type { UserId } from './organizations.ts'
 import { type Page, type PageRequest, readPage } from './page.ts'
-import { collection } from './store/collection.ts'
+import { collection, idOf } from './store/collection.ts'
 import type { Database, Item, Transaction } from './store/database.ts'
 
 /** By `<log>/<sequence, 12 digits>`: the line as it was hashed. */
@@ -147,7 +147,12 @@ export async function* auditLines(
   for await (const { value } of items) yield value.line
 }
 
-/** Prefix of the store's keys that change when something is entered in the log. */
-export function auditWatchKey(log: AuditLogId): string {
-  return `${AUDIT_HEAD.name}:${log}`
+/** Calls back with the logs in which something was entered, by whichever registry. A hint to read. */
+export function watchAudits(
+  { store }: Pick<Database, 'store'>,
+  changed: (logs: readonly string[]) => void,
+): { cancel(): void } {
+  return store.watch(`${AUDIT_HEAD.name}:`, (keys) =>
+    changed(keys.map((key) => idOf(AUDIT_HEAD, key))),
+  )
 }

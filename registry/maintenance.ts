@@ -1,4 +1,5 @@
 /** What the registry does by itself, now and then: it deletes what is over and renews issuers in time. */
+import { forgetClaims } from './api/idempotency.ts'
 import type { RegistryContext } from './context.ts'
 import { type Connected, lookForDevices } from './device-presence.ts'
 import { renewIssuers } from './issuer-renewal.ts'
@@ -20,6 +21,9 @@ export function startMaintenance(
   const tasks = {
     sessions: () => services.identity.sweep(),
     authorizations: () => services.authorizations.forgetExpired(),
+    tokens: () => services.tokens.forgetExpired(),
+    logins: () => services.logins.forgetExpired(),
+    claims: () => forgetClaims(context),
     devices: () => lookForDevices({ ...context, issuing: services.issuing }, connected),
     invitations: () => services.invitations.forgetExpired(),
     organizations: () => purgeOrganizations({ ...context, issuing: services.issuing }),

@@ -78,6 +78,8 @@ function asProblemError(error: unknown): ProblemError {
 }
 
 export function sendProblem(response: Response, problem: Problem): void {
+  // RFC 9110 §11.6.1 wants it; what is told is RFC 6750's.
+  if (problem.status === 401) response.set('WWW-Authenticate', 'Bearer realm="nexodus"')
   response.status(problem.status).type('application/problem+json').send(JSON.stringify(problem))
 }
 

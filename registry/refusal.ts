@@ -33,6 +33,8 @@ const STATUS = {
   'settings-invalid': 400,
   'sign-in-needed': 403,
   'token-refused': 403,
+  'token-scope': 403,
+  'too-many-tokens': 409,
   'too-many-certificates': 429,
   'too-many-invitations': 409,
   'too-many-members': 409,

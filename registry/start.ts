@@ -6,16 +6,19 @@ import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import { createApi } from './api/api.ts'
 import { callerOf } from './api/caller.ts'
+import { openApiTokens } from './api-tokens.ts'
 import { createApp } from './app.ts'
 import { type Config, ConfigError, formatHostPort } from './config.ts'
 import type { RegistryContext } from './context.ts'
 import { openDeviceAuthorizations } from './device-authorization.ts'
 import { openDevices } from './devices.ts'
 import { openDirectories } from './directories.ts'
+import { openEvents } from './events.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
 import { openInvitations } from './invitations.ts'
 import { openIssuing } from './issuing.ts'
+import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
 import { openMembers } from './members.ts'
 import { openOrganizationLifecycle } from './organization-lifecycle.ts'
@@ -72,6 +75,9 @@ async function openServices(context: RegistryContext, localUrl: string) {
   const issuing = await openIssuing({ ...context, stateDirectory: config.stateDirectory })
   const authorizations = openDeviceAuthorizations(context)
   const registrationKeys = openRegistrationKeys(context)
+  const tokens = openApiTokens(context)
+  const events = openEvents(context)
+  const logins = openLogins({ ...context, tokens })
   const devices = openDevices({ ...context, issuing })
   const people = {
     members: openMembers({ ...context, issuing }),
@@ -86,7 +92,18 @@ async function openServices(context: RegistryContext, localUrl: string) {
     localUrl,
     found: (name, also, ranges) => issuing.found(name, also, ranges),
   })
-  return { issuing, authorizations, registrationKeys, devices, ...people, directories, identity }
+  return {
+    issuing,
+    authorizations,
+    registrationKeys,
+    tokens,
+    logins,
+    events,
+    devices,
+    ...people,
+    directories,
+    identity,
+  }
 }
 
 export type Services = Awaited<ReturnType<typeof openServices>>
@@ -116,7 +133,7 @@ function appOf(
     ...context,
     ...rest,
     version,
-    callerOf: (request) => callerOf(identity, request),
+    callerOf: (request) => callerOf({ identity, tokens: services.tokens }, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
     connected: rendezvous.connected,
@@ -124,7 +141,7 @@ function appOf(
   return createApp(context, {
     api,
     ...(identity.provider !== undefined && { provider: identity.provider }),
-    pages: pages(context, { identity, directories }),
+    pages: pages(context, { identity, directories, logins: services.logins }),
     errorPage: (problem) => renderProblem(problem),
   })
 }

@@ -1,35 +1,16 @@
-/** Who may use a route: scopes of tokens, roles of members, and the one check of both. */
+/** Who may use a route: the scopes of a token and the role of a member, checked here and nowhere else. */
 import { type OrganizationId, parseOrganizationId } from '../../protocol/keys.ts'
-import type { Seconds } from '../../protocol/time.ts'
+import type { TokenInUse } from '../api-tokens.ts'
 import { members, organizations, type UserId } from '../organizations.ts'
 import { ProblemError } from '../problem.ts'
 import { MEMBER_ROLES, type MemberRole } from '../roles.ts'
+import type { Scope } from '../scopes.ts'
 import type { Database } from '../store/database.ts'
-
-/** What a token may be good for. A session is good for all of them. */
-export const SCOPES = [
-  'read',
-  'devices:write',
-  'registration-keys:write',
-  'members:write',
-  'organizations:write',
-  'policy:write',
-  'audit:read',
-  'tokens:write',
-] as const
-export type Scope = (typeof SCOPES)[number]
 
 /** Roles that a route names. */
 export const ANY_MEMBER: readonly MemberRole[] = MEMBER_ROLES
 export const ADMINS: readonly MemberRole[] = ['owner', 'admin']
 export const OWNERS: readonly MemberRole[] = ['owner']
-
-export interface TokenInUse {
-  readonly id: string
-  readonly description: string
-  readonly scopes: readonly Scope[]
-  readonly expiresAt: Seconds
-}
 
 /** A user who asks, by a session or by a token. */
 export interface Caller {

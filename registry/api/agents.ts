@@ -1,7 +1,6 @@
 /** The API of agents: what a registry is, asking to be let in, enrolling, renewing. */
 import { z } from 'zod'
-import { toBase64, toHex } from '../../crypto/bytes.ts'
-import { addressBytes, parseIpAddress } from '../../protocol/address.ts'
+import { toBase64 } from '../../crypto/bytes.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { PREFIXES, TEXT_CHARACTERS } from '../../protocol/limits.ts'
 import type { Log } from '../../protocol/log.ts'
@@ -10,12 +9,15 @@ import { ROLES } from '../../protocol/membership-certificate.ts'
 import type { DeviceAuthorizations, PollAnswer } from '../device-authorization.ts'
 import { checkName, enrol, type Membership } from '../enrolment.ts'
 import type { Issuing } from '../issuing.ts'
+import type { Logins } from '../login-authorization.ts'
 import { checkClaimedKeys, provePossession } from '../possession.ts'
 import type { RegistrationKeys } from '../registration-keys.ts'
 import { renew } from '../renewal.ts'
 import { PREFIX_TEXT } from './fields.ts'
+import { STARTED, startedAt } from './logins.ts'
 import { type OauthCode, OauthError } from './oauth-error.ts'
 import { openRoute, type Route } from './route.ts'
+import { sourceOf } from './source.ts'
 
 export interface AgentApiParts {
   readonly version: string
@@ -23,6 +25,7 @@ export interface AgentApiParts {
   readonly issuing: Issuing
   readonly authorizations: DeviceAuthorizations
   readonly registrationKeys: RegistrationKeys
+  readonly logins: Pick<Logins, 'poll'>
   /** Where devices meet now. */
   rendezvous(): Rendezvous
   readonly clock: Pick<Clock, 'now'>
@@ -87,15 +90,6 @@ const INFO = z.object({
   rendezvous: RENDEZVOUS,
   deviceAuthorization: z.boolean(),
 })
-/** RFC 8628 §3.2. */
-const STARTED = z.object({
-  device_code: z.string(),
-  user_code: z.string(),
-  verification_uri: z.string(),
-  verification_uri_complete: z.string(),
-  expires_in: z.int(),
-  interval: z.int(),
-})
 /** RFC 6749 §5.1. */
 const GRANTED = z.object({
   access_token: z.string(),
@@ -143,8 +137,13 @@ export const AGENT_ROUTES: readonly Route<AgentApiParts>[] = [
     oauth: true,
     body: TOKEN_REQUEST,
     answer: GRANTED,
-    handle: async ({ authorizations }: AgentApiParts, { body }) =>
-      grantedBy(await authorizations.poll(body.device_code)),
+    handle: async ({ authorizations, logins }: AgentApiParts, { body, act }) => {
+      const answer = await authorizations.poll(body.device_code)
+      // Devices and programs ask alike; only one of both knows the code.
+      return grantedBy(
+        answer.kind === 'unknown' ? await logins.poll(body.device_code, act) : answer,
+      )
+    },
   }),
   openRoute({
     method: 'POST',
@@ -190,21 +189,7 @@ async function startAuthorization(
     requestedFrom,
     source: sourceOf(requestedFrom),
   })
-  return {
-    device_code: started.deviceCode,
-    user_code: started.userCode,
-    verification_uri: `${publicUrl}/device`,
-    verification_uri_complete: `${publicUrl}/device?code=${started.userCode}`,
-    expires_in: started.expiresIn,
-    interval: started.interval,
-  }
-}
-
-/** One asker: an IPv4 address, or the /64 that a host may choose its IPv6 addresses from. */
-function sourceOf(address: string): string {
-  if (address === 'unknown') return address
-  const bytes = addressBytes(parseIpAddress(address.replace(/%.*$/, '')))
-  return toHex(bytes.subarray(0, bytes.length === 4 ? 4 : 8))
+  return startedAt(publicUrl, started)
 }
 
 /** RFC 8628 §3.5. */

@@ -8,6 +8,7 @@ import { PAGE_LIMIT, PAGE_QUERY, type PageRequest } from '../page.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import type { Database } from '../store/database.ts'
 import { type Caller, checkScope, memberOf } from './access.ts'
+import { type KeptAnswer, once, parseIdempotencyKey } from './idempotency.ts'
 import { OauthError } from './oauth-error.ts'
 import { rateLimiters } from './rates.ts'
 import { ID, type Route, type ServedVisit } from './route.ts'
@@ -51,11 +52,14 @@ function serving<Parts extends MountParts>(route: Route<Parts>, parts: Parts): R
       // Whoever may not ask learns nothing of what would be wrong with the question.
       const who = await admitted(route, parts, request)
       await read(request, response)
-      const visit = visitOf(route, who, actOf(request, who.caller, parts.clock.now()), request)
-      const value = await route.serve(parts, visit, response)
+      const visit = {
+        ...visitOf(route, who, actOf(request, who.caller, parts.clock.now()), request),
+        isStillAllowed: () => isStillAllowed(route, parts, request),
+      }
+      const { status, value } = await answered(route, parts, visit, request, response)
       if (response.headersSent) return
-      if (route.answer === undefined) return void response.status(route.status).end()
-      response.status(route.status).json(route.answer.parse(value))
+      if (value === undefined || value === null) return void response.status(status).end()
+      response.status(status).json(value)
     } catch (error) {
       if (!route.oauth || !(error instanceof OauthError)) throw error
       const { code, message, expiresIn } = error
@@ -65,15 +69,58 @@ function serving<Parts extends MountParts>(route: Route<Parts>, parts: Parts): R
   }
 }
 
+/** The answer, without a field that the route's schema does not name; of a POST with an Idempotency-Key,
+ *  the one answer that it has. */
+async function answered<Parts extends MountParts>(
+  route: Route<Parts>,
+  parts: Parts,
+  visit: ServedVisit,
+  request: Request,
+  response: Response,
+): Promise<KeptAnswer> {
+  const serve = async (act: Act): Promise<KeptAnswer> => {
+    const value = await route.serve(parts, { ...visit, act }, response)
+    return { status: route.status, value: route.answer?.parse(value) }
+  }
+  const header = request.get('Idempotency-Key')
+  const { caller } = visit
+  if (route.method !== 'POST' || header === undefined || caller === undefined) {
+    return serve(visit.act)
+  }
+  const said = [request.method, request.originalUrl, request.body]
+  const keyed = { user: caller.user, key: parseIdempotencyKey(header), said }
+  return once(parts, keyed, visit.act, serve)
+}
+
 type Who = Pick<ServedVisit, 'caller' | 'organization' | 'role'>
 
-function visitOf<Parts>(route: Route<Parts>, who: Who, act: Act, request: Request): ServedVisit {
+async function isStillAllowed<Parts extends MountParts>(
+  route: Route<Parts>,
+  parts: Parts,
+  request: Request,
+): Promise<boolean> {
+  try {
+    await admitted(route, parts, request)
+    return true
+  } catch (error) {
+    if (error instanceof ProblemError) return false
+    throw error
+  }
+}
+
+function visitOf<Parts>(
+  route: Route<Parts>,
+  who: Who,
+  act: Act,
+  request: Request,
+): Omit<ServedVisit, 'isStillAllowed'> {
   return {
     ...who,
     params: paramsOf(request),
     ...queryOf(route, request),
     body: bodyOf(route, request),
     act,
+    header: (name) => request.get(name),
   }
 }
 
@@ -137,7 +184,9 @@ function bodyOf<Parts>({ body, oauth }: Route<Parts>, request: Request): unknown
   if (!oauth) return parseInput(body, request.body)
   const parsed = body.safeParse(request.body ?? {})
   if (parsed.success) return parsed.data
-  throw new OauthError('invalid_request', 'want the device code grant')
+  const [issue] = parsed.error.issues
+  const field = issue === undefined || issue.path.length === 0 ? 'request' : issue.path.join('.')
+  throw new OauthError('invalid_request', `${field}: ${issue?.message ?? 'invalid'}`)
 }
 
 function methodsByPath<Parts>(routes: readonly Route<Parts>[]): ReadonlyMap<string, string[]> {

@@ -6,7 +6,8 @@ import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Act } from '../act.ts'
 import type { PageRequest } from '../page.ts'
 import type { MemberRole } from '../roles.ts'
-import type { Caller, Scope } from './access.ts'
+import type { Scope } from '../scopes.ts'
+import type { Caller } from './access.ts'
 import type { RateClass } from './rates.ts'
 
 export type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
@@ -37,6 +38,10 @@ export interface Visit<Path extends string, Q, B> {
   readonly page: PageRequest
   /** For what is changed: who asks, and from where. */
   readonly act: Act
+  /** A header field of the request. */
+  header(name: string): string | undefined
+  /** For answers that go on for long: would the request be admitted now? */
+  isStillAllowed(): Promise<boolean>
 }
 export interface UserVisit<Path extends string, Q, B> extends Visit<Path, Q, B> {
   readonly caller: Caller

@@ -2,12 +2,15 @@
 import { AGENT_ROUTES, type AgentApiParts } from './agents.ts'
 import { AUDIT_ROUTES, type AuditApiParts } from './audit.ts'
 import { DEVICE_ROUTES, type DeviceApiParts } from './devices.ts'
+import { EVENT_ROUTES, type EventApiParts } from './events.ts'
 import { INVITATION_ROUTES, type InvitationApiParts } from './invitations.ts'
 import { JOIN_REQUEST_ROUTES, type JoinRequestApiParts } from './join-requests.ts'
+import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
 import { MEMBER_ROUTES, type MemberApiParts } from './members.ts'
 import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
 import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
 import type { Route } from './route.ts'
+import { TOKEN_ROUTES, type TokenApiParts } from './tokens.ts'
 
 export type RouteParts = AgentApiParts &
   OrganizationApiParts &
@@ -16,7 +19,10 @@ export type RouteParts = AgentApiParts &
   MemberApiParts &
   InvitationApiParts &
   JoinRequestApiParts &
-  AuditApiParts
+  AuditApiParts &
+  TokenApiParts &
+  LoginApiParts &
+  EventApiParts
 
 export const ROUTES: readonly Route<RouteParts>[] = [
   ...AGENT_ROUTES,
@@ -27,4 +33,7 @@ export const ROUTES: readonly Route<RouteParts>[] = [
   ...INVITATION_ROUTES,
   ...JOIN_REQUEST_ROUTES,
   ...AUDIT_ROUTES,
+  ...TOKEN_ROUTES,
+  ...LOGIN_ROUTES,
+  ...EVENT_ROUTES,
 ]

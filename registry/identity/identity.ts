@@ -27,6 +27,8 @@ export interface Identity {
   readonly sessions: Sessions
   /** The session's user; undefined when there is none. */
   signedIn(request: Request): Promise<SignedIn | undefined>
+  /** A user, as long as they may sign in; undefined when they are unknown, or their account is gone. */
+  known(user: UserId): Promise<SignedIn | undefined>
   /** Accounts of the embedded provider. */
   readonly accounts?: Accounts
   /** Where the first user sets up their account; undefined when there is one, or no such need. */
@@ -59,6 +61,7 @@ export async function createIdentity(
       routes: [signIn],
       sessions,
       signedIn: (request) => signedIn(context, sessions, request),
+      known: (user) => knownUser(context, user, issuer.name),
       firstUserUrl: async () => undefined,
       sweep: () => sessions.sweep(),
     }
@@ -70,6 +73,7 @@ export async function createIdentity(
     sessions,
     routes: [signIn, embeddedRoutes(context, accounts, provider)],
     signedIn: (request) => signedIn(context, sessions, request, accounts),
+    known: (user) => knownUser(context, user, issuer.name, accounts),
     accounts,
     async firstUserUrl() {
       const token = await accounts.firstUserLink()
@@ -84,18 +88,28 @@ export async function createIdentity(
 }
 
 async function signedIn(
-  { database }: RegistryContext,
+  context: RegistryContext,
   sessions: Sessions,
   request: Request,
   accounts?: Accounts,
 ): Promise<SignedIn | undefined> {
   const session = await sessions.find(request)
-  const user = session && (await database.get(users, session.user))
-  if (session === undefined || user === undefined) return undefined
+  return session && knownUser(context, session.user, session.issuer, accounts)
+}
+
+async function knownUser(
+  { database }: RegistryContext,
+  id: UserId,
+  issuer: string,
+  accounts?: Accounts,
+): Promise<SignedIn | undefined> {
+  const user = await database.get(users, id)
+  // With another provider configured, whom the former vouched for is unknown.
+  if (user === undefined || user.issuer !== issuer) return undefined
   const account = await accounts?.find(user.subject)
-  // An account that was removed ends the sessions made with it.
+  // An account that was removed ends the sessions and tokens made with it.
   if (accounts !== undefined && account === undefined) return undefined
-  return { user: session.user, name: user.email ?? user.name, admin: account?.admin ?? false }
+  return { user: id, name: user.email ?? user.name, admin: account?.admin ?? false }
 }
 
 function refusePublicHttp(publicUrl: string, insecureHttp: boolean): void {

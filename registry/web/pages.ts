@@ -3,8 +3,10 @@ import express, { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { noStore } from '../app.ts'
 import type { RegistryContext } from '../context.ts'
+import { type GuessLock, openGuessLock } from '../guess-lock.ts'
 import { actOf } from '../http-act.ts'
 import type { Identity } from '../identity/identity.ts'
+import type { Logins } from '../login-authorization.ts'
 import { organizationsOf } from '../organizations.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
@@ -13,6 +15,7 @@ import { assets } from './assets.ts'
 import type { Directories } from './directories.ts'
 import { forUsers, sendPage } from './guard.ts'
 import { renderHome } from './home-page.ts'
+import { decideLogin, renderLogin } from './login-approval.ts'
 import { organizationRoutes } from './organization-routes.ts'
 import { renderUsers } from './users-page.ts'
 
@@ -21,11 +24,15 @@ const PAGES = { windowSeconds: 60, limit: 300 }
 /** Codes tried by one client address: 20⁸ codes stay out of reach (RFC 8628 §5.1). */
 const CODES = { windowSeconds: 60, limit: 30 }
 
+/** Codes tried by one user, from wherever: nobody mistypes so often. */
+const GUESSES = { wrong: 10, seconds: 900, guessers: 10_000 }
+
 const MAX_FORM_BYTES = 8 * 1024
 
 export interface PageParts {
   readonly identity: Identity
   readonly directories: Directories
+  readonly logins: Logins
 }
 
 export function pages(context: RegistryContext, parts: PageParts): RequestHandler {
@@ -36,8 +43,10 @@ export function pages(context: RegistryContext, parts: PageParts): RequestHandle
   router.use(express.urlencoded({ extended: false, limit: MAX_FORM_BYTES, parameterLimit: 16 }))
   router.get('/', home(context, parts))
   router.use('/device', rateLimit(CODES))
-  router.get('/device', showPending(context, parts))
-  router.post('/device', decide(context, parts))
+  const codes = openGuessLock(context.clock, GUESSES)
+  router.get('/device', showPending(context, parts, codes))
+  router.post('/device', decide(context, parts, codes))
+  router.post('/device/login', decideLogin(context, { ...parts, codes }))
   router.use(userRoutes(context, parts))
   router.use('/organizations/:organization', organizationRoutes(context, parts))
   return router
@@ -62,12 +71,19 @@ function home(
 /** Shows a waiting device and changes nothing: who follows a link has approved nothing. */
 function showPending(
   context: RegistryContext,
-  { identity, directories }: PageParts,
+  { identity, directories, logins }: PageParts,
+  codes: GuessLock,
 ): RequestHandler {
   return forUsers(identity, async (request, response, who) => {
     const code = request.query['code']
     if (typeof code !== 'string' || code === '') return sendPage(response, renderCodeEntry(who, {}))
+    codes.check(who.user)
+    const login = await logins.find(code)
+    if (login !== undefined) {
+      return sendPage(response, renderLogin(who, login, context.clock.now()))
+    }
     const pending = await directories.approvals.find(code)
+    if (pending === undefined) codes.wrong(who.user)
     if (pending === undefined)
       return sendPage(response, renderCodeEntry(who, unknownCode(code)), 404)
     const organizations = await organizationsOf(context.database, who.user)
@@ -82,11 +98,17 @@ const decision = z.object({
   decision: z.enum(['approve', 'deny']),
 })
 
-function decide(context: RegistryContext, { identity, directories }: PageParts): RequestHandler {
+function decide(
+  context: RegistryContext,
+  { identity, directories }: PageParts,
+  codes: GuessLock,
+): RequestHandler {
   const { approvals } = directories
   return forUsers(identity, async (request, response, who) => {
     const wanted = parseInput(decision, request.body)
+    codes.check(who.user)
     const pending = await approvals.find(wanted.user_code)
+    if (pending === undefined) codes.wrong(who.user)
     const own = await organizationsOf(context.database, who.user)
     const organization = own.find(({ id }) => id === wanted.organization)
     if (wanted.decision === 'approve' && organization === undefined) {

@@ -1,0 +1,169 @@
+// time limit: 240 s
+/** Who may ask what: generated from the route table, so that no new route is forgotten. */
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Route } from '../../../registry/api/route.ts'
+import { ROUTES } from '../../../registry/api/routes.ts'
+import { SCOPES } from '../../../registry/scopes.ts'
+import { type Browser, organizationsOf } from '../../../simulations/lab/login.ts'
+import { type Ask, type Json, newToken, withSession, withToken } from '../../support/api.ts'
+import { clientOf, newApplicant } from '../../support/applicant.ts'
+import { startTestRegistry, type TestRegistry } from '../../support/registry.ts'
+
+const rule = suite('matrix of routes, people and organizations')
+
+const GUARDED = ROUTES.filter(({ access }) => access.kind !== 'anyone')
+const OF_MEMBERS = ROUTES.filter(({ access }) => access.kind === 'member')
+const UNSAFE = ROUTES.filter(({ method }) => method !== 'GET')
+
+const named = ({ method, path }: Pick<Route<never>, 'method' | 'path'>) => `${method} ${path}`
+
+/** Ada's organization with one thing of each kind, and Bob, who has no part in it. */
+async function scene(registry: TestRegistry) {
+  const browser = await registry.ada()
+  const bobs = await registry.bob(browser)
+  const [organization = ''] = await organizationsOf(browser)
+  const [other = ''] = await organizationsOf(bobs)
+  const ada = withSession(browser)
+  const home = `/organizations/${organization}`
+  const made = await ada('POST', `${home}/registration-keys`, {
+    description: 'lab',
+    singleUse: false,
+  })
+  await clientOf(registry).enrol(newApplicant('laptop'), {
+    registrationKey: String(made.json['key']),
+  })
+  const [device] = (await ada('GET', `${home}/devices`)).json['devices'] as Json[]
+  const { id } = await newToken(ada, ['read'])
+  /** Ids of Ada's things, by the names that paths give them. */
+  const ids: Record<string, string> = {
+    organization,
+    device: String(device?.['id']),
+    key: String(made.json['id']),
+    token: id,
+  }
+  const head = async () =>
+    JSON.stringify([
+      (await ada('GET', `${home}/audit/head`)).json,
+      (await ada('GET', '/user/audit')).json,
+    ])
+  return { browser, bobs, ada, bob: withSession(bobs), organization, other, ids, head }
+}
+
+function pathOf({ path }: Route<never>, ids: Record<string, string>): string {
+  return path.replace(/:(\w+)/g, (_, name: string) => ids[name] ?? 'aaaaaaaa')
+}
+
+async function refuses(
+  routes: readonly Route<never>[],
+  ask: Ask,
+  ids: Record<string, string>,
+  status: number,
+  code: string,
+): Promise<void> {
+  for (const route of routes) {
+    const body = route.body === undefined ? undefined : {}
+    const answer = await ask(route.method, pathOf(route, ids), body)
+    assert.equal([answer.status, answer.json['code']], [status, code], named(route))
+  }
+}
+
+rule('there are routes of each kind to go through', () => {
+  assert.ok(GUARDED.length > 10 && OF_MEMBERS.length > 7 && UNSAFE.length > 8)
+})
+
+rule('nobody gets through a guarded route unknown', async () => {
+  await using registry = await startTestRegistry()
+  const { ids, head } = await scene(registry)
+  const before = await head()
+  await refuses(GUARDED, withToken(registry.url), ids, 401, 'not-signed-in')
+  await refuses(GUARDED, withToken(registry.url, 'nxt_x'), ids, 401, 'token-refused')
+  assert.is(await head(), before)
+})
+
+rule(
+  'a stranger’s session and mightiest token find no organization, whatever they ask',
+  async () => {
+    await using registry = await startTestRegistry()
+    const { bob, ids, head } = await scene(registry)
+    const before = await head()
+    const { token } = await newToken(bob, SCOPES)
+    for (const ask of [bob, withToken(registry.url, token)]) {
+      await refuses(OF_MEMBERS, ask, ids, 404, 'organization-not-found')
+      for (const organization of ['a'.repeat(26), 'A'.repeat(26), 'x', '_']) {
+        await refuses(OF_MEMBERS, ask, { ...ids, organization }, 404, 'organization-not-found')
+      }
+    }
+    assert.is(await head(), before)
+  },
+)
+
+rule('a token without a route’s scope gets nowhere on it, and with it alone it does', async () => {
+  await using registry = await startTestRegistry({ trustedProxies: ['127.0.0.0/8'] })
+  const { ada, ids } = await scene(registry)
+  for (const route of GUARDED) {
+    const { access } = route
+    if (access.kind === 'anyone') continue
+    const others = SCOPES.filter((scope) => scope !== access.scope)
+    await refuses([route], await tokenOf(registry, ada, others), ids, 403, 'scope-missing')
+    const only = await tokenOf(registry, ada, [access.scope])
+    if (route.produces === 'text/event-stream') continue
+    const nothing = { ...ids, device: 'aaaaaaaa', key: 'aaaaaaaa', token: 'aaaaaaaa' }
+    const { status } = await only(route.method, pathOf(route, nothing), route.body && {})
+    assert.ok(status !== 401 && status !== 403, `${named(route)}: ${status}`)
+  }
+})
+
+async function tokenOf(registry: TestRegistry, ada: Ask, scopes: readonly string[]): Promise<Ask> {
+  const { token } = await newToken(ada, scopes)
+  return withToken(registry.url, token)
+}
+
+rule('ids of another organization name nothing in one’s own', async () => {
+  await using registry = await startTestRegistry()
+  const { bob, other, ids, head } = await scene(registry)
+  const before = await head()
+  const mixed = { ...ids, organization: other }
+  const withIds = GUARDED.filter(({ path }) => /:(?!organization)/.test(path))
+  assert.ok(withIds.length >= 4)
+  for (const route of withIds) {
+    const { status, json } = await bob(route.method, pathOf(route, mixed), route.body && {})
+    assert.ok(status === 404 || (route.body && status === 400), `${named(route)}: ${status}`)
+    assert.is(json['organization'], undefined)
+  }
+  assert.is(await head(), before)
+})
+
+rule('another site’s page does nothing with a session', async () => {
+  await using registry = await startTestRegistry()
+  const { browser, ids, head } = await scene(registry)
+  const before = await head()
+  const forged: Record<string, string>[] = [
+    { 'sec-fetch-site': 'cross-site' },
+    { 'sec-fetch-site': 'same-site' },
+    { origin: 'https://evil.example' },
+    { origin: 'null' },
+    {},
+  ]
+  for (const route of UNSAFE) {
+    for (const headers of forged) {
+      const status = await sent(browser, route, ids, headers)
+      assert.is(status, 403, `${named(route)} ${JSON.stringify(headers)}`)
+    }
+  }
+  assert.is(await head(), before)
+})
+
+async function sent(
+  browser: Browser,
+  route: Route<never>,
+  ids: Record<string, string>,
+  headers: Record<string, string>,
+): Promise<number> {
+  const init = { method: route.method, headers: { 'content-type': 'application/json', ...headers } }
+  const answer = await browser.fetch(`/v1${pathOf(route, ids)}`, { ...init, body: '{}' })
+  await answer.body?.cancel()
+  return answer.status
+}
+
+rule.run()
