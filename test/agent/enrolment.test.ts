@@ -202,7 +202,9 @@ rule('waits for an admin where a member approved it and the organization wants t
     })
   const home = `organizations/${organization}`
   await send(ada, 'PATCH', home, { approvalRequired: true })
-  const { link } = (await (await send(ada, 'POST', `${home}/invitations`, {})).json()) as {
+  const { link } = (await (
+    await send(ada, 'POST', `${home}/invitations`, { role: 'member' })
+  ).json()) as {
     link: string
   }
   const bob = await registry.bob(ada)
