@@ -2,6 +2,8 @@
 /** nexctl: asks and directs the nexd of this machine. */
 import { Command, Option } from 'commander'
 import { z } from 'zod'
+import { addRegistryCommands } from './admin/commands.ts'
+import { FORMS, printed } from './admin/output.ts'
 import { columns } from './columns.ts'
 import { ask } from './control/client.ts'
 import { LIFETIME_STARTED, NETCHECK } from './control/netcheck-report.ts'
@@ -22,19 +24,17 @@ import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
 import { WHY } from './why/report.ts'
 import { whyText } from './why/text.ts'
 
-const GLOBAL = z.object({ socket: z.string(), output: z.enum(['column', 'json']) })
+const GLOBAL = z.object({ socket: z.string(), output: z.enum(FORMS) })
 
 const program = new Command('nexctl')
-  .description('Asks and directs the Nexodus agent (nexd) of this machine.')
+  .description('Asks and directs the Nexodus agent (nexd) of this machine, and its registry.')
   .version(VERSION)
   .addOption(
     new Option('--socket <path>', "the agent's unix socket")
       .default(defaultSocket())
       .env('NEXODUS_SOCKET'),
   )
-  .addOption(
-    new Option('--output <form>', 'how to print').choices(['column', 'json']).default('column'),
-  )
+  .addOption(new Option('--output <form>', 'how to print').choices(FORMS).default('column'))
   .showHelpAfterError('(nexctl --help lists the commands)')
   .configureHelp({ showGlobalOptions: true })
 
@@ -47,9 +47,7 @@ async function show<T>(
 ): Promise<void> {
   const { socket, output } = GLOBAL.parse(program.opts())
   const answer = await ask(socket, shape, path, body)
-  process.stdout.write(
-    `${output === 'json' ? JSON.stringify(answer, undefined, 2) : column(answer)}\n`,
-  )
+  process.stdout.write(`${printed(output, answer, () => column(answer))}\n`)
 }
 
 program
@@ -167,6 +165,7 @@ for (const action of ['advertise', 'withdraw'] as const) {
 }
 
 addProxyCommands(program, show)
+addRegistryCommands(program)
 
 /** Of a relayed peer: `by hub (udp)`. */
 function relayText({ relay }: PeerReport): string {

@@ -2,10 +2,14 @@
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import type { RegistryContext } from './context.ts'
 import { requestIdOf, requestIds } from './http-request-id.ts'
+import { noteRoute } from './http-route.ts'
 import { refuseCrossSite, securityHeaders } from './http-security.ts'
 import { type Problem, problemOf, refuseUnknown, sendProblem } from './problem.ts'
+import { rateLimit } from './rate-limit.ts'
 
 export interface AppParts {
+  /** Counts and times every request. */
+  readonly requests?: RequestHandler
   /** Mounted at /v1. */
   readonly api: RequestHandler
   /** The embedded OpenID provider, mounted at /oidc. */
@@ -14,6 +18,9 @@ export interface AppParts {
   readonly pages: RequestHandler
   readonly errorPage: (problem: Problem) => string
 }
+
+/** Load balancers and people of one address; each reads the store. */
+const PROBES = { windowSeconds: 60, limit: 1200 }
 
 export function createApp(context: RegistryContext, parts: AppParts): Express {
   const { publicUrl, config } = context
@@ -24,8 +31,10 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
   app.set('trust proxy', [...config.trustedProxies])
   app.use(requestIds(context.randomBytes))
   app.use(requestLog(context))
+  if (parts.requests !== undefined) app.use(parts.requests)
   app.use(securityHeaders(publicUrl.startsWith('https:')))
   app.use(refuseCrossSite(publicUrl))
+  app.use(['/healthz', '/readyz'], rateLimit(PROBES))
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
   app.get('/readyz', async (_request, response) => {
     // Throws where the store has failed.
@@ -34,7 +43,7 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
   })
   app.use('/v1', noStore, parts.api, refuseUnknown)
   if (parts.provider !== undefined) app.use('/oidc', parts.provider)
-  app.use(parts.pages)
+  app.use(noteRoute('pages'), parts.pages)
   app.use(refuseUnknown)
   app.use(errorHandler(context, parts.errorPage))
   return app

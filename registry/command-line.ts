@@ -17,6 +17,9 @@ interface Options extends IdentityOptions {
   stateDir: string
   listen: HostPort
   publicUrl?: URL
+  tlsCert?: string
+  tlsKey?: string
+  metricsListen?: HostPort
   trustedProxies: string[]
   rendezvousListen: string[]
   rendezvousAnnounce: string[]
@@ -52,6 +55,14 @@ function optionList(): Option[] {
       .argParser(parseHostPort)
       .default({ host: '127.0.0.1', port: 3000 }, '127.0.0.1:3000'),
     option('--public-url <url>', 'as browsers and agents reach it').argParser(parseOrigin),
+    option(
+      '--tls-cert <file>',
+      'PEM certificate chain: serves https, and reads it again on change',
+    ),
+    option('--tls-key <file>', 'its PEM key'),
+    option('--metrics-listen <host:port>', 'address of /metrics, for Prometheus').argParser(
+      parseHostPort,
+    ),
     option('--trusted-proxies <list>', 'addresses or prefixes whose X-Forwarded-* are believed')
       .argParser(parseProxies)
       .default([], 'none'),
@@ -87,6 +98,7 @@ function rendezvousOptions(): Option[] {
 function configOf(options: Options): Config {
   const { publicUrl, stunListen } = options
   const issuers = issuersOf(options)
+  const tls = tlsOf(options)
   if (publicUrl === undefined && isWildcard(options.listen.host)) {
     throw new ConfigError(
       `--public-url is needed when listening on all addresses (--listen ${options.listen.host}:${options.listen.port})`,
@@ -95,6 +107,8 @@ function configOf(options: Options): Config {
   return {
     stateDirectory: options.stateDir,
     listen: options.listen,
+    ...(tls !== undefined && { tls }),
+    ...(options.metricsListen !== undefined && { metricsListen: options.metricsListen }),
     ...(publicUrl !== undefined && { publicUrl }),
     trustedProxies: options.trustedProxies,
     issuers,
@@ -106,6 +120,14 @@ function configOf(options: Options): Config {
     relayRate: options.relayRate,
     logLevel: options.logLevel,
   }
+}
+
+function tlsOf({ tlsCert: cert, tlsKey: key }: Options): Config['tls'] {
+  if (cert !== undefined && key !== undefined) return { cert, key }
+  if (cert === undefined && key === undefined) return undefined
+  throw new ConfigError(
+    cert === undefined ? '--tls-key needs --tls-cert' : '--tls-cert needs --tls-key',
+  )
 }
 
 function defaultStateDirectory(): string {

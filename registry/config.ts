@@ -34,6 +34,10 @@ export interface IssuerConfig {
 export interface Config {
   readonly stateDirectory: string
   readonly listen: HostPort
+  /** Absent: http, for a proxy before it. */
+  readonly tls?: { readonly cert: string; readonly key: string }
+  /** Where Prometheus asks; absent: nowhere. */
+  readonly metricsListen?: HostPort
   /** Where absent, it follows from `listen`. */
   readonly publicUrl?: URL
   /** Peers whose X-Forwarded-* headers are believed. */

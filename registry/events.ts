@@ -39,6 +39,8 @@ const AT_ONCE = 256
 export interface Events {
   /** Resolves when it is over. Throws a 429 problem where there are too many already. */
   open(subscription: EventSubscription): Promise<void>
+  /** Streams that are open. */
+  count(): number
 }
 
 type Parts = { readonly database: Database; readonly clock: Pick<Clock, 'every'> }
@@ -50,6 +52,7 @@ export function openEvents(parts: Parts): Events {
     for (const stream of open) if (logs.some((log) => stream.isAbout(log))) stream.wake('change')
   }
   return {
+    count: () => open.size,
     async open(subscription) {
       const { subscriber, organization } = subscription
       const own = [...open].filter((each) => each.subscriber === subscriber).length

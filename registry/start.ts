@@ -21,6 +21,8 @@ import { openIssuing } from './issuing.ts'
 import { openLogins } from './login-authorization.ts'
 import { startMaintenance } from './maintenance.ts'
 import { openMembers } from './members.ts'
+import { createMetrics, type Metrics } from './metrics.ts'
+import { startMetricsServer } from './metrics-server.ts'
 import { openOrganizationLifecycle } from './organization-lifecycle.ts'
 import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
@@ -55,15 +57,17 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
   const store = opened.use(
     await openLevelStore(join(config.stateDirectory, 'store'), { failed: parts.failed }),
   )
-  const server = opened.use(await startHttpServer(config.listen, parts.clock))
-  const publicUrl = config.publicUrl?.origin ?? `http://${formatHostPort(server.address)}`
+  const server = opened.use(await startHttpServer(config.listen, parts, { tls: config.tls }))
+  const publicUrl =
+    config.publicUrl?.origin ?? `${server.protocol}://${formatHostPort(server.address)}`
   const { clock, randomBytes, log } = parts
   const database = openDatabase(store, parts)
   const context: RegistryContext = { clock, randomBytes, log, database, config, publicUrl }
   const services = await openServices(context, server.localUrl)
   const rendezvous = opened.use(await openRendezvous(context, services))
   opened.use(startMaintenance(context, services, rendezvous.connected))
-  server.answerWith(appOf(context, services, rendezvous, parts.version))
+  const metrics = await openMetrics(context, services, parts.version, opened)
+  server.answerWith(appOf(context, services, rendezvous, parts.version, metrics))
   const setupUrl = await services.identity.firstUserUrl()
   const ending = opened.move()
   const { localUrl } = server
@@ -122,11 +126,26 @@ async function openRendezvous(context: RegistryContext, { issuing }: Services) {
   return rendezvous
 }
 
+/** Undefined where nobody is to read them. */
+async function openMetrics(
+  { config, clock, log }: RegistryContext,
+  { events }: Services,
+  version: string,
+  opened: AsyncDisposableStack,
+): Promise<Metrics | undefined> {
+  if (config.metricsListen === undefined) return undefined
+  const metrics = createMetrics(clock, version)
+  metrics.gauge('event_streams', 'Event streams that are open', () => events.count())
+  opened.use(await startMetricsServer(config.metricsListen, metrics, { clock, log }))
+  return metrics
+}
+
 function appOf(
   context: RegistryContext,
   services: Services,
   rendezvous: Rendezvous,
   version: string,
+  metrics: Metrics | undefined,
 ) {
   const { identity, directories, ...rest } = services
   const api = createApi({
@@ -140,8 +159,12 @@ function appOf(
   })
   return createApp(context, {
     api,
+    ...(metrics !== undefined && { requests: metrics.requests }),
     ...(identity.provider !== undefined && { provider: identity.provider }),
-    pages: pages(context, { identity, directories, logins: services.logins }),
+    pages: pages(context, {
+      ...{ identity, directories, logins: services.logins },
+      people: { ...rest, connected: rendezvous.connected },
+    }),
     errorPage: (problem) => renderProblem(problem),
   })
 }

@@ -5,7 +5,7 @@ import { SCOPES } from '../scopes.ts'
 import { LABEL } from './fields.ts'
 import { openRoute, type Route } from './route.ts'
 import { sourceOf } from './source.ts'
-import { TOKEN_LIFETIME } from './tokens.ts'
+import { TOKEN_LIFETIME, USUAL_LIFETIME } from './tokens.ts'
 
 export interface LoginApiParts {
   readonly publicUrl: string
@@ -15,7 +15,7 @@ export interface LoginApiParts {
 const LOGIN = z.strictObject({
   client: LABEL,
   scopes: z.array(z.enum(SCOPES)).min(1).max(SCOPES.length),
-  lifetime: TOKEN_LIFETIME,
+  lifetime: TOKEN_LIFETIME.default(USUAL_LIFETIME),
 })
 /** RFC 8628 §3.2. */
 export const STARTED = z.object({

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Act } from '../act.ts'
 import { actOf } from '../http-act.ts'
+import { noteRoute } from '../http-route.ts'
 import { PAGE_LIMIT, PAGE_QUERY, type PageRequest } from '../page.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import type { Database } from '../store/database.ts'
@@ -31,7 +32,9 @@ export function mountRoutes<Parts extends MountParts>(
   const router = Router({ caseSensitive: true })
   const limiters = rateLimiters()
   for (const route of routes) {
-    router[METHODS[route.method]](route.path, ...limiters(route.rate), serving(route, parts))
+    const noting = noteRoute(`/v1${route.path}`)
+    const handlers = [noting, ...limiters(route.rate), serving(route, parts)]
+    router[METHODS[route.method]](route.path, ...handlers)
   }
   for (const [path, allowed] of methodsByPath(routes)) router.all(path, otherMethod(allowed))
   return router

@@ -26,11 +26,13 @@ export const TOKEN_LIFETIME = z
   .int()
   .min(60)
   .max(365 * DAY)
-  .default(30 * DAY)
+/** Where nothing is said. Seconds. */
+export const USUAL_LIFETIME = 30 * DAY
 const NEW_TOKEN = z.strictObject({
   description: LABEL,
   scopes: SCOPE_LIST,
-  lifetime: TOKEN_LIFETIME,
+  /** Absent: 30 days, or as long as the token that makes it. */
+  lifetime: TOKEN_LIFETIME.optional(),
 })
 const TOKEN = z.object({
   id: z.string(),
@@ -105,7 +107,9 @@ export const TOKEN_ROUTES: readonly Route<TokenApiParts>[] = [
     status: 201,
     handle: async ({ tokens, clock }: TokenApiParts, { caller, body, act }) => {
       const { description, scopes, lifetime } = body
-      const expiresAt = seconds(clock.now() + lifetime)
+      const last = caller.token?.expiresAt ?? Number.POSITIVE_INFINITY
+      const usual = Math.min(clock.now() + USUAL_LIFETIME, last)
+      const expiresAt = seconds(lifetime === undefined ? usual : clock.now() + lifetime)
       checkWithin(caller, scopes, expiresAt)
       const made = await tokens.create(caller.user, { description, scopes, expiresAt }, act)
       return { id: made.id, token: made.secret, expiresAt }

@@ -33,6 +33,7 @@ const MEANS = {
   curl: packaged('curl'),
   chromium: packaged('chromium'),
   iptables: packaged('iptables'),
+  openssl: packaged('openssl'),
   'systemd-analyze': packaged('systemd-analyze', 'systemd'),
   python3: packaged('python3'),
   miniupnpd: packaged('miniupnpd', 'miniupnpd-nftables'),

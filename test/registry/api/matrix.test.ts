@@ -4,6 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Route } from '../../../registry/api/route.ts'
 import { ROUTES } from '../../../registry/api/routes.ts'
+import { MEMBER_ROLES } from '../../../registry/roles.ts'
 import { SCOPES } from '../../../registry/scopes.ts'
 import { type Browser, organizationsOf } from '../../../simulations/lab/login.ts'
 import { type Ask, type Json, newToken, withSession, withToken } from '../../support/api.ts'
@@ -12,8 +13,13 @@ import { startTestRegistry, type TestRegistry } from '../../support/registry.ts'
 
 const rule = suite('matrix of routes, people and organizations')
 
-const GUARDED = ROUTES.filter(({ access }) => access.kind !== 'anyone')
-const OF_MEMBERS = ROUTES.filter(({ access }) => access.kind === 'member')
+/** Whole organizations are deleted last. */
+const isDeletion = ({ method, path }: Route<never>) =>
+  method === 'DELETE' && path === '/organizations/:organization'
+const GUARDED = ROUTES.filter(({ access }) => access.kind !== 'anyone').toSorted(
+  (a, b) => Number(isDeletion(a)) - Number(isDeletion(b)),
+)
+const OF_MEMBERS = GUARDED.filter(({ access }) => access.kind === 'member')
 const UNSAFE = ROUTES.filter(({ method }) => method !== 'GET')
 
 const named = ({ method, path }: Pick<Route<never>, 'method' | 'path'>) => `${method} ${path}`
@@ -111,6 +117,28 @@ rule('a token without a route’s scope gets nowhere on it, and with it alone it
     const nothing = { ...ids, device: 'aaaaaaaa', key: 'aaaaaaaa', token: 'aaaaaaaa' }
     const { status } = await only(route.method, pathOf(route, nothing), route.body && {})
     assert.ok(status !== 401 && status !== 403, `${named(route)}: ${status}`)
+  }
+})
+
+rule('a member without a route’s role gets nowhere on it, and with it does', async () => {
+  await using registry = await startTestRegistry({ trustedProxies: ['127.0.0.0/8'] })
+  const { ada, bob, ids } = await scene(registry)
+  const home = `/organizations/${ids['organization']}`
+  const { id: user } = (await bob('GET', '/user')).json
+  const invited = await ada('POST', `${home}/invitations`, {})
+  const secret = String(invited.json['link']).split('/').at(-1)
+  assert.is((await bob('POST', '/invitation-links', { secret })).status, 200)
+  for (const role of MEMBER_ROLES) {
+    assert.is((await ada('PATCH', `${home}/members/${user}`, { role })).status, 204, role)
+    for (const route of OF_MEMBERS) {
+      const { access, produces } = route
+      if (access.kind !== 'member' || produces === 'text/event-stream' || isDeletion(route))
+        continue
+      const nothing = { organization: String(ids['organization']) }
+      const { status, json } = await bob(route.method, pathOf(route, nothing), route.body && {})
+      const isRefused = status === 403 && json['code'] === 'role-missing'
+      assert.is(isRefused, !access.roles.includes(role), `${role}: ${named(route)}: ${status}`)
+    }
   }
 })
 

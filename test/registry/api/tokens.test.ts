@@ -94,6 +94,8 @@ rule('a token makes no token that is mightier than itself, or lasts longer', asy
   const program = withToken(registry.url, token)
   const make = (wanted: object) => program('POST', '/user/tokens', { description: 'x', ...wanted })
   assert.is((await make({ scopes: ['read'], lifetime: DAY / 2 })).status, 201)
+  const { json: usual } = await make({ scopes: ['read'] })
+  assert.ok(Number(usual['expiresAt']) <= registry.clock.now() + DAY)
   for (const wanted of [
     { scopes: ['read', 'devices:write'], lifetime: 60 },
     { scopes: ['read'], lifetime: 2 * DAY },

@@ -1,0 +1,172 @@
+/** nexctl's commands for the registry: login, tokens and the audit log; and all others of agent/admin/. */
+import { createReadStream, createWriteStream } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { pipeline } from 'node:stream/promises'
+import { type Command, Option } from 'commander'
+import { verifyAuditLog } from '../../protocol/audit-log.ts'
+import { OperatorError } from '../errors.ts'
+import { systemClock } from '../system-clock.ts'
+import { addDeviceCommands, addRegistrationKeyCommands } from './device-commands.ts'
+import { LOGIN_SCOPES, logIn } from './login.ts'
+import { defaultLoginFile, readLogin, removeLogin } from './login-file.ts'
+import {
+  addInvitationCommands,
+  addMemberCommands,
+  addOrganizationCommands,
+  days,
+  withSession,
+} from './organization-commands.ts'
+import { printed } from './output.ts'
+import { openRegistryApi } from './registry-api.ts'
+import { type AdminSession, openSession, optionsOf, pick } from './session.ts'
+
+export function addRegistryCommands(program: Command): void {
+  program
+    .addOption(
+      new Option('--login-file <path>', 'where nexctl login keeps its token')
+        .default(defaultLoginFile(process.env))
+        .env('NEXODUS_LOGIN_FILE'),
+    )
+    .addOption(
+      new Option('--organization <name>', 'name or id, where you have several').env(
+        'NEXODUS_ORGANIZATION',
+      ),
+    )
+  addLoginCommands(program)
+  addOrganizationCommands(program)
+  addMemberCommands(program)
+  addInvitationCommands(program)
+  addDeviceCommands(program)
+  addRegistrationKeyCommands(program)
+  addTokenCommands(program)
+  addAuditCommands(program)
+}
+
+interface LoginOptions {
+  readonly registry: string
+  readonly scope?: string[]
+  readonly days: number
+  readonly insecureHttp?: true
+}
+
+function addLoginCommands(program: Command): void {
+  const login = program
+    .command('login')
+    .requiredOption('--registry <url>', 'where the registry is')
+    .option('--scope <scopes...>', 'what the token is good for (everything)')
+    .option('--days <n>', 'how long it is good', days, 30)
+    .option('--insecure-http', 'send the token over http that others can read (laboratories only)')
+    .description('log in at a registry, by a page that you open in a browser')
+  login.action(async ({ registry, scope, days: lasts, insecureHttp }: LoginOptions) => {
+    const { loginFile } = optionsOf(login)
+    const scopes = scope ?? LOGIN_SCOPES
+    const wanted = { registry, scopes, days: lasts, insecureHttp: insecureHttp === true }
+    const say = (line: string) => void process.stderr.write(`${line}\n`)
+    await logIn(loginFile, wanted, { clock: systemClock, say })
+    say('Logged in.')
+  })
+  const logout = program.command('logout').description('give the token up')
+  logout.action(async () => {
+    const { loginFile } = optionsOf(logout)
+    const { registry, token } = await readLogin(loginFile)
+    await openRegistryApi(registry).ask('POST', '/revoke', { token })
+    await removeLogin(loginFile)
+    process.stderr.write('Logged out.\n')
+  })
+  withSession(
+    program.command('whoami').description('who you are at the registry, and until when'),
+    async ({ api, show }) => show(await api.ask('GET', '/user')),
+  )
+}
+
+interface TokenOptions {
+  readonly description: string
+  readonly scope: string[]
+  readonly days?: number
+}
+
+function addTokenCommands(program: Command): void {
+  const token = program.command('token').description('API tokens of yours, for programs')
+  const tokens = ({ api }: AdminSession) => api.list('/user/tokens', 'tokens')
+  withSession(
+    token.command('list').description('every token, without its secret'),
+    async (session) =>
+      session.table(await tokens(session), [
+        ['ID', 'id'],
+        ['DESCRIPTION', 'description'],
+        ['SCOPES', 'scopes'],
+        ['USED', 'usedAt'],
+        ['FROM', 'usedFrom'],
+        ['EXPIRES', 'expiresAt'],
+      ]),
+  )
+  const create = token
+    .command('create')
+    .requiredOption('--description <text>', 'what it is for')
+    .requiredOption('--scope <scopes...>', 'what it is good for')
+    .option('--days <n>', 'how long it is good (30, or as long as the login)', days)
+    .description('make one; the secret is shown once')
+  create.action(async ({ description, scope, days: lasts }: TokenOptions) => {
+    const { api, show } = await openSession(create)
+    const lifetime = lasts !== undefined && { lifetime: Math.round(lasts * 86_400) }
+    const wanted = { description, scopes: scope, ...lifetime }
+    show(await api.ask('POST', '/user/tokens', wanted))
+  })
+  withSession(
+    token.command('revoke').argument('<token>', 'id or description').description('revoke one'),
+    async (session, wanted) => {
+      const { id } = pick(await tokens(session), wanted)
+      await session.api.ask('DELETE', `/user/tokens/${id}`)
+      session.say('revoked', {})
+    },
+  )
+}
+
+function addAuditCommands(program: Command): void {
+  const log = program.command('audit').description('what was changed in the organization, by whom')
+  withSession(log.command('list').description('the newest first'), async (session) => {
+    const path = `${await session.home()}/audit`
+    session.table(await session.api.list(path, 'entries'), [
+      ['SEQUENCE', 'sequence'],
+      ['AT', 'at'],
+      ['ACTION', 'action'],
+      ['SUBJECT', 'subject'],
+      ['WHO', 'who'],
+      ['FROM', 'from'],
+    ])
+  })
+  withSession(
+    log
+      .command('export')
+      .argument('<file>', 'to write; - for standard output')
+      .description('the whole log, a line of JSON an entry'),
+    async ({ api, home }, file) => {
+      const lines = api.stream(`${await home()}/audit/export`)
+      await pipeline(
+        lines,
+        file === '-' ? process.stdout : createWriteStream(file, { flags: 'wx' }),
+      )
+    },
+  )
+  const verify = log
+    .command('verify')
+    .argument('<file>', 'as exported')
+    .option('--head <hash>', 'of the newest entry, kept from before or asked of the registry')
+    .description('find the first entry that was changed, left out or put in')
+  verify.action(async (file: string, { head }: { head?: string }) => {
+    const lines = createInterface({ input: createReadStream(file), crlfDelay: 0 })
+    const verdict = await verifyAuditLog(lines)
+    if (!verdict.ok) throw broken(`${file}, line ${verdict.line}: ${verdict.why}`)
+    const { entries, first, last, hash } = verdict
+    if (head !== undefined && head !== hash) {
+      throw broken(`${file}: the newest entry has hash ${hash}, want ${head}`)
+    }
+    const text = () =>
+      `unbroken: ${entries} entries, ${first} to ${last}; hash of the newest: ${hash}`
+    process.stdout.write(`${printed(optionsOf(verify).output, verdict, text)}\n`)
+  })
+}
+
+function broken(why: string): OperatorError {
+  return new OperatorError('ERR_USAGE', `the chain is broken: ${why}`)
+}
