@@ -1,6 +1,8 @@
 /** What `nexd up` does once its options are read; loaded apart, so that help and errors come at once. */
 import { hostname } from 'node:os'
+import { isDefaultPrefix, isHostPrefix } from '../protocol/address.ts'
 import type { LogLevel } from '../protocol/log.ts'
+import type { Role } from '../protocol/membership-certificate.ts'
 import { parseRelayRate } from '../protocol/relay-rate.ts'
 import {
   booleanField,
@@ -14,7 +16,8 @@ import {
 import { keptLogLines } from './log-lines.ts'
 import { pacedLog } from './paced-log.ts'
 import type { ProxyOptionValues } from './proxy/proxy-options.ts'
-import { routerOptionsOf } from './routes/router-options.ts'
+import type { Asks } from './registry-client.ts'
+import { type RouterOptionValues, routerOptionsOf } from './routes/router-options.ts'
 import { systemClock } from './system-clock.ts'
 import { runUp, type UpOptions } from './up.ts'
 
@@ -24,28 +27,28 @@ const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 /** What the command line gave, its choices and numbers already checked there. */
 function parseOptions(
   raw: unknown,
-): Omit<UpOptions, 'log' | 'openLog' | 'announce'> & { logLevel: LogLevel } {
+): Omit<UpOptions, 'log' | 'openLog' | 'announce' | 'waiting'> & { logLevel: LogLevel } {
   const fields = fieldsOf(raw, 'options')
-  const meshListen = fields['meshListen']
+  const router = routerOptionsOf(fields)
   return {
     registry: optionalText(fields, 'registry'),
     registrationKey: optionalText(fields, 'registrationKey'),
     name: optionalText(fields, 'name') ?? hostname(),
+    asks: asksOf(router),
+    requestedAddress: optionalText(fields, 'requestIp'),
     stateDir: textField(fields, 'stateDir'),
     socket: textField(fields, 'socket'),
     interfaceName: textField(fields, 'interface'),
     backend: wordField(fields, 'backend', BACKENDS),
     listenPort: numberField(fields, 'listenPort'),
-    // From the environment they come as one text, separated by commas.
-    meshListen:
-      typeof meshListen === 'string' ? meshListen.split(',') : textsOf(meshListen, 'meshListen'),
+    meshListen: listOf(fields['meshListen'], 'meshListen'),
     mdns: booleanField(fields, 'mdns'),
     portMapping: booleanField(fields, 'portMapping'),
     names: booleanField(fields, 'names'),
     spray: booleanField(fields, 'spray'),
     relayRate: parseRelayRate(textField(fields, 'relayRate')),
     logLevel: wordField(fields, 'logLevel', LEVELS),
-    ...routerOptionsOf(fields),
+    ...router,
   }
 }
 
@@ -57,10 +60,30 @@ export async function up(raw: unknown, proxy?: ProxyOptionValues): Promise<void>
   const { log: write, open } = keptLogLines(options.logLevel, systemClock)
   const log = pacedLog(write, systemClock)
   try {
-    await runUp({ ...options, log, openLog: open, announce }, stop.signal)
+    await runUp({ ...options, log, openLog: open, announce, waiting }, stop.signal)
   } finally {
     await open()
   }
+}
+
+/** A list, or from the environment one text, separated by commas. */
+function listOf(value: unknown, field: string): readonly string[] {
+  if (value === undefined) return []
+  return typeof value === 'string' ? value.split(',') : textsOf(value, field)
+}
+
+/** What is to be advertised is to be granted first. */
+function asksOf({ advertised }: RouterOptionValues): Asks {
+  const prefixes = advertised.map(({ prefix }) => prefix)
+  const roles: Role[] = []
+  if (prefixes.some((prefix) => !isHostPrefix(prefix) && !isDefaultPrefix(prefix)))
+    roles.push('router')
+  if (prefixes.some(isDefaultPrefix)) roles.push('exit-node')
+  return { prefixes, roles }
+}
+
+function waiting(): void {
+  process.stdout.write('Approved. An admin of the organization has to agree: waiting.\n')
 }
 
 function announce(code: string, link: string, fingerprint: string): void {

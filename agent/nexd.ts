@@ -29,6 +29,12 @@ const up = program
   )
   .addOption(new Option('--name <name>', "this device's name (a DNS label)").env('NEXODUS_NAME'))
   .addOption(
+    new Option(
+      '--request-ip <address>',
+      'an address of the organization that it wants to have',
+    ).env('NEXODUS_REQUEST_IP'),
+  )
+  .addOption(
     new Option('--state-dir <folder>', 'keys and all that is known')
       .default(defaultStateDirectory())
       .env('NEXODUS_STATE_DIR'),

@@ -18,7 +18,7 @@ import type { Joined } from './joining.ts'
 import type { NamesSideOptions } from './names-side.ts'
 import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
-import type { Applicant, Issued } from './registry-client.ts'
+import type { Applicant, Asks, Issued } from './registry-client.ts'
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
 import type { RouteSide } from './routes/route-side.ts'
 import type { RouterOptionValues } from './routes/router-options.ts'
@@ -34,6 +34,10 @@ export interface UpOptions
   readonly registry?: string | undefined
   readonly registrationKey?: string | undefined
   readonly name: string
+  /** What the device asks its organization's admins for. */
+  readonly asks: Asks
+  /** An address that it wants to have. */
+  readonly requestedAddress?: string | undefined
   readonly socket: string
   readonly meshListen: readonly string[]
   readonly mdns: boolean
@@ -46,6 +50,8 @@ export interface UpOptions
   openLog(): Promise<void>
   /** Shows the code and the link of a device authorization, and what the page must show, too. */
   announce(code: string, link: string, fingerprint: string): void
+  /** Says that an admin has yet to agree. */
+  waiting(): void
 }
 
 /** Milliseconds between looks at what time alone changes. */
@@ -61,6 +67,8 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
     wireguardKey: directory.wireguardKey,
     name: deviceName(options.name),
     system: systemDescription(),
+    asks: options.asks,
+    requestedAddress: options.requestedAddress,
   }
   const wanted = registryWanted(options, directory)
   // A device that is enrolled makes its tunnel while the rest is loaded, and what it knows is read.
