@@ -1,7 +1,7 @@
 /** What the pages ask for, answered by the rest of the registry. */
 import { makerOf } from './act.ts'
 import { type ApprovalParts, approveDevice } from './approval.ts'
-import type { Device, Devices } from './devices.ts'
+import type { Devices } from './devices.ts'
 import type { RegistrationKeys } from './registration-keys.ts'
 import type { DeviceDirectory, Directories } from './web/directories.ts'
 
@@ -35,27 +35,5 @@ function deviceDirectory(devices: Devices, { log }: DirectoriesParts): DeviceDir
       if (removed) log('info', 'device.removed', { organization, device, by: makerOf(by) })
       return removed
     },
-    grantPrefix: async (organization, device, prefix, by) =>
-      isDone(
-        await devices.change(
-          organization,
-          device,
-          (known) => ({ prefixes: [...known.prefixes, prefix] }),
-          by,
-        ),
-      ),
-    withdrawPrefix: async (organization, device, prefix, by) =>
-      isDone(
-        await devices.change(
-          organization,
-          device,
-          (known) => ({ prefixes: known.prefixes.filter((each) => each !== prefix) }),
-          by,
-        ),
-      ),
   }
-}
-
-function isDone(changed: Device | undefined): boolean {
-  return changed !== undefined
 }
