@@ -184,11 +184,7 @@ rule(
     await look('33-device')
 
     await page.goto(`${home}/audit`)
-    await page
-      .getByRole('cell', { name: 'member.' })
-      .first()
-      .waitFor()
-      .catch(() => undefined)
+    await page.getByRole('cell', { name: 'device.approved' }).waitFor()
     await look('34-audit')
     await page.emulateMedia({ colorScheme: 'dark' })
     for (const [path, name] of [
