@@ -1,6 +1,6 @@
 /** The registry's signing keys: a root and an issuer key for each organization. On disk, 0600 each; see
  *  sealed-key-store.ts for those of several registries. */
-import { mkdir, rename } from 'node:fs/promises'
+import { mkdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { toBase32 } from '../crypto/bytes.ts'
 import { readKeyFile, writeKeyFile } from '../crypto/key-file.ts'
@@ -20,6 +20,8 @@ export interface KeyStore {
   issuer(organization: OrganizationId, key: string): Promise<IssuerKeyPair | undefined>
   /** Beside the one in use; `issuer` puts it in its place. */
   saveNextIssuer(organization: OrganizationId, key: IssuerKeyPair): Promise<void>
+  /** Deletes all keys of an organization that is no more. */
+  forget(organization: OrganizationId): Promise<void>
 }
 
 const SEED_BYTES = 32
@@ -47,6 +49,11 @@ export async function openKeyStore(stateDirectory: string): Promise<KeyStore> {
       return next
     },
     saveNextIssuer: (organization, key) => writeKeyFile(nextPath(organization), seedOf(key)),
+    async forget(organization) {
+      for (const path of [rootPath, nextPath, issuerPath]) {
+        await rm(path(organization), { force: true })
+      }
+    },
   }
 }
 

@@ -50,6 +50,7 @@ export async function openSealedKeyStore(parts: SealedKeyStoreParts): Promise<Ke
     issuer: async (organization, publicKey) =>
       (await readSealed<'issuer'>(parts, issuerName(organization, publicKey))) ??
       importKeys(parts, organization, publicKey),
+    forget: (organization) => forgetKeys(parts, organization),
   }
 }
 
@@ -59,6 +60,18 @@ export async function assertNotSealed(database: Database): Promise<void> {
   throw new ConfigError(
     'the signing keys of this store are sealed: --key-encryption-key-file is needed, with the file that its other registries have',
   )
+}
+
+async function forgetKeys(
+  { database, files }: SealedKeyStoreParts,
+  organization: OrganizationId,
+): Promise<void> {
+  await database.transact(`sealed-key/${organization}`, async (transaction) => {
+    for (const { id } of await transaction.list(SEALED_KEY, { under: `${organization}/` })) {
+      transaction.delete(SEALED_KEY, id)
+    }
+  })
+  await files.forget(organization)
 }
 
 async function importKeys(
