@@ -59,13 +59,7 @@ export async function openSealedKeyStore(parts: SealedKeyStoreParts): Promise<Ke
       })
       await files.forgetRoot(organization)
     },
-    async forget(organization) {
-      await database.transact(`sealed-key/${organization}`, async (transaction) => {
-        const kept = await transaction.list(SEALED_KEY, { under: `${organization}/` })
-        for (const { id } of kept) transaction.delete(SEALED_KEY, id)
-      })
-      await files.forget(organization)
-    },
+    forget: (organization) => forgetKeys(parts, organization),
   }
 }
 
@@ -75,6 +69,18 @@ export async function assertNotSealed(database: Database): Promise<void> {
   throw new ConfigError(
     'the signing keys of this store are sealed: --key-encryption-key-file is needed, with the file that its other registries have',
   )
+}
+
+async function forgetKeys(
+  { database, files }: SealedKeyStoreParts,
+  organization: OrganizationId,
+): Promise<void> {
+  await database.transact(`sealed-key/${organization}`, async (transaction) => {
+    for (const { id } of await transaction.list(SEALED_KEY, { under: `${organization}/` })) {
+      transaction.delete(SEALED_KEY, id)
+    }
+  })
+  await files.forget(organization)
 }
 
 async function importKeys(

@@ -103,7 +103,7 @@ class GatewayClient implements EtcdClient {
   async *stream(path: string, body: object, signal: AbortSignal): AsyncIterable<unknown> {
     const { endpoints } = this.#location
     const endpoint = endpoints[this.#member % endpoints.length] ?? ''
-    const response = await this.#send(endpoint, path, body, LONGEST_ANSWER_MS, signal)
+    const response = await this.#open(endpoint, path, body, signal)
     let rest = ''
     try {
       response.setEncoding('utf8')
@@ -121,17 +121,28 @@ class GatewayClient implements EtcdClient {
     }
   }
 
+  async #open(endpoint: string, path: string, body: object, signal: AbortSignal) {
+    try {
+      return await this.#send(endpoint, path, body, LONGEST_ANSWER_MS, signal)
+    } catch (error) {
+      if (error instanceof EtcdFailure && error.isTokenOver) this.#token = undefined
+      throw error
+    }
+  }
+
   next(): void {
     this.#member = (this.#member + 1) % this.#location.endpoints.length
   }
 
   /** A token ends after minutes, and with a restart of etcd: then there is another one. */
   async #authorized(endpoint: string, path: string, body: object, ms: number): Promise<unknown> {
+    const before = this.#token
     try {
       return await this.#ask(endpoint, path, body, ms)
     } catch (error) {
       if (!(error instanceof EtcdFailure) || !error.isTokenOver) throw error
-      this.#token = undefined
+      // Of many requests that fail at once, the first asks for another token.
+      if (before === undefined || this.#token === before) this.#token = undefined
       return this.#ask(endpoint, path, body, ms)
     }
   }

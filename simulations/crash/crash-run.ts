@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { type Applicant, RegistryClient } from '../../agent/registry-client.ts'
 import { generateAgreementKeyPair } from '../../crypto/agreement.ts'
+import { toHex } from '../../crypto/bytes.ts'
 import { randomBytes } from '../../crypto/random.ts'
 import { generateSigningKeyPair } from '../../crypto/signing.ts'
 import { memberOf } from '../../protocol/belief.ts'
@@ -141,11 +142,13 @@ async function inspect(
   return { lost: lost.length, twice, stored: stored.size }
 }
 
+/** With a name of its own: the registry looks for a free one otherwise, which grows with their number. */
 function newApplicant(): Applicant {
+  const deviceKey = generateSigningKeyPair<'device'>()
   return {
-    deviceKey: generateSigningKeyPair<'device'>(),
+    deviceKey,
     wireguardKey: generateAgreementKeyPair(),
-    name: 'device',
+    name: `device-${toHex(deviceKey.publicKey.subarray(0, 8))}`,
     system: 'simulation',
   }
 }

@@ -50,7 +50,7 @@ rule('loses no acknowledged write, gives no address twice, and leaves no gap', a
     const client = clientOf(registry)
     const ada = here.adaAt(registry)
     for (let count = 1; !isOver; count++) {
-      const applicant = newApplicant('device')
+      const applicant = newApplicant(`device-${toHex(randomBytes(8))}`)
       const id = deviceIdOf(applicant.deviceKey.publicKey)
       try {
         const { envelopes } = await client.enrol(applicant, { registrationKey: key })

@@ -92,6 +92,21 @@ rule('finds a root key that the operator put back as a file', async () => {
   await store[Symbol.asyncDispose]()
 })
 
+rule('forgets all keys of one organization, and none of another', async () => {
+  const { registry, store } = await scene()
+  const a = await registry()
+  const otherRoot = generateSigningKeyPair<'root'>()
+  const other = organizationIdOf(otherRoot.publicKey)
+  await a.files.saveRoot(organization, root)
+  for (const each of [organization, other]) await a.keys.saveNextIssuer(each, issuer)
+  await a.keys.forget(organization)
+  await a.keys.forget(organization)
+  assert.is(await a.keys.issuer(organization, named), undefined)
+  assert.is(await a.keys.root(organization), undefined)
+  assert.ok(await a.keys.issuer(other, named))
+  await store[Symbol.asyncDispose]()
+})
+
 rule('puts no key into the store that can be read without the secret', async () => {
   const { registry, store } = await scene()
   const a = await registry()

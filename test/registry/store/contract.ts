@@ -16,19 +16,19 @@ export interface Engine {
   readonly place: () => Promise<string>
 }
 
-const bytes = (text: string) => new TextEncoder().encode(text)
-const text = (entry: Entry | undefined) => entry && new TextDecoder().decode(entry.value)
+export const bytes = (text: string) => new TextEncoder().encode(text)
+export const text = (entry: Entry | undefined) => entry && new TextDecoder().decode(entry.value)
 const counters = collection('counter', z.object({ value: z.number() }))
 const log = collection('log', z.object({ by: z.number() }))
 
-async function put(store: Store, entries: Record<string, string>): Promise<void> {
+export async function put(store: Store, entries: Record<string, string>): Promise<void> {
   const puts = Object.entries(entries).map(([key, value]) => ({ key, value: bytes(value) }))
   const result = await store.commit({ puts })
   assert.ok(result.ok)
   if (result.ok) await result.durable
 }
 
-async function keys(store: Store, range: Parameters<Store['list']>[0]): Promise<string[]> {
+export async function keys(store: Store, range: Parameters<Store['list']>[0]): Promise<string[]> {
   const found: string[] = []
   for await (const { key } of store.list(range)) found.push(key)
   return found

@@ -8,7 +8,8 @@ import { type Store, StoreError } from '../../../registry/store/store.ts'
 import { systemClock } from '../../../registry/system-clock.ts'
 import { startEtcd } from '../../support/etcd.ts'
 import { needs } from '../../support/needs.ts'
-import { storeContract } from './contract.ts'
+import { type Engine, storeContract } from './contract.ts'
+import { limitsContract } from './contract-limits.ts'
 
 needs('etcd')
 
@@ -28,7 +29,9 @@ async function open(text: string): Promise<Store> {
   return openEtcdStore(location, parts)
 }
 
-storeContract({ name: 'etcd', place, open })
+const engine: Engine = { name: 'etcd', place, open }
+storeContract(engine)
+limitsContract(engine)
 
 const rule = suite('etcd store')
 const value = new Uint8Array([1])

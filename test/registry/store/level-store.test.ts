@@ -10,14 +10,17 @@ import * as assert from 'uvu/assert'
 import { openLevelStore } from '../../../registry/store/level-store.ts'
 import { StoreError } from '../../../registry/store/store.ts'
 import { systemClock } from '../../../registry/system-clock.ts'
-import { storeContract } from './contract.ts'
+import { type Engine, storeContract } from './contract.ts'
+import { limitsContract } from './contract-limits.ts'
 
 const root = await mkdtemp(join(tmpdir(), 'nexodus-level-'))
 process.on('exit', () => rmSync(root, { recursive: true, force: true }))
 let places = 0
 const place = async () => join(root, String(places++))
 
-storeContract({ name: 'level', place, open: (directory) => openLevelStore(directory) })
+const engine: Engine = { name: 'level', place, open: (directory) => openLevelStore(directory) }
+storeContract(engine)
+limitsContract(engine)
 
 const rule = suite('level store')
 
