@@ -3,6 +3,7 @@
 import { formatEndpoint, hostPrefix, type IpAddress, prefixContains } from '../protocol/address.ts'
 import { NAMES_STATUS, type NamesControls, type NamesReport } from './control/names-report.ts'
 import type { Daemon } from './daemon.ts'
+import { HOSTS_LIMITS } from './names/hosts-text.ts'
 import { nameKnowledge } from './names/knowledge.ts'
 import { Names, type NamesStatus } from './names/names.ts'
 import { type Zones, zonesOf } from './names/zones.ts'
@@ -78,7 +79,7 @@ function reportOf({ zones, hook, server }: NamesStatus, isWanted: boolean): Name
   return {
     ...zonesReport(zones),
     by: isWanted ? hook.kind : 'off',
-    obstacles: [...taken(zones), ...hook.obstacles],
+    obstacles: [...taken(zones), ...hook.obstacles, ...(hook.kind === 'hosts' ? cut(zones) : [])],
     ...(server === undefined ? {} : { resolver: formatEndpoint(server) }),
   }
 }
@@ -88,6 +89,12 @@ function taken({ takenBy, domains: [domain] }: Zones): readonly string[] {
   return [
     `the organization's name: organization ${takenBy}, of a like name, has it on this host; names here are below ${domain}`,
   ]
+}
+
+function cut({ listed }: Zones): readonly string[] {
+  const count = listed.flatMap(({ addresses }) => addresses).length
+  if (count <= HOSTS_LIMITS.lines) return []
+  return [`/etc/hosts alone: it has the first ${HOSTS_LIMITS.lines} of ${count} addresses`]
 }
 
 function zonesReport({

@@ -35,7 +35,7 @@ export interface NamesOptions {
 
 /** Milliseconds: changes come in bunches · what time alone changes · what others may have removed. */
 const BUNCH_MS = 50
-const LOOK_MS = 5000
+const LOOK_MS = 30_000
 const RENEW_MS = 60_000
 
 export interface NamesStatus {

@@ -10,6 +10,8 @@ import {
 import type { DomainName } from '../../protocol/domain-name.ts'
 
 const TOPS = { 4: 'in-addr.arpa', 6: 'ip6.arpa' } as const
+/** Shorter ranges have no reverse zones of ours: too much in them is somebody else's. */
+const SHORTEST = { 4: 8, 6: 16 } as const
 /** Bits of one label. */
 const LABEL_BITS = { 4: 8, 6: 4 } as const
 
@@ -19,12 +21,12 @@ export function reverseName(address: IpAddress): DomainName {
 }
 
 /** The zones that make up the range: one, or as many as there are values of the label that the range's length cuts
- *  through, 128 for IPv4 and 8 for IPv6 at most. None of a range that is all there is. */
+ *  through, 128 for IPv4 and 8 for IPv6 at most. None of a range shorter than /8 (IPv6: /16). */
 export function reverseZones(range: Prefix): readonly DomainName[] {
   const family = addressFamily(range)
   const bits = LABEL_BITS[family]
   const length = prefixLength(range)
-  if (length === 0) return []
+  if (length < SHORTEST[family]) return []
   const count = Math.ceil(length / bits)
   const labels = labelsOf(prefixAddress(range)).slice(0, count)
   const [above, last] = [labels.slice(0, -1), labels.at(-1) ?? '0']

@@ -1,4 +1,4 @@
-// time limit: 420 s
+// time limit: 600 s
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

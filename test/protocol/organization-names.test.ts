@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { CborValue } from '../../protocol/codec.ts'
+import { toHex } from '../../crypto/bytes.ts'
+import { type CborValue, encodeCbor } from '../../protocol/codec.ts'
 import {
   organizationDomain,
   organizationLabel,
@@ -96,6 +97,8 @@ domain('is lower case, of labels, and not too long', () => {
 })
 
 const claim = suite('names of the manifest (SPEC §13.3, §13.4)')
+const PINNED =
+  '828483006264626931302e39392e302e3183006067666430303a3a378301687777772e73686f706264628302625f7664613dc3bc81826c636f72702e6578616d706c65826c31302e302e302e35333a35336f5b666430303a3a35335d3a35333533'
 const NAMES: OrganizationNames = {
   records: [
     extraRecord('address', 'db', '10.99.0.1'),
@@ -110,6 +113,11 @@ claim('come back as they were encoded', () => {
   assert.equal(parseOrganizationNames(encodeOrganizationNames(NAMES)), NAMES)
   const manifest = openEnvelope(acme.manifest({ names: NAMES })).body as Manifest
   assert.equal(manifest.names, NAMES)
+})
+
+claim('are these bytes, for ever', () => {
+  const bytes = encodeCbor(encodeOrganizationNames(NAMES))
+  assert.is(toHex(bytes), PINNED)
 })
 
 claim('are none where the claim is absent, as in manifests of before', () => {

@@ -129,6 +129,10 @@ file('keeps its mode, is replaced as a whole, and leaves nothing beside it', asy
   assert.is((await stat(path)).uid, before.uid)
   await hook.apply(wanted)
   assert.is((await stat(path)).ino, after.ino)
+  // Somebody else has written the file anew.
+  await writeFile(path, HOSTS)
+  await hook.apply(wanted)
+  assert.match(await readFile(path, 'utf8'), /laptop\.acme\.nexodus/)
   await hook.remove()
   await hook.remove()
   assert.is(await readFile(path, 'utf8'), HOSTS)

@@ -265,15 +265,15 @@ for (const [range, count, first, last] of [
     'a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa',
     'a.9.8.7.6.5.4.3.2.1.d.f.ip6.arpa',
   ],
-  ['fd10::/13', 8, '0.1.d.f.ip6.arpa', '7.1.d.f.ip6.arpa'],
+  ['fd10::/17', 8, '0.0.1.d.f.ip6.arpa', '7.0.1.d.f.ip6.arpa'],
 ] as const)
   reverse(`of ${range} are ${count}`, () => {
     const found = reverseZones(parsePrefix(range))
     assert.equal([found.length, found[0], found.at(-1)], [count, first, last])
   })
-reverse('of everything are none', () => {
-  assert.equal(reverseZones(parsePrefix('0.0.0.0/0')), [])
-  assert.equal(reverseZones(parsePrefix('::/0')), [])
+reverse('of what is mostly others’ are none', () => {
+  for (const range of ['0.0.0.0/0', '0.0.0.0/1', '12.0.0.0/7', '::/0', 'fc00::/7', 'fd00::/15'])
+    assert.equal(reverseZones(parsePrefix(range)), [], range)
 })
 
 rule.run()
