@@ -18,6 +18,7 @@ import {
 } from './control/reports.ts'
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
+import { addLockCommands } from './nexctl-lock.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
 import { addProxyCommands } from './nexctl-proxy.ts'
 import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
@@ -165,6 +166,7 @@ for (const action of ['advertise', 'withdraw'] as const) {
 }
 
 addProxyCommands(program, show)
+addLockCommands(program, show)
 addRegistryCommands(program)
 
 /** Of a relayed peer: `by hub (udp)`. */

@@ -11,6 +11,7 @@ import {
 } from '../protocol/belief.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { Seconds } from '../protocol/time.ts'
+import type { LockControls } from './control/lock-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
 import type { ProxyControls } from './control/proxy-report.ts'
 import {
@@ -40,9 +41,11 @@ export class DaemonView implements Controls {
   readonly #renewal: Renewal
   readonly #why: Why
   readonly proxy: ProxyControls | undefined
+  readonly lock: LockControls | undefined
 
-  constructor(daemon: Daemon, renewal: Renewal, proxy?: ProxyControls) {
+  constructor(daemon: Daemon, renewal: Renewal, proxy?: ProxyControls, lock?: LockControls) {
     this.proxy = proxy
+    this.lock = lock
     this.#daemon = daemon
     this.#renewal = renewal
     this.#why = new Why(daemon, renewal)

@@ -1,6 +1,7 @@
 /** What the local API answers: the words of `nexctl` and of its JSON. */
 import { z } from 'zod'
 import type { WhyReport } from '../why/report.ts'
+import type { LockControls } from './lock-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
 import type { ProxyControls } from './proxy-report.ts'
 
@@ -92,6 +93,7 @@ export interface Controls {
   route(prefix: string, action: 'advertise' | 'withdraw'): Promise<ChangedReport>
   /** Absent where this nexd runs without a proxy. */
   readonly proxy?: ProxyControls | undefined
+  readonly lock?: LockControls | undefined
 }
 
 /** A request of the local API that can't be met; the message is for the operator. */
