@@ -4,6 +4,7 @@ import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { Act } from '../act.ts'
 import type { Approval } from '../approval.ts'
+import type { IssuerExpiry } from '../issuer-expiry.ts'
 
 /** A device as a row of the organization's page. */
 export interface DeviceRow {
@@ -19,6 +20,13 @@ export interface DeviceRow {
   readonly renewedAt: Seconds
   /** End of its newest membership certificate. */
   readonly notAfter: Seconds
+}
+
+/** What an organization's people must know of its issuer and its lock. */
+export interface Custody {
+  readonly expiry: IssuerExpiry | undefined
+  /** Ids of devices that no approver has approved. */
+  readonly waiting: ReadonlySet<string>
 }
 
 /** Each function takes an organization its caller has proved to belong to (`organizationFor`). */
@@ -92,6 +100,7 @@ export interface Approvals {
 }
 
 export interface Directories {
+  custody(organization: OrganizationId): Promise<Custody>
   readonly devices: DeviceDirectory
   readonly registrationKeys: RegistrationKeyDirectory
   readonly approvals: Approvals

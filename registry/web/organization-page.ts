@@ -1,7 +1,8 @@
 /** An organization: its devices, and the registration keys that let devices in unattended. */
 import type { Seconds } from '../../protocol/time.ts'
 import type { Organization } from '../organizations.ts'
-import type { DeviceRow, RegistrationKeyRow } from './directories.ts'
+import { renderExpiry, renderWaiting } from './custody-notices.ts'
+import type { Custody, DeviceRow, RegistrationKeyRow } from './directories.ts'
 import { when } from './format.ts'
 import { type Html, html } from './html.ts'
 import { notice, renderPage, type Viewer } from './layout.ts'
@@ -9,6 +10,7 @@ import { notice, renderPage, type Viewer } from './layout.ts'
 export interface OrganizationView {
   readonly viewer: Viewer
   readonly organization: Organization
+  readonly custody: Custody
   readonly devices: readonly DeviceRow[]
   readonly registrationKeys: readonly RegistrationKeyRow[]
   readonly publicUrl: string
@@ -36,6 +38,7 @@ export function renderOrganization(view: OrganizationView): string {
 <h1>${organization.name}</h1>
 <p class="faint">Id <code>${organization.id}</code></p>
 ${error !== undefined && notice('error', error)}
+${renderExpiry(view.custody)}
 ${newKey !== undefined && renderNewKey(view, newKey)}
 ${renderDevices(view)}
 ${renderKeys(view)}`,
@@ -51,7 +54,7 @@ On the new device: <code class="block">nexd up --registry '${publicUrl}#${organi
   )
 }
 
-function renderDevices({ organization, devices, now, publicUrl }: OrganizationView): Html {
+function renderDevices({ organization, custody, devices, now, publicUrl }: OrganizationView): Html {
   const reference = `${publicUrl}#${organization.id}`
   const add = html`<p>Add a device: run <code>nexd up --registry '${reference}'</code> on it and <a href="/device">approve it here</a>.</p>`
   if (devices.length === 0) {
@@ -61,16 +64,21 @@ function renderDevices({ organization, devices, now, publicUrl }: OrganizationVi
 <h2>Devices <span class="count">${devices.length}</span></h2>
 <div class="scroll"><table>
 <thead><tr><th>Name</th><th>Addresses</th><th>Owner</th><th>May advertise</th><th>Last renewal</th><th>Certificate ends</th><th></th></tr></thead>
-<tbody>${devices.map((device) => renderRow(organization, device, now))}</tbody>
+<tbody>${devices.map((device) => renderRow(organization, device, custody, now))}</tbody>
 </table></div>
 ${add}</section>`
 }
 
-function renderRow(organization: Organization, device: DeviceRow, now: Seconds): Html {
+function renderRow(
+  organization: Organization,
+  device: DeviceRow,
+  custody: Custody,
+  now: Seconds,
+): Html {
   const path = `/organizations/${organization.id}/devices/${device.id}`
   const over = device.notAfter !== 0 && device.notAfter <= now
   return html`<tr>
-<td><a href="${path}"><strong>${device.name}</strong></a><br><span class="faint">${device.system}</span></td>
+<td><a href="${path}"><strong>${device.name}</strong></a>${renderWaiting(custody, device.id)}<br><span class="faint">${device.system}</span></td>
 <td class="code">${lines(device.addresses)}</td>
 <td>${device.owner}</td>
 <td class="code">${lines(device.prefixes)}</td>

@@ -75,11 +75,12 @@ async function showOrganization(
   { response, who, organization }: Visit,
   also: { readonly newKey?: string } = {},
 ): Promise<void> {
-  const [devices, registrationKeys] = await Promise.all([
+  const [custody, devices, registrationKeys] = await Promise.all([
+    directories.custody(organization.id),
     directories.devices.list(organization.id),
     directories.registrationKeys.list(organization.id),
   ])
-  const view = { viewer: who, organization, devices, registrationKeys, publicUrl }
+  const view = { viewer: who, organization, custody, devices, registrationKeys, publicUrl }
   sendPage(response, renderOrganization({ ...view, now: clock.now(), ...also }))
 }
 
