@@ -22,7 +22,7 @@ async function scene(registry: TestRegistry) {
   const at = (name: string) => join(directory, name)
   await writeFile(
     at('login.json'),
-    JSON.stringify({ registry: `${registry.url}/`, token, expiresAt: 4_000_000_000 }),
+    JSON.stringify({ registry: `${registry.url}/`, token }),
     { mode: 0o600 },
   )
   const run = (...argv: string[]) =>
