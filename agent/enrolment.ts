@@ -16,6 +16,9 @@ import {
 } from './registry-client.ts'
 import type { Join } from './state-directory.ts'
 
+/** Milliseconds between questions whether an admin has agreed. */
+const ADMIN_INTERVAL_MS = 30_000
+
 export interface EnrolmentOptions {
   /** URL of the registry, `#organization` at its end pins the root before a byte is trusted. */
   readonly registry: string
@@ -23,6 +26,8 @@ export interface EnrolmentOptions {
   readonly registrationKey: string | undefined
   /** Shown to whoever is to approve. */
   announce(code: string, link: string, fingerprint: string): void
+  /** Called when the device was approved and waits for an admin to agree. */
+  waiting?(): void
   readonly clock: Clock
   /** Ends the wait for a person, by an AbortError. */
   readonly stop?: AbortSignal
@@ -60,7 +65,7 @@ async function byDeviceCode(
     authorization.verification_uri_complete,
     fingerprintOf(deviceIdOf(by.deviceKey.publicKey)),
   )
-  const deadline = options.clock.monotonicMs() + authorization.expires_in * 1000
+  let deadline = options.clock.monotonicMs() + authorization.expires_in * 1000
   let intervalMs = authorization.interval * 1000
   while (options.clock.monotonicMs() < deadline) {
     await options.clock.sleep(intervalMs, options.stop)
@@ -70,7 +75,13 @@ async function byDeviceCode(
       if (!(error instanceof RegistryRefusal) && !(error instanceof OperatorError)) throw error
       // RFC 8628 §3.5; a registry out of reach for a moment is asked again, too.
       if (error.code === 'slow_down') intervalMs += 5000
-      else if (error.code !== 'authorization_pending' && error.code !== 'ERR_REGISTRY') throw error
+      else if (error instanceof RegistryRefusal && error.expiresIn !== undefined) {
+        // A person has approved it, and an admin has to agree: that may take days.
+        if (intervalMs < ADMIN_INTERVAL_MS) options.waiting?.()
+        intervalMs = ADMIN_INTERVAL_MS
+        deadline = options.clock.monotonicMs() + error.expiresIn * 1000
+      } else if (error.code !== 'authorization_pending' && error.code !== 'ERR_REGISTRY')
+        throw error
     }
   }
   throw new OperatorError(

@@ -1,6 +1,7 @@
 /** nexd: the agent. `nexd up` enrols this device if need be, then runs until it is told to stop. Started by
  *  nexd.js. */
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { parsePrefix } from '../protocol/address.ts'
 import { parseRelayRate } from '../protocol/relay-rate.ts'
 import { defaultStateDirectory, keepCompiledCode } from './compile-cache.js'
 import { defaultSocket, LISTEN_PORT, MESH_PORT, RELAY_RATE, VERSION } from './defaults.ts'
@@ -27,6 +28,25 @@ const up = program
     ),
   )
   .addOption(new Option('--name <name>', "this device's name (a DNS label)").env('NEXODUS_NAME'))
+  .addOption(
+    new Option(
+      '--request-ip <address>',
+      'an address of the organization that it wants to have',
+    ).env('NEXODUS_REQUEST_IP'),
+  )
+  .addOption(
+    new Option(
+      '--advertise-cidr <prefix...>',
+      'prefixes to advertise as soon as an admin has granted them',
+    )
+      .argParser(prefixes)
+      .env('NEXODUS_ADVERTISE_CIDR'),
+  )
+  .addOption(
+    new Option('--exit-node', 'ask to be an exit node; an admin grants it')
+      .default(false)
+      .env('NEXODUS_EXIT_NODE'),
+  )
   .addOption(
     new Option('--state-dir <folder>', 'keys and all that is known')
       .default(defaultStateDirectory())
@@ -114,6 +134,15 @@ async function run(raw: unknown, ofProxy?: ProxyOptionValues): Promise<void> {
   await runUp(raw, ofProxy)
   // Libraries may keep timers for a second; all of ours have ended.
   process.exit(0)
+}
+
+/** Several in one text, separated by commas, or one after another: a mistake is the command line's. */
+function prefixes(text: string, before: readonly string[] = []): readonly string[] {
+  try {
+    return [...before, ...text.split(',').map((each) => parsePrefix(each.trim()))]
+  } catch (error) {
+    throw new InvalidArgumentError(explain(error))
+  }
 }
 
 /** As text, once it has been read: a mistake is the command line's. */

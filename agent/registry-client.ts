@@ -3,8 +3,10 @@ import { z } from 'zod'
 import type { AgreementKeyPair } from '../crypto/agreement.ts'
 import { fromBase64, toBase64 } from '../crypto/bytes.ts'
 import type { RandomBytes } from '../crypto/random.ts'
+import type { Prefix } from '../protocol/address.ts'
 import { sealEnvelope } from '../protocol/envelope.ts'
 import type { DeviceKeyPair, OrganizationId } from '../protocol/keys.ts'
+import type { Role } from '../protocol/membership-certificate.ts'
 import { encodeProof, type ProofPurpose, UNKNOWN_ORGANIZATION } from '../protocol/proof.ts'
 import type { Seconds } from '../protocol/time.ts'
 import { explain, OperatorError } from './errors.ts'
@@ -35,6 +37,7 @@ const PROBLEM = z.object({
   error: z.string().optional(),
   detail: z.string().optional(),
   title: z.string().optional(),
+  expires_in: z.number().optional(),
 })
 
 export type RegistryInfo = z.output<typeof INFO>
@@ -47,11 +50,14 @@ export class RegistryRefusal extends Error {
   /** RFC 8628's `error`, or the problem's `code`. */
   readonly code: string
   readonly status: number
+  /** Seconds for which it may be asked again: somebody there has yet to decide. */
+  readonly expiresIn: number | undefined
 
-  constructor(status: number, code: string, detail: string) {
+  constructor(status: number, code: string, detail: string, expiresIn?: number) {
     super(`registry refused: ${detail}`)
     this.status = status
     this.code = code
+    this.expiresIn = expiresIn
   }
 }
 
@@ -61,6 +67,15 @@ export interface Applicant {
   readonly wireguardKey: AgreementKeyPair
   readonly name: string
   readonly system: string
+  /** What it wants to advertise and to be, and an admin is to grant. */
+  readonly asks?: Asks | undefined
+  /** An address of the organization's that it wants to have, when it enrols first. */
+  readonly requestedAddress?: string | undefined
+}
+
+export interface Asks {
+  readonly prefixes: readonly Prefix[]
+  readonly roles: readonly Role[]
 }
 
 /** Every call throws OperatorError (ERR_REGISTRY) when the registry can't be reached or doesn't speak
@@ -100,12 +115,18 @@ export class RegistryClient {
     by: Applicant,
     credential: { readonly token: string } | { readonly registrationKey: string },
   ): Promise<Issued> {
-    return this.#ask(ISSUED, 'v1/enrolments', { ...(await this.#described(by)), ...credential })
+    const { asks, requestedAddress } = by
+    return this.#ask(ISSUED, 'v1/enrolments', {
+      ...{ ...(await this.#described(by)), ...credential },
+      ...(asks !== undefined && { asks }),
+      ...(requestedAddress !== undefined && { requestedAddress }),
+    })
   }
 
   async renew(by: Applicant, organization: OrganizationId): Promise<Issued> {
     return this.#ask(ISSUED, 'v1/renewals', {
       request: await this.#prove(by, 'renewal', organization),
+      ...(by.asks !== undefined && { asks: by.asks }),
     })
   }
 
@@ -163,11 +184,12 @@ async function request(base: string, path: string, body?: object): Promise<unkno
   if (response.ok) return content
   const problem = PROBLEM.safeParse(content)
   if (!problem.success) throw notARegistry(base, `HTTP status ${response.status}`)
-  const { code, error, detail, title } = problem.data
+  const { code, error, detail, title, expires_in: expiresIn } = problem.data
   throw new RegistryRefusal(
     response.status,
     error ?? code ?? 'unknown',
     detail ?? title ?? error ?? `status ${response.status}`,
+    expiresIn,
   )
 }
 

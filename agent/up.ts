@@ -2,6 +2,7 @@
 import { randomBytes } from '../crypto/random.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { RelayRate } from '../protocol/relay-meter.ts'
+import { advertiseAsked } from './asked-routes.ts'
 import { writeCompiledCode } from './compile-cache.js'
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
@@ -17,7 +18,7 @@ import {
 import type { Joined } from './joining.ts'
 import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
-import type { Applicant, Issued } from './registry-client.ts'
+import type { Applicant, Asks, Issued } from './registry-client.ts'
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
 import { openStateDirectory, type StateDirectory } from './state-directory.ts'
 import { systemClock as clock } from './system-clock.ts'
@@ -27,6 +28,10 @@ export interface UpOptions extends HostSideOptions, ProxySideOptions {
   readonly registry?: string | undefined
   readonly registrationKey?: string | undefined
   readonly name: string
+  /** What the device asks its organization's admins for. */
+  readonly asks: Asks
+  /** An address that it wants to have. */
+  readonly requestedAddress?: string | undefined
   readonly socket: string
   readonly meshListen: readonly string[]
   readonly mdns: boolean
@@ -39,6 +44,8 @@ export interface UpOptions extends HostSideOptions, ProxySideOptions {
   openLog(): Promise<void>
   /** Shows the code and the link of a device authorization, and what the page must show, too. */
   announce(code: string, link: string, fingerprint: string): void
+  /** Says that an admin has yet to agree. */
+  waiting(): void
 }
 
 /** Milliseconds between looks at what time alone changes. */
@@ -54,6 +61,8 @@ export async function runUp(options: UpOptions, stop: AbortSignal): Promise<void
     wireguardKey: directory.wireguardKey,
     name: deviceName(options.name),
     system: systemDescription(),
+    asks: options.asks,
+    requestedAddress: options.requestedAddress,
   }
   const wanted = registryWanted(options, directory)
   // A device that is enrolled makes its tunnel while the rest is loaded, and what it knows is read.
@@ -170,6 +179,7 @@ async function start(
   const publish = (bytes: Uint8Array) => daemon.publish(bytes)
   const approvals = new OwnApprovals({ ...daemon.options, publish })
   const ticking = clock.every(TICK_MS, () => {
+    advertiseAsked(daemon, options.asks)
     daemon.tick()
     approvals.tick()
   })

@@ -205,10 +205,13 @@ export class DaemonView implements Controls {
   #stateOf(member: Member | undefined, now: Seconds): Pick<StatusReport, 'state' | 'reason'> {
     const { options, device } = this.#daemon
     const { mesh, paths } = this.#daemon.parts
-    if (member !== undefined)
-      return { state: mesh !== undefined && paths !== undefined ? 'running' : 'starting' }
-    const standing = deviceStanding(options.knowledge.state(), device, now) ?? 'unknown'
     const { refusal } = this.#renewal.status()
+    if (member !== undefined) {
+      const state = mesh !== undefined && paths !== undefined ? 'running' : 'starting'
+      // It is a member until its certificate ends: time to do something about it.
+      return { state, ...(refusal !== undefined && { reason: `cannot renew: ${refusal}` }) }
+    }
+    const standing = deviceStanding(options.knowledge.state(), device, now) ?? 'unknown'
     return {
       state: 'not-member',
       reason: refusal === undefined ? standing : `${standing}; ${refusal}`,

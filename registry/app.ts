@@ -5,6 +5,7 @@ import { requestIdOf, requestIds } from './http-request-id.ts'
 import { noteRoute } from './http-route.ts'
 import { refuseCrossSite, securityHeaders } from './http-security.ts'
 import { type Problem, problemOf, refuseUnknown, sendProblem } from './problem.ts'
+import { rateLimit } from './rate-limit.ts'
 
 export interface AppParts {
   /** Counts and times every request. */
@@ -18,6 +19,9 @@ export interface AppParts {
   readonly errorPage: (problem: Problem) => string
 }
 
+/** Load balancers and people of one address; each reads the store. */
+const PROBES = { windowSeconds: 60, limit: 1200 }
+
 export function createApp(context: RegistryContext, parts: AppParts): Express {
   const { publicUrl, config } = context
   const app = express()
@@ -30,6 +34,7 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
   if (parts.requests !== undefined) app.use(parts.requests)
   app.use(securityHeaders(publicUrl.startsWith('https:')))
   app.use(refuseCrossSite(publicUrl))
+  app.use(['/healthz', '/readyz'], rateLimit(PROBES))
   app.get('/healthz', (_request, response) => void response.json({ status: 'ok' }))
   app.get('/readyz', async (_request, response) => {
     // Throws where the store has failed.

@@ -5,15 +5,8 @@ import { MalformedError } from '../protocol/errors.ts'
 import type { LogLevel } from '../protocol/log.ts'
 import type { RelayRate } from '../protocol/relay-meter.ts'
 import { parseRelayRate } from '../protocol/relay-rate.ts'
-import {
-  type Config,
-  ConfigError,
-  type HostPort,
-  type IssuerConfig,
-  isLoopback,
-  isWildcard,
-  parseHostPort,
-} from './config.ts'
+import { type Config, ConfigError, type HostPort, isWildcard, parseHostPort } from './config.ts'
+import { type IdentityOptions, identityOptions, issuersOf } from './issuer-options.ts'
 import type { StoreLocation } from './store/location.ts'
 import { storeCommand } from './store-command.ts'
 import {
@@ -26,7 +19,7 @@ import {
 /** Mbit/s in all, and of one member: more than a small server's link, so that it is felt by floods alone. */
 const RELAY_RATE = '1000:500'
 
-interface Options {
+interface Options extends IdentityOptions {
   stateDir: string
   store?: StoreLocation
   keyEncryptionKeyFile?: string
@@ -36,12 +29,6 @@ interface Options {
   tlsKey?: string
   metricsListen?: HostPort
   trustedProxies: string[]
-  oidcIssuer?: URL
-  oidcClientId?: string
-  oidcClientSecretFile?: string
-  oidcClientAuthentication?: IssuerConfig['clientAuthentication']
-  oidcScopes: string
-  insecureHttp?: true
   rendezvousListen: string[]
   rendezvousAnnounce: string[]
   stunListen?: HostPort
@@ -91,21 +78,8 @@ function optionList(): Option[] {
     option('--log-level <level>', 'least important line that is logged')
       .choices(['debug', 'info', 'warn', 'error'])
       .default('info'),
-    ...identityOptions(),
+    ...identityOptions(option, { url: parseUrl, list: parseList }),
     ...rendezvousOptions(),
-  ]
-}
-
-function identityOptions(): Option[] {
-  const methods = ['client_secret_post', 'client_secret_basic', 'none']
-  return [
-    option('--oidc-issuer <url>', 'your OpenID provider, instead of the embedded one').argParser(
-      parseUrl,
-    ),
-    option('--oidc-client-id <id>', 'as registered with the provider'),
-    option('--oidc-client-secret-file <file>', 'holds the client secret'),
-    option('--oidc-client-authentication <method>', 'how the secret is sent').choices(methods),
-    option('--oidc-scopes <scopes>', 'asked for at sign-in').default('openid email'),
   ]
 }
 
@@ -131,7 +105,7 @@ function rendezvousOptions(): Option[] {
 
 function configOf(options: Options): Config {
   const { publicUrl, stunListen } = options
-  const issuer = issuerOf(options)
+  const issuers = issuersOf(options)
   const tls = tlsOf(options)
   if (publicUrl === undefined && isWildcard(options.listen.host)) {
     throw new ConfigError(
@@ -149,7 +123,7 @@ function configOf(options: Options): Config {
     ...(options.metricsListen !== undefined && { metricsListen: options.metricsListen }),
     ...(publicUrl !== undefined && { publicUrl }),
     trustedProxies: options.trustedProxies,
-    ...(issuer !== undefined && { issuer }),
+    issuers,
     insecureHttp: options.insecureHttp ?? false,
     rendezvousListen: options.rendezvousListen,
     rendezvousAnnounce: options.rendezvousAnnounce,
@@ -166,38 +140,6 @@ function tlsOf({ tlsCert: cert, tlsKey: key }: Options): Config['tls'] {
   throw new ConfigError(
     cert === undefined ? '--tls-key needs --tls-cert' : '--tls-cert needs --tls-key',
   )
-}
-
-function issuerOf(options: Options): IssuerConfig | undefined {
-  const {
-    oidcIssuer: url,
-    oidcClientId: clientId,
-    oidcClientSecretFile: clientSecretFile,
-  } = options
-  if (url === undefined) {
-    const alone = clientId ?? clientSecretFile ?? options.oidcClientAuthentication
-    if (alone !== undefined)
-      throw new ConfigError('--oidc-client-… is of no use without --oidc-issuer')
-    return undefined
-  }
-  if (clientId === undefined) throw new ConfigError('--oidc-issuer needs --oidc-client-id')
-  if (url.protocol === 'http:' && !isLoopback(url.hostname) && options.insecureHttp !== true) {
-    throw new ConfigError(`--oidc-issuer ${url.href}: must be https (or a loopback address)`)
-  }
-  const clientAuthentication =
-    options.oidcClientAuthentication ?? (clientSecretFile ? 'client_secret_post' : 'none')
-  if (clientAuthentication !== 'none' && clientSecretFile === undefined) {
-    throw new ConfigError(
-      `--oidc-client-authentication ${clientAuthentication} needs --oidc-client-secret-file`,
-    )
-  }
-  return {
-    url,
-    clientId,
-    ...(clientSecretFile !== undefined && { clientSecretFile }),
-    clientAuthentication,
-    scopes: options.oidcScopes,
-  }
 }
 
 function parseUrl(text: string): URL {

@@ -11,13 +11,25 @@ export interface HostPort {
   readonly port: number
 }
 
-/** How the registry is a client of the organization's own OpenID provider. */
+/** How the registry is a client of an OpenID provider, and whom of that it lets in. */
 export interface IssuerConfig {
   readonly url: URL
   readonly clientId: string
   readonly clientSecretFile?: string
   readonly clientAuthentication: 'client_secret_post' | 'client_secret_basic' | 'none'
   readonly scopes: string
+  /** On the sign-in page, where there are several; absent: the host's name. */
+  readonly label?: string
+  /** In lower case: only users with a verified e-mail address in one of these; absent: all. */
+  readonly emailDomains?: readonly string[]
+  /** Its users' addresses count as verified though it does not say so. */
+  readonly trustEmail?: boolean
+  /** The claim with the user's groups; absent: `groups`. */
+  readonly groupsClaim?: string
+  /** Only members of one of these; absent: all. */
+  readonly allowedGroups?: readonly string[]
+  /** By group of the provider: the security group of the user's devices. */
+  readonly groups?: Readonly<Record<string, string>>
 }
 
 export interface Config {
@@ -35,7 +47,8 @@ export interface Config {
   readonly publicUrl?: URL
   /** Peers whose X-Forwarded-* headers are believed. */
   readonly trustedProxies: readonly string[]
-  readonly issuer?: IssuerConfig
+  /** None: the embedded provider. */
+  readonly issuers?: readonly IssuerConfig[]
   readonly insecureHttp: boolean
   /** TCP multiaddrs the rendezvous listens on; none: the host of `listen`, port 4001. */
   readonly rendezvousListen: readonly string[]

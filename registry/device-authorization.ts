@@ -18,6 +18,7 @@ import {
 } from './authorization-record.ts'
 import type { DeviceOwner } from './device-change.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { openPollPace, POLL_INTERVAL, type PollPace } from './poll-pace.ts'
 import { type Possession, spendProof } from './possession.ts'
 import { Refused } from './refusal.ts'
 import type { Database, Transaction } from './store/database.ts'
@@ -25,11 +26,6 @@ import { drawUserCode } from './user-code.ts'
 
 /** Seconds a person has to decide. RFC 8628 §6.1 asks for short; walking to another screen takes minutes. */
 const AUTHORIZATION_LIFETIME = 900
-/** Seconds between a device's questions (RFC 8628 §3.2), and what is added when it asks too soon (§3.5). */
-const POLL_INTERVAL = 2
-const SLOWED_BY = 5
-/** Timers and networks are not exact. */
-const POLL_TOLERANCE_MS = 500
 /** Seconds until the token must have been used: a round trip, with a retry or two. */
 const TOKEN_LIFETIME = 300
 /** Devices of one address (one IPv4 address, one IPv6 /64) that wait at once. */
@@ -108,20 +104,14 @@ export function openDeviceAuthorizations(parts: DeviceAuthorizationParts): Devic
   return new StoredAuthorizations(parts)
 }
 
-/** When a device may ask again. */
-interface Pace {
-  readonly notBeforeMs: number
-  readonly interval: number
-  readonly expiresAt: number
-}
-
 class StoredAuthorizations implements DeviceAuthorizations {
   readonly #parts: DeviceAuthorizationParts
-  /** By hash of the device code. In memory: after a restart a device may once ask too soon. */
-  readonly #paces = new Map<string, Pace>()
+  /** By hash of the device code. */
+  readonly #pace: PollPace
 
   constructor(parts: DeviceAuthorizationParts) {
     this.#parts = parts
+    this.#pace = openPollPace(parts.clock)
   }
 
   async start(applicant: Applicant): Promise<StartedAuthorization> {
@@ -161,23 +151,13 @@ class StoredAuthorizations implements DeviceAuthorizations {
     const known = await database.get(AUTHORIZATION, hash)
     if (known === undefined) return { kind: 'unknown' }
     if (known.expiresAt <= clock.now()) return { kind: 'expired' }
-    if (!this.#isInPace(hash, known.expiresAt)) return { kind: 'too-soon' }
+    if (!this.#pace.isInPace(hash, known.expiresAt)) return { kind: 'too-soon' }
     if (known.decision.kind === 'pending') return { kind: 'pending' }
     if (known.decision.kind === 'requested') {
       return { kind: 'requested', expiresIn: known.expiresAt - clock.now() }
     }
-    this.#paces.delete(hash)
+    this.#pace.forget(hash)
     return this.#conclude(hash)
-  }
-
-  /** RFC 8628 §3.5: who asks too soon must ask more slowly from then on. */
-  #isInPace(hash: string, expiresAt: number): boolean {
-    const now = this.#parts.clock.monotonicMs()
-    const pace = this.#paces.get(hash) ?? { notBeforeMs: now, interval: POLL_INTERVAL }
-    const isInPace = now >= pace.notBeforeMs - POLL_TOLERANCE_MS
-    const interval = isInPace ? pace.interval : pace.interval + SLOWED_BY
-    this.#paces.set(hash, { notBeforeMs: now + interval * 1000, interval, expiresAt })
-    return isInPace
   }
 
   /** Tells the decision, once. */
@@ -271,9 +251,7 @@ class StoredAuthorizations implements DeviceAuthorizations {
         if (value.expiresAt <= now) transaction.delete(TOKEN, id)
       }
     })
-    for (const [hash, { expiresAt }] of this.#paces) {
-      if (expiresAt <= now) this.#paces.delete(hash)
-    }
+    this.#pace.forgetExpired(now)
   }
 }
 

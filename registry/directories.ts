@@ -2,7 +2,7 @@
 import type { Clock } from '../protocol/clock.ts'
 import { makerOf } from './act.ts'
 import { type ApprovalParts, approveDevice } from './approval.ts'
-import type { Device, Devices } from './devices.ts'
+import type { Devices } from './devices.ts'
 import { issuerExpiry } from './issuer-expiry.ts'
 import { devicesThatWait } from './lock.ts'
 import type { RegistrationKeys } from './registration-keys.ts'
@@ -45,27 +45,5 @@ function deviceDirectory(devices: Devices, { log }: DirectoriesParts): DeviceDir
       if (removed) log('info', 'device.removed', { organization, device, by: makerOf(by) })
       return removed
     },
-    grantPrefix: async (organization, device, prefix, by) =>
-      isDone(
-        await devices.change(
-          organization,
-          device,
-          (known) => ({ prefixes: [...known.prefixes, prefix] }),
-          by,
-        ),
-      ),
-    withdrawPrefix: async (organization, device, prefix, by) =>
-      isDone(
-        await devices.change(
-          organization,
-          device,
-          (known) => ({ prefixes: known.prefixes.filter((each) => each !== prefix) }),
-          by,
-        ),
-      ),
   }
-}
-
-function isDone(changed: Device | undefined): boolean {
-  return changed !== undefined
 }

@@ -217,7 +217,10 @@ function appOf(
     api,
     ...(metrics !== undefined && { requests: metrics.requests }),
     ...(identity.provider !== undefined && { provider: identity.provider }),
-    pages: pages(context, { identity, directories, logins: services.logins }),
+    pages: pages(context, {
+      ...{ identity, directories, logins: services.logins },
+      people: { ...rest, connected: rendezvous.connected },
+    }),
     errorPage: (problem) => renderProblem(problem),
   })
 }

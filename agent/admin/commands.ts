@@ -6,7 +6,11 @@ import { type Command, Option } from 'commander'
 import { verifyAuditLog } from '../../protocol/audit-log.ts'
 import { OperatorError } from '../errors.ts'
 import { systemClock } from '../system-clock.ts'
-import { addDeviceCommands, addRegistrationKeyCommands } from './device-commands.ts'
+import {
+  addDeviceCommands,
+  addJoinRequestCommands,
+  addRegistrationKeyCommands,
+} from './device-commands.ts'
 import { LOGIN_SCOPES, logIn } from './login.ts'
 import { defaultLoginFile, readLogin, removeLogin } from './login-file.ts'
 import {
@@ -38,6 +42,7 @@ export function addRegistryCommands(program: Command): void {
   addMemberCommands(program)
   addInvitationCommands(program)
   addDeviceCommands(program)
+  addJoinRequestCommands(program)
   addRegistrationKeyCommands(program)
   addTokenCommands(program)
   addAuditCommands(program)

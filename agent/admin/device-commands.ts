@@ -116,3 +116,36 @@ export function addRegistrationKeyCommands(program: Command): void {
     },
   )
 }
+
+export function addJoinRequestCommands(program: Command): void {
+  const request = program
+    .command('join-request')
+    .description('devices that a member let in and an admin has to agree to')
+  const waiting = async ({ api, home }: AdminSession) =>
+    api.wholeList(`${await home()}/join-requests`, 'joinRequests')
+  withSession(request.command('list').description('those that wait'), async (session) =>
+    session.table(await waiting(session), [
+      ['NAME', 'name'],
+      ['SYSTEM', 'system'],
+      ['OWNER', 'owner'],
+      ['FROM', 'requestedFrom'],
+      ['FINGERPRINT', 'fingerprint'],
+      ['ID', 'id'],
+    ]),
+  )
+  for (const decision of ['approve', 'deny'] as const) {
+    withSession(
+      request
+        .command(decision)
+        .argument('<device>', 'name or id of the request')
+        .description(decision === 'approve' ? 'let it in' : 'refuse it'),
+      async (session, wanted) => {
+        const { id } = pick(await waiting(session), wanted)
+        const approved = decision === 'approve'
+        const path = `${await session.home()}/join-requests/${id}`
+        await session.api.ask('POST', path, { approved })
+        session.say(approved ? `${wanted} is let in` : `${wanted} is refused`, {})
+      },
+    )
+  }
+}

@@ -28,7 +28,7 @@ const INVITATION = z.object({
   accepted: z.boolean(),
 })
 const NEW = z.strictObject({
-  role: z.enum(MEMBER_ROLES).default('member'),
+  role: z.enum(MEMBER_ROLES),
   /** Only who proves this address may accept; absent: whoever holds the link, once. */
   email: z.email().max(254).optional(),
   /** Seconds from now. */

@@ -23,6 +23,8 @@ const accounts = collection(
   'account',
   z.object({
     email: z.string(),
+    /** Whoever made the link vouched for it: the operator for the first user's, who invites for others'. */
+    emailVerified: z.boolean().optional(),
     passwordHash: z.string(),
     /** May invite others. */
     admin: z.boolean(),
@@ -48,8 +50,9 @@ export interface Accounts {
   /** The token of a new link for the first user, the only one that works from now on; undefined when
    *  there is a user. */
   firstUserLink(): Promise<string | undefined>
-  /** The token of a new link for one more user. */
-  invite(): Promise<string>
+  /** The token of a new link for one more user: of that e-mail address, where one is given. Throws a 422
+   *  problem (`field` email). */
+  invite(email?: string): Promise<string>
   /** Throws a 410 problem when the link is unknown, used or over. */
   checkLink(token: string): Promise<SetupLink>
   /** Makes the account and uses the link up. Throws a problem: 410 (link), 422 (`field` email or password). */
@@ -69,17 +72,21 @@ export function createAccounts(context: RegistryContext): Accounts {
         await deleteFirstUserLinks(transaction)
         return { kind: 'first-user', expiresAt: clock.now() + FIRST_USER_LINK_LIFETIME }
       }),
-    invite: () =>
-      makeLink(context, async () => ({
-        kind: 'invitation',
-        expiresAt: clock.now() + INVITATION_LIFETIME,
-      })),
+    invite: (email) => {
+      if (email !== undefined) checkEmail(email)
+      return makeLink(context, async () => ({
+        ...{ kind: 'invitation', expiresAt: clock.now() + INVITATION_LIFETIME },
+        ...(email !== undefined && { email }),
+      }))
+    },
     checkLink: (token) => checkLink(context, token),
     async complete(token, { email, password }) {
-      await checkLink(context, token)
-      checkWanted(email, password)
+      const link = await checkLink(context, token)
+      checkEmail(link.email ?? email)
+      checkPassword(password)
       const account = {
-        email,
+        email: link.email ?? email,
+        emailVerified: link.email !== undefined || link.kind === 'first-user',
         passwordHash: await hashPassword(password),
         createdAt: clock.now(),
         id: toBase32(randomBytes(16)),
@@ -127,12 +134,15 @@ async function countAccounts(transaction: Transaction): Promise<number> {
   return (await transaction.get(head, 'accounts'))?.count ?? 0
 }
 
-function checkWanted(email: string, password: string): void {
+function checkEmail(email: string): void {
   if (email.length > MAX_EMAIL_LENGTH || !EMAIL.test(email)) {
     throw new ProblemError(422, 'email-invalid', 'this is not an e-mail address', {
       field: 'email',
     })
   }
+}
+
+function checkPassword(password: string): void {
   if (password.length < MIN_PASSWORD_LENGTH || password.length > MAX_PASSWORD_LENGTH) {
     throw new ProblemError(
       422,

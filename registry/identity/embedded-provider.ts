@@ -84,7 +84,7 @@ function configurationOf(
     jwks: { keys: [keys.providerJwk] },
     enabledJWA: { idTokenSigningAlgValues: ['EdDSA'] },
     cookies: { keys: [keys.providerCookies] },
-    claims: { openid: ['sub'], email: ['email'] },
+    claims: { openid: ['sub'], email: ['email', 'email_verified'] },
     scopes: ['openid', 'email'],
     conformIdTokenClaims: false,
     pkce: { required: () => true },
@@ -101,7 +101,9 @@ function configurationOf(
     loadExistingGrant,
     async findAccount(_context, id) {
       const account = await accounts.find(id)
-      return account && { accountId: id, claims: () => ({ sub: id, email: account.email }) }
+      if (account === undefined) return undefined
+      const { email, emailVerified: email_verified = false } = account
+      return { accountId: id, claims: () => ({ sub: id, email, email_verified }) }
     },
     renderError: (koa, out) => {
       koa.type = 'html'

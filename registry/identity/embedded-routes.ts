@@ -42,9 +42,10 @@ export function embeddedRoutes(
   const limited = rateLimit(SETUPS)
   router.get('/setup/:token', limited, async (request, response) => {
     const token = String(request.params['token'])
-    const first = (await accounts.checkLink(token)).kind === 'first-user'
+    const { kind, email: fixedEmail } = await accounts.checkLink(token)
     const minPasswordLength = MIN_PASSWORD_LENGTH
-    response.type('html').send(renderSetup({ token, first, minPasswordLength }))
+    const page = renderSetup({ token, first: kind === 'first-user', fixedEmail, minPasswordLength })
+    response.type('html').send(page)
   })
   router.post('/setup/:token', form, limited, completeSetup(accounts))
   return router
@@ -70,12 +71,19 @@ function completeSetup(accounts: Accounts): RequestHandler {
   return async (request, response) => {
     const token = String(request.params['token'])
     const wanted = parseInput(credentials, request.body)
-    const first = (await accounts.checkLink(token)).kind === 'first-user'
+    const { kind, email: fixedEmail } = await accounts.checkLink(token)
     try {
       await accounts.complete(token, wanted)
     } catch (error) {
       if (!(error instanceof ProblemError) || error.status !== 422) throw error
-      const again = { token, first, email: wanted.email, minPasswordLength: MIN_PASSWORD_LENGTH }
+      const first = kind === 'first-user'
+      const again = {
+        token,
+        first,
+        email: wanted.email,
+        fixedEmail,
+        minPasswordLength: MIN_PASSWORD_LENGTH,
+      }
       const page = renderSetup({ ...again, error: sentence(error.message) })
       response.status(422).type('html').send(page)
       return

@@ -9,7 +9,7 @@ import { createEmbeddedProvider } from './embedded-provider.ts'
 import { embeddedRoutes } from './embedded-routes.ts'
 import { loadIdentityKeys } from './keys.ts'
 import { sweepProvider } from './provider-adapter.ts'
-import { createRelyingParty, embeddedIssuer, externalIssuer } from './relying-party.ts'
+import { createRelyingParty, embeddedIssuer, externalIssuers } from './relying-party.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 import { sweepLinks } from './setup-links.ts'
 import { signInRoutes } from './sign-in-routes.ts'
@@ -49,19 +49,23 @@ export async function createIdentity(
   { localUrl, found }: IdentityParts,
 ): Promise<Identity> {
   const { config, publicUrl, randomBytes } = context
-  const external = await externalIssuer(config)
-  const issuer = external ?? embeddedIssuer(publicUrl, localUrl)
-  if (external === undefined) refusePublicHttp(publicUrl, config.insecureHttp)
+  const external = await externalIssuers(config)
+  const isEmbedded = external.length === 0
+  const issuers = isEmbedded ? [embeddedIssuer(publicUrl, localUrl)] : external
+  const names = issuers.map(({ name }) => name)
+  if (isEmbedded) refusePublicHttp(publicUrl, config.insecureHttp)
   const keys = await loadIdentityKeys(config.stateDirectory, randomBytes, context.keyEncryptionKey)
-  const sessions = createSessions(context, issuer.name)
-  const relyingParty = createRelyingParty(context, issuer)
-  const signIn = signInRoutes(context, { issuer, relyingParty, sessions, keys, found })
-  if (external !== undefined) {
+  const sessions = createSessions(context, names)
+  const providers = issuers.map((issuer) => ({
+    ...{ issuer, relyingParty: createRelyingParty(context, issuer) },
+  }))
+  const signIn = signInRoutes(context, { providers, sessions, keys, found })
+  if (!isEmbedded) {
     return {
       routes: [signIn],
       sessions,
       signedIn: (request) => signedIn(context, sessions, request),
-      known: (user) => knownUser(context, user, issuer.name),
+      known: (user) => knownUser(context, user, names),
       firstUserUrl: async () => undefined,
       sweep: () => sessions.sweep(),
     }
@@ -73,7 +77,7 @@ export async function createIdentity(
     sessions,
     routes: [signIn, embeddedRoutes(context, accounts, provider)],
     signedIn: (request) => signedIn(context, sessions, request, accounts),
-    known: (user) => knownUser(context, user, issuer.name, accounts),
+    known: (user) => knownUser(context, user, names, accounts),
     accounts,
     async firstUserUrl() {
       const token = await accounts.firstUserLink()
@@ -94,18 +98,18 @@ async function signedIn(
   accounts?: Accounts,
 ): Promise<SignedIn | undefined> {
   const session = await sessions.find(request)
-  return session && knownUser(context, session.user, session.issuer, accounts)
+  return session && knownUser(context, session.user, [session.issuer], accounts)
 }
 
 async function knownUser(
   { database }: RegistryContext,
   id: UserId,
-  issuer: string,
+  issuers: readonly string[],
   accounts?: Accounts,
 ): Promise<SignedIn | undefined> {
   const user = await database.get(users, id)
   // With another provider configured, whom the former vouched for is unknown.
-  if (user === undefined || user.issuer !== issuer) return undefined
+  if (user === undefined || !issuers.includes(user.issuer)) return undefined
   const account = await accounts?.find(user.subject)
   // An account that was removed ends the sessions and tokens made with it.
   if (accounts !== undefined && account === undefined) return undefined

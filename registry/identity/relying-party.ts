@@ -1,16 +1,23 @@
 /** The registry as a client of an OpenID provider, its own or the organization's: code flow with PKCE. */
 import { readFile } from 'node:fs/promises'
 import * as oidc from 'openid-client'
+import { toHex, utf8 } from '../../crypto/bytes.ts'
+import { sha256 } from '../../crypto/hash.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import { type Config, ConfigError, isLoopback } from '../config.ts'
+import { type Config, ConfigError, type IssuerConfig, isLoopback } from '../config.ts'
 import type { RegistryContext } from '../context.ts'
 import { ProblemError } from '../problem.ts'
+import { type AllowRules, type Claims, missingClaims } from './allow-list.ts'
 import { PROVIDER_CLIENT_ID } from './embedded-provider.ts'
 import type { SignInAttempt } from './sign-in-attempt.ts'
 
 /** Whom the registry is a client of, and how. */
 export interface Issuer {
   readonly url: URL
+  /** In links of the sign-in page. */
+  readonly id: string
+  readonly label: string
+  readonly rules: AllowRules
   /** Names the provider in a user's id: for the embedded one not its address, which may change. */
   readonly name: string
   readonly clientId: string
@@ -25,7 +32,7 @@ export interface Issuer {
 /** What the provider vouches for. */
 export interface Identified {
   readonly subject: string
-  readonly email?: string
+  readonly claims: Claims
   readonly idToken: string
 }
 
@@ -40,12 +47,15 @@ export interface RelyingParty {
 
 /** Between attempts to discover the provider. Milliseconds. */
 const RETRY_DELAYS_MS = [200, 800]
+/** Seconds that a provider's clock may be off: its tokens last minutes. */
+const CLOCK_TOLERANCE = 60
 /** For each request to the provider. Seconds. */
 const REQUEST_TIMEOUT = 5
 
 /** Nothing of a sign-in but what the browser keeps in its attempt. */
-export function newAttempt(returnTo: string, expiresAt: number): SignInAttempt {
+export function newAttempt(provider: string, returnTo: string, expiresAt: number): SignInAttempt {
   return {
+    provider,
     state: oidc.randomState(),
     nonce: oidc.randomNonce(),
     codeVerifier: oidc.randomPKCECodeVerifier(),
@@ -90,7 +100,7 @@ export function createRelyingParty(context: RegistryContext, issuer: Issuer): Re
     async identify(answer, attempt) {
       const provider = await configuration()
       try {
-        return await exchange(provider, answer, attempt)
+        return await exchange(provider, issuer.rules, answer, attempt)
       } catch (cause) {
         throw refusedBy(issuer, cause)
       }
@@ -110,7 +120,8 @@ async function discover(issuer: Issuer, clock: Clock): Promise<oidc.Configuratio
   const { url, clientId, authentication, insecure, fetch } = issuer
   for (let attempt = 0; ; attempt++) {
     try {
-      return await oidc.discovery(url, clientId, undefined, authentication, {
+      const client = { [oidc.clockTolerance]: CLOCK_TOLERANCE }
+      return await oidc.discovery(url, clientId, client, authentication, {
         timeout: REQUEST_TIMEOUT,
         execute: insecure ? [oidc.allowInsecureRequests] : [],
         ...(fetch !== undefined && { [oidc.customFetch]: fetch }),
@@ -125,6 +136,7 @@ async function discover(issuer: Issuer, clock: Clock): Promise<oidc.Configuratio
 
 async function exchange(
   provider: oidc.Configuration,
+  rules: AllowRules,
   answer: URL,
   attempt: SignInAttempt,
 ): Promise<Identified> {
@@ -136,8 +148,21 @@ async function exchange(
   })
   const claims = tokens.claims()
   if (claims === undefined || tokens.id_token === undefined) throw new Error('no ID token')
-  const { sub: subject, email } = claims
-  return { subject, idToken: tokens.id_token, ...(typeof email === 'string' && { email }) }
+  const { sub: subject } = claims
+  return { subject, idToken: tokens.id_token, claims: await fullClaims(provider, rules, tokens) }
+}
+
+/** Some providers put into the ID token only who it is: the rest is asked for. */
+async function fullClaims(
+  provider: oidc.Configuration,
+  rules: AllowRules,
+  tokens: oidc.TokenEndpointResponse & oidc.TokenEndpointResponseHelpers,
+): Promise<Claims> {
+  const claims = tokens.claims() ?? {}
+  const isAsked = missingClaims(rules, claims).length > 0
+  if (!isAsked || provider.serverMetadata().userinfo_endpoint === undefined) return claims
+  const subject = String(tokens.claims()?.sub)
+  return { ...(await oidc.fetchUserInfo(provider, tokens.access_token, subject)), ...claims }
 }
 
 function refusedBy(issuer: Issuer, cause: unknown): ProblemError {
@@ -152,12 +177,18 @@ function refusedBy(issuer: Issuer, cause: unknown): ProblemError {
   )
 }
 
-/** The organization's own provider. Throws ConfigError when the secret cannot be read. */
-export async function externalIssuer(config: Config): Promise<Issuer | undefined> {
-  const { issuer, insecureHttp } = config
-  if (issuer === undefined) return undefined
+/** Providers that the operator has named. Throws ConfigError when a secret cannot be read. */
+export async function externalIssuers(config: Config): Promise<readonly Issuer[]> {
+  const { issuers = [], insecureHttp } = config
+  return Promise.all(issuers.map((issuer) => externalIssuer(issuer, insecureHttp)))
+}
+
+async function externalIssuer(issuer: IssuerConfig, insecureHttp: boolean): Promise<Issuer> {
   return {
     url: issuer.url,
+    id: toHex(sha256(utf8(issuer.url.href))).slice(0, 12),
+    label: issuer.label ?? issuer.url.host,
+    rules: issuer,
     name: issuer.url.href.replace(/\/$/, ''),
     clientId: issuer.clientId,
     authentication: await authenticationOf(issuer),
@@ -166,7 +197,7 @@ export async function externalIssuer(config: Config): Promise<Issuer | undefined
   }
 }
 
-async function authenticationOf(issuer: NonNullable<Config['issuer']>): Promise<oidc.ClientAuth> {
+async function authenticationOf(issuer: IssuerConfig): Promise<oidc.ClientAuth> {
   const { clientAuthentication, clientSecretFile } = issuer
   if (clientAuthentication === 'none' || clientSecretFile === undefined) return oidc.None()
   const secret = await readFile(clientSecretFile, 'utf8').catch((cause: unknown) => {
@@ -184,6 +215,9 @@ async function authenticationOf(issuer: NonNullable<Config['issuer']>): Promise<
 export function embeddedIssuer(publicUrl: string, localUrl: string): Issuer {
   return {
     url: new URL(`${publicUrl}/oidc`),
+    id: 'embedded',
+    label: 'this registry',
+    rules: {},
     name: 'embedded',
     clientId: PROVIDER_CLIENT_ID,
     authentication: oidc.None(),

@@ -34,9 +34,16 @@ const SEEN_PRECISION = 300
 
 const COOKIE = 'nexodus-session'
 
+export interface NewSession {
+  readonly user: UserId
+  /** Name of the provider. */
+  readonly issuer: string
+  readonly idToken?: string
+}
+
 export interface Sessions {
   /** Begins a session under a new id, and ends the one the request may have had. */
-  begin(request: Request, response: Response, user: UserId, idToken?: string): Promise<void>
+  begin(request: Request, response: Response, who: NewSession): Promise<void>
   find(request: Request): Promise<Session | undefined>
   /** Ends the request's session; what it was, if there was one. */
   end(request: Request, response: Response): Promise<Session | undefined>
@@ -44,7 +51,7 @@ export interface Sessions {
   sweep(): Promise<void>
 }
 
-export function createSessions(context: RegistryContext, issuer: string): Sessions {
+export function createSessions(context: RegistryContext, issuers: readonly string[]): Sessions {
   const { database, clock, randomBytes, publicUrl } = context
   const jar = cookies(publicUrl.startsWith('https:'))
 
@@ -61,7 +68,7 @@ export function createSessions(context: RegistryContext, issuer: string): Sessio
   const find = async (request: Request): Promise<Session | undefined> => {
     const key = keyOfRequest(request)
     const session = key && (await database.get(sessions, key))
-    if (!key || !session || session.issuer !== issuer) return undefined
+    if (!key || !session || !issuers.includes(session.issuer)) return undefined
     if (isOver(session, clock.now())) return undefined
     if (clock.now() - session.seenAt > SEEN_PRECISION) {
       await database.transact(`session/${key}`, async (transaction) => {
@@ -73,7 +80,7 @@ export function createSessions(context: RegistryContext, issuer: string): Sessio
   }
   return {
     find,
-    async begin(request, response, user, idToken) {
+    async begin(request, response, { user, issuer, idToken }) {
       const before = keyOfRequest(request)
       if (before !== undefined) await remove(before)
       const value = toBase64url(randomBytes(32))

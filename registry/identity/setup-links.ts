@@ -10,7 +10,12 @@ import type { Transaction } from '../store/database.ts'
 /** By the hash of the link's token. */
 const setupLinks = collection(
   'setup-link',
-  z.object({ kind: z.enum(['first-user', 'invitation']), expiresAt: z.number().int() }),
+  z.object({
+    kind: z.enum(['first-user', 'invitation']),
+    /** Of the account, whatever is typed; absent: as typed. */
+    email: z.string().optional(),
+    expiresAt: z.number().int(),
+  }),
 )
 export type SetupLink = z.infer<typeof setupLinks.schema>
 

@@ -4,6 +4,8 @@ import { equal, fromBase64url, fromUtf8, toBase64url, utf8 } from '../../crypto/
 import { hmacSha256 } from '../../crypto/hash.ts'
 
 const attemptSchema = z.object({
+  /** Id of the identity provider that is to answer. */
+  provider: z.string(),
   state: z.string(),
   nonce: z.string(),
   codeVerifier: z.string(),

@@ -2,10 +2,11 @@
 import { type Request, type RequestHandler, Router } from 'express'
 import { noStore } from '../app.ts'
 import type { RegistryContext } from '../context.ts'
-import { type FoundOrganization, welcome } from '../organizations.ts'
+import { type FoundOrganization, type SignIn, welcome } from '../organizations.ts'
 import { ProblemError } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
-import { renderSignedOut } from '../web/sign-in-pages.ts'
+import { renderProviderChoice, renderSignedOut } from '../web/sign-in-pages.ts'
+import { allow } from './allow-list.ts'
 import { cookies } from './cookies.ts'
 import type { IdentityKeys } from './keys.ts'
 import { type Issuer, newAttempt, type RelyingParty } from './relying-party.ts'
@@ -18,9 +19,15 @@ import {
   sealAttempt,
 } from './sign-in-attempt.ts'
 
-export interface SignInParts {
+/** An identity provider, and us as its client. */
+export interface SignInProvider {
   readonly issuer: Issuer
   readonly relyingParty: RelyingParty
+}
+
+export interface SignInParts {
+  /** One at least. */
+  readonly providers: readonly SignInProvider[]
   readonly sessions: Sessions
   readonly keys: IdentityKeys
   readonly found: FoundOrganization
@@ -49,8 +56,14 @@ function beginSignIn(context: RegistryContext, parts: SignInParts): RequestHandl
   return async (request, response) => {
     const returnTo = parseReturnTo(request.query['returnTo'], publicUrl)
     if ((await parts.sessions.find(request)) !== undefined) return response.redirect(303, returnTo)
-    const attempt = newAttempt(returnTo, clock.now() + ATTEMPT_LIFETIME)
-    const url = await parts.relyingParty.authorizationUrl(attempt)
+    const provider = providerOf(parts, request.query['provider'])
+    if (provider === undefined) {
+      const choices = parts.providers.map(({ issuer: { id, label } }) => ({ id, label }))
+      return void response.type('html').send(renderProviderChoice(choices, returnTo))
+    }
+    const { id } = provider.issuer
+    const attempt = newAttempt(id, returnTo, clock.now() + ATTEMPT_LIFETIME)
+    const url = await provider.relyingParty.authorizationUrl(attempt)
     jar.set(response, COOKIE, sealAttempt(attempt, parts.keys.attempt), ATTEMPT_LIFETIME)
     response.redirect(303, url.href)
   }
@@ -73,30 +86,55 @@ function endSignIn(context: RegistryContext, parts: SignInParts): RequestHandler
     const attempt = attemptOf(request)
     jar.clear(response, COOKIE)
     const answer = new URL(request.originalUrl, publicUrl)
-    const identified = await parts.relyingParty
-      .identify(answer, attempt)
-      .catch((error: unknown) => {
-        log('warn', 'identity.sign-in-failed', { from: request.ip, error })
-        throw error
-      })
-    const { subject, email, idToken } = identified
-    const signIn = { issuer: parts.issuer.name, subject, ...(email !== undefined && { email }) }
+    const provider = providerOf(parts, attempt.provider)
+    if (provider === undefined) throw unknownProvider()
+    const { signIn, idToken } = await identified(provider, answer, attempt).catch((error) => {
+      log('warn', 'identity.sign-in-failed', { from: request.ip, error })
+      throw error
+    })
+    const { issuer } = signIn
     const user = await welcome(context, signIn, parts.found, request.ip)
-    await parts.sessions.begin(request, response, user, idToken)
+    await parts.sessions.begin(request, response, { user, issuer, idToken })
     log('info', 'identity.signed-in', { user, from: request.ip })
     response.redirect(303, attempt.returnTo)
   }
 }
 
+/** The one that is named, or the only one there is. */
+function providerOf({ providers }: SignInParts, named: unknown): SignInProvider | undefined {
+  const [only] = providers
+  if (providers.length === 1 && (named === undefined || named === only?.issuer.id)) return only
+  return providers.find(({ issuer }) => issuer.id === named)
+}
+
+function unknownProvider(): ProblemError {
+  return new ProblemError(
+    400,
+    'sign-in-unknown',
+    'this sign-in was begun with an identity provider that is not in use any more: sign in again',
+  )
+}
+
+/** Whom the provider names, if they may sign in. Throws a problem. */
+async function identified(
+  { issuer, relyingParty }: SignInProvider,
+  answer: URL,
+  attempt: SignInAttempt,
+): Promise<{ signIn: SignIn; idToken: string }> {
+  const { subject, claims, idToken } = await relyingParty.identify(answer, attempt)
+  return { signIn: { issuer: issuer.name, subject, ...allow(issuer.rules, claims) }, idToken }
+}
+
 /** Undefined when the provider has no such page, or cannot be asked: signing out here never waits for it. */
 async function endSessionUrl(
   { log }: RegistryContext,
-  { relyingParty }: SignInParts,
+  { providers }: SignInParts,
   session: Session | undefined,
 ): Promise<URL | undefined> {
-  if (session?.idToken === undefined) return undefined
+  const provider = providers.find(({ issuer }) => issuer.name === session?.issuer)
+  if (session?.idToken === undefined || provider === undefined) return undefined
   try {
-    return await relyingParty.endSessionUrl(session.idToken)
+    return await provider.relyingParty.endSessionUrl(session.idToken)
   } catch (error) {
     log('warn', 'identity.sign-out-partial', { error })
     return undefined

@@ -66,9 +66,13 @@ export interface DecisionView {
   readonly pending: PendingDevice
   /** Whose device it is now; none: it was denied. */
   readonly organization?: Organization
+  /** An admin of it has to agree. */
+  readonly waits?: boolean
 }
 
-export function renderDecision({ viewer, pending, organization }: DecisionView): string {
+export function renderDecision({ viewer, pending, organization, waits }: DecisionView): string {
+  if (waits === true && organization !== undefined)
+    return renderWaiting(viewer, pending, organization)
   return renderPage({
     title: organization === undefined ? 'Denied' : 'Approved',
     viewer,
@@ -79,6 +83,21 @@ export function renderDecision({ viewer, pending, organization }: DecisionView):
 <p><a class="button" href="/">Back to the start</a></p></section>`
         : html`<section class="card"><h1>Approved</h1>
 <p><strong>${pending.name}</strong> is joining <strong>${organization.name}</strong>. You can close this page.</p>
+<p><a class="button" href="/organizations/${organization.id}">See its devices</a></p></section>`,
+  })
+}
+
+function renderWaiting(
+  viewer: Viewer,
+  { name }: PendingDevice,
+  organization: Organization,
+): string {
+  return renderPage({
+    title: 'An admin has to agree',
+    viewer,
+    narrow: true,
+    content: html`<section class="card"><h1>An admin has to agree</h1>
+<p><strong>${name}</strong> joins <strong>${organization.name}</strong> as soon as one of its admins says yes. You can close this page, and leave the device as it is.</p>
 <p><a class="button" href="/organizations/${organization.id}">See its devices</a></p></section>`,
   })
 }

@@ -1,49 +1,89 @@
-/** One device of an organization: what it may advertise, and its removal. */
+/** One device of an organization: what it is, asks for and may do, and its removal. */
 import type { Seconds } from '../../protocol/time.ts'
 import type { Organization } from '../organizations.ts'
-import type { DeviceRow } from './directories.ts'
 import { when } from './format.ts'
 import { type Html, html } from './html.ts'
-import { notice, renderPage, type Viewer } from './layout.ts'
+import { notice, renderPage } from './layout.ts'
+import { mayGrant, type OrganizationFrame } from './organization-frame.ts'
+import { isAsking, type LiveDevice } from './organization-page.ts'
 
-export interface DeviceView {
-  readonly viewer: Viewer
-  readonly organization: Organization
-  readonly device: DeviceRow
+export interface DeviceView extends OrganizationFrame {
+  readonly device: LiveDevice
+  /** Theirs, or they are an admin. */
+  readonly mayChange: boolean
   readonly now: Seconds
-  readonly error?: string
 }
 
-export function renderDevice({ viewer, organization, device, now, error }: DeviceView): string {
+export function renderDevice(view: DeviceView): string {
+  const { viewer, organization, device, error, mayChange } = view
   const path = pathOf(organization, device)
   return renderPage({
     title: device.name,
     viewer,
-    content: html`${trail(organization)}
+    content: html`<p class="path"><a href="/">Organizations</a> / <a href="/organizations/${organization.id}">${organization.name}</a> /</p>
 <h1>${device.name}</h1>
 ${error !== undefined && notice('error', error)}
-<section class="card"><dl>
+${renderFacts(view)}
+${mayGrant(view) && isAsking(device) && renderRequests(path, device)}
+${mayGrant(view) && renderGrants(path, device)}
+${mayChange && renderMetadata(path, device)}
+${
+  mayChange &&
+  html`<section class="card">
+<h2>Remove</h2>
+<p>Its certificate is revoked, and every other device drops its tunnel.</p>
+<p><a class="button danger" href="${path}/remove">Remove this device…</a></p>
+</section>`
+}`,
+  })
+}
+
+function renderFacts({ organization, device, now, mayChange }: DeviceView): Html {
+  return html`<section class="card"><dl>
+<dt>State</dt><dd>${device.online ? html`<span class="online">online</span>` : html`last seen ${when(device.seenAt, now)}`}</dd>
 <dt>System</dt><dd>${device.system}</dd>
 <dt>Addresses</dt><dd class="code">${device.addresses.join(', ') || '–'}</dd>
 <dt>Owner</dt><dd>${device.owner}</dd>
+<dt>Roles</dt><dd>${device.roles.join(', ') || '–'}</dd>
+${device.claimedGroups.length > 0 && html`<dt>Groups of its owner</dt><dd>${device.claimedGroups.join(', ')}</dd>`}
+${device.ephemeralAfter !== undefined && html`<dt>Removed when away</dt><dd>${device.ephemeralAfter} seconds</dd>`}
 <dt>Last renewal</dt><dd>${when(device.renewedAt, now)}</dd>
 <dt>Certificate ends</dt><dd>${when(device.notAfter, now)}</dd>
 <dt>Id</dt><dd class="code">${device.id}</dd>
-</dl></section>
-<section class="card">
+</dl>
+${
+  mayChange &&
+  html`<form method="post" action="${pathOf(organization, device)}/name" class="row">
+<label>Name<input name="name" value="${device.name}" required maxlength="63" spellcheck="false" autocapitalize="off"></label>
+<button>Rename</button></form>`
+}</section>`
+}
+
+function renderRequests(path: string, { requests }: LiveDevice): Html {
+  const row = (
+    kind: 'prefix' | 'role',
+    value: string,
+  ) => html`<tr><td>${kind === 'prefix' ? 'advertise' : 'be'} <span class="code">${value}</span></td><td>
+<form method="post" action="${path}/requests" class="inline"><input type="hidden" name="kind" value="${kind}"><input type="hidden" name="value" value="${value}">
+<button class="small primary" name="decision" value="grant">Allow ${value}</button>
+<button class="small danger" name="decision" value="deny">Deny ${value}</button></form></td></tr>`
+  return html`<section class="card"><h2>It asks to</h2>
+<table><tbody>${requests.prefixes.map((each) => row('prefix', each))}${requests.roles.map((each) => row('role', each))}</tbody></table></section>`
+}
+
+function renderGrants(path: string, { prefixes, groups }: LiveDevice): Html {
+  return html`<section class="card">
 <h2>Prefixes it may advertise</h2>
-${device.prefixes.length === 0 ? html`<p>None yet.</p>` : renderPrefixes(path, device.prefixes)}
+${prefixes.length === 0 ? html`<p>None yet.</p>` : renderPrefixes(path, prefixes)}
 <form method="post" action="${path}/prefixes" class="row">
 <label>Prefix<input name="prefix" required maxlength="64" placeholder="10.99.0.1/32" spellcheck="false" autocapitalize="off"></label>
 <button class="primary">Grant</button>
 </form>
 </section>
-<section class="card">
-<h2>Remove</h2>
-<p>Its certificate is revoked, and every other device drops its tunnel.</p>
-<p><a class="button danger" href="${path}/remove">Remove this device…</a></p>
-</section>`,
-  })
+<section class="card"><h2>Groups</h2>
+<form method="post" action="${path}/groups" class="row">
+<label>Groups, separated by commas<input name="groups" value="${groups.join(', ')}" maxlength="2048"></label>
+<button>Save groups</button></form></section>`
 }
 
 function renderPrefixes(path: string, prefixes: readonly string[]): Html {
@@ -53,7 +93,27 @@ function renderPrefixes(path: string, prefixes: readonly string[]): Html {
   )}</tbody></table>`
 }
 
-export function renderRemoval({ viewer, organization, device }: Omit<DeviceView, 'now'>): string {
+function renderMetadata(path: string, { metadata }: LiveDevice): Html {
+  const entries = Object.entries(metadata)
+  return html`<section class="card"><h2>Notes</h2>
+${
+  entries.length > 0 &&
+  html`<table><tbody>${entries.map(
+    ([key, value]) => html`<tr><td class="code">${key}</td><td class="wrap">${value}</td><td>
+<form method="post" action="${path}/metadata"><input type="hidden" name="key" value="${key}"><button class="small danger" name="remove" value="yes">Remove ${key}</button></form></td></tr>`,
+  )}</tbody></table>`
+}
+<form method="post" action="${path}/metadata" class="row">
+<label>Key<input name="key" required maxlength="64" placeholder="rack" spellcheck="false" autocapitalize="off"></label>
+<label>Value<input name="value" maxlength="1024"></label>
+<button>Save note</button></form></section>`
+}
+
+export function renderRemoval({
+  viewer,
+  organization,
+  device,
+}: Pick<DeviceView, 'viewer' | 'organization' | 'device'>): string {
   const path = pathOf(organization, device)
   return renderPage({
     title: `Remove ${device.name}`,
@@ -71,10 +131,6 @@ export function renderRemoval({ viewer, organization, device }: Omit<DeviceView,
   })
 }
 
-export function pathOf(organization: Organization, device: Pick<DeviceRow, 'id'>): string {
+export function pathOf(organization: Organization, device: Pick<LiveDevice, 'id'>): string {
   return `/organizations/${organization.id}/devices/${device.id}`
-}
-
-function trail(organization: Organization): Html {
-  return html`<p class="path"><a href="/">Organizations</a> / <a href="/organizations/${organization.id}">${organization.name}</a> /</p>`
 }

@@ -1,26 +1,11 @@
 /** What the pages need of the rest of the registry, and nothing more. */
-import type { Prefix } from '../../protocol/address.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { Act } from '../act.ts'
 import type { Approval } from '../approval.ts'
+import type { Device } from '../devices.ts'
 import type { IssuerExpiry } from '../issuer-expiry.ts'
-
-/** A device as a row of the organization's page. */
-export interface DeviceRow {
-  readonly id: string
-  readonly name: string
-  readonly system: string
-  /** Overlay addresses, without prefix length. */
-  readonly addresses: readonly string[]
-  /** Who enrolled it, as people call them; or the registration key's description. */
-  readonly owner: string
-  /** Prefixes it may advertise. */
-  readonly prefixes: readonly string[]
-  readonly renewedAt: Seconds
-  /** End of its newest membership certificate. */
-  readonly notAfter: Seconds
-}
+import type { RegistrationKey, RegistrationKeys } from '../registration-keys.ts'
 
 /** What an organization's people must know of its issuer and its lock. */
 export interface Custody {
@@ -31,50 +16,17 @@ export interface Custody {
 
 /** Each function takes an organization its caller has proved to belong to (`organizationFor`). */
 export interface DeviceDirectory {
-  list(organization: OrganizationId): Promise<readonly DeviceRow[]>
+  list(organization: OrganizationId): Promise<readonly Device[]>
   /** Revokes its certificates in a new manifest. False when there is no such device. */
   remove(organization: OrganizationId, device: string, by: Act): Promise<boolean>
-  /** Lets the device advertise the prefix. False when there is no such device. Throws ProblemError
-   *  when the prefix cannot be granted. */
-  grantPrefix(
-    organization: OrganizationId,
-    device: string,
-    prefix: Prefix,
-    by: Act,
-  ): Promise<boolean>
-  withdrawPrefix(
-    organization: OrganizationId,
-    device: string,
-    prefix: Prefix,
-    by: Act,
-  ): Promise<boolean>
 }
 
-export interface RegistrationKeyRow {
-  /** Not the secret. */
-  readonly id: string
-  readonly description: string
-  readonly singleUse: boolean
-  readonly uses: number
-  readonly createdAt: Seconds
-  readonly expiresAt: Seconds
-}
+export type RegistrationKeyRow = RegistrationKey
 
-export interface RegistrationKeyDirectory {
-  list(organization: OrganizationId): Promise<readonly RegistrationKeyRow[]>
-  /** `secret` (`nrk_…`) is shown once and cannot be had again. */
-  create(
-    organization: OrganizationId,
-    wanted: {
-      readonly description: string
-      readonly singleUse: boolean
-      readonly expiresAt: Seconds
-    },
-    by: Act,
-  ): Promise<{ readonly id: string; readonly secret: string }>
-  /** False when there is no such key. */
-  revoke(organization: OrganizationId, id: string, by: Act): Promise<boolean>
-}
+export type RegistrationKeyDirectory = Pick<
+  RegistrationKeys,
+  'list' | 'create' | 'revoke' | 'describe'
+>
 
 /** A device that waits for a person's decision (RFC 8628). */
 export interface PendingDevice {

@@ -1,5 +1,8 @@
 /** The start: the user's organizations. */
+import type { Seconds } from '../../protocol/time.ts'
+import type { Invitation } from '../invitations.ts'
 import type { Organization } from '../organizations.ts'
+import { when } from './format.ts'
 import { html } from './html.ts'
 import { renderPage, type Viewer } from './layout.ts'
 
@@ -8,15 +11,27 @@ export interface OrganizationCard {
   readonly devices: number
 }
 
-export function renderHome(
-  viewer: Viewer,
-  cards: readonly OrganizationCard[],
-  publicUrl: string,
-): string {
+export interface HomeView {
+  readonly viewer: Viewer
+  readonly cards: readonly OrganizationCard[]
+  /** That wait for the viewer's word. */
+  readonly invitations: readonly Invitation[]
+  readonly publicUrl: string
+  readonly now: Seconds
+}
+
+export function renderHome({ viewer, cards, invitations, publicUrl, now }: HomeView): string {
   return renderPage({
     title: 'Organizations',
     viewer,
-    content: html`<h1>Your organizations</h1>
+    content: html`${invitations.map(
+      ({ id, organizationName, role, invitedBy, expiresAt }) => html`<section class="card">
+<h2>You are invited to ${organizationName}</h2>
+<p><strong>${invitedBy}</strong> invites you as <strong>${role}</strong>; the invitation ends ${when(expiresAt, now)}.</p>
+<div class="actions"><form method="post" action="/invitations/by-address/${id}/accept"><button class="primary">Join</button></form>
+<form method="post" action="/invitations/by-address/${id}/decline"><button>Decline</button></form></div></section>`,
+    )}
+<h1>Your organizations</h1>
 <div class="grid">${cards.map(
       ({ organization, devices }) => html`
 <a class="card link" href="/organizations/${organization.id}">
@@ -26,6 +41,7 @@ export function renderHome(
 </a>`,
     )}
 </div>
+<p><a class="button" href="/organizations/new">New organization</a></p>
 <section class="card hint">
 <h2>Add a device</h2>
 <p>Run <code>nexd up --registry ${publicUrl}</code> on it. It shows a code and a link to <a href="/device">the approval page</a>.</p>

@@ -1,193 +1,134 @@
 /** Routes under /organizations/<id>: everything here is for its members; to others it does not exist. */
-import { type Request, type RequestHandler, type Response, Router } from 'express'
+import { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
-import { type Prefix, parsePrefix } from '../../protocol/address.ts'
-import { MalformedError } from '../../protocol/errors.ts'
 import { seconds } from '../../protocol/time.ts'
-import type { Act } from '../act.ts'
+import { decideJoin } from '../approval.ts'
 import type { RegistryContext } from '../context.ts'
-import { actOf } from '../http-act.ts'
-import type { SignedIn } from '../identity/identity.ts'
-import { type Organization, organizationFor } from '../organizations.ts'
+import { joinRequestsIn } from '../join-requests.ts'
 import { ProblemError, parseInput } from '../problem.ts'
-import { pathOf, renderDevice, renderRemoval } from './device-page.ts'
-import type { DeviceRow } from './directories.ts'
-import { forUsers, sendPage } from './guard.ts'
-import { sentence } from './layout.ts'
-import { KEY_LIFETIMES, renderOrganization } from './organization-page.ts'
+import { isAtLeast, requireRole } from '../roles.ts'
+import { deviceRoutes } from './device-routes.ts'
+import { sendPage } from './guard.ts'
+import { listOf, liveDevices } from './live-devices.ts'
+import { memberRoutes } from './member-routes.ts'
+import { renderOrganization, STATES } from './organization-page.ts'
+import { forMembers, type OrganizationVisit } from './organization-visit.ts'
 import type { PageParts } from './pages.ts'
+import { AWAY_SPANS, KEY_LIFETIMES } from './registration-keys-section.ts'
+import { settingsRoutes } from './settings-routes.ts'
 
-interface Visit {
-  readonly request: Request
-  readonly response: Response
-  readonly who: SignedIn
-  readonly organization: Organization
-  readonly act: Act
-}
+type Handler = (
+  context: RegistryContext,
+  parts: PageParts,
+  visit: OrganizationVisit,
+) => Promise<void>
 
 export function organizationRoutes(context: RegistryContext, parts: PageParts): RequestHandler {
   const router = Router({ mergeParams: true })
-  const forMembers = (handler: (visit: Visit) => Promise<void>) =>
-    forUsers(parts.identity, async (request, response, who) => {
-      const id = String(request.params['organization'])
-      const organization = await organizationFor(context.database, who.user, id)
-      const act = actOf(request, who, context.clock.now())
-      await handler({ request, response, who, organization, act })
-    })
-  router.get(
-    '/',
-    forMembers((visit) => showOrganization(context, parts, visit)),
-  )
-  router.post(
-    '/registration-keys',
-    forMembers((visit) => createKey(context, parts, visit)),
-  )
-  router.post(
-    '/registration-keys/:key/revoke',
-    forMembers((visit) => revokeKey(parts, visit)),
-  )
-  router.get(
-    '/devices/:device',
-    forMembers((visit) => showDevice(context, parts, visit)),
-  )
-  router.get(
-    '/devices/:device/remove',
-    forMembers((visit) => askRemoval(parts, visit)),
-  )
-  router.post(
-    '/devices/:device/remove',
-    forMembers((visit) => removeDevice(parts, visit)),
-  )
-  router.post(
-    '/devices/:device/prefixes',
-    forMembers((v) => changePrefix(context, parts, v, true)),
-  )
-  router.post(
-    '/devices/:device/prefixes/withdraw',
-    forMembers((visit) => changePrefix(context, parts, visit, false)),
-  )
+  const to = (handler: Handler) =>
+    forMembers(context, parts, (visit) => handler(context, parts, visit))
+  router.get('/', to(showOrganization))
+  router.post('/registration-keys', to(createKey))
+  router.post('/registration-keys/:key/revoke', to(revokeKey))
+  router.post('/registration-keys/:key/description', to(describeKey))
+  router.post('/join-requests/:request', to(decideJoinRequest))
+  router.use(deviceRoutes(context, parts), memberRoutes(context, parts))
+  router.use(settingsRoutes(context, parts))
   return router
 }
 
+const filterAsked = z.object({
+  text: z.string().max(64).default(''),
+  state: z.enum(STATES).default('all'),
+})
+
 async function showOrganization(
-  { clock, publicUrl }: RegistryContext,
-  { directories }: PageParts,
-  { response, who, organization }: Visit,
+  context: RegistryContext,
+  parts: PageParts,
+  visit: OrganizationVisit,
   also: { readonly newKey?: string } = {},
 ): Promise<void> {
-  const [custody, devices, registrationKeys] = await Promise.all([
-    directories.custody(organization.id),
-    directories.devices.list(organization.id),
-    directories.registrationKeys.list(organization.id),
-  ])
-  const view = { viewer: who, organization, custody, devices, registrationKeys, publicUrl }
-  sendPage(response, renderOrganization({ ...view, now: clock.now(), ...also }))
+  const { request, response, who, organization, role } = visit
+  const { clock, database, publicUrl } = context
+  const isAdmin = isAtLeast(role, 'admin')
+  const { settings } = await parts.people.lifecycle.details(organization.id)
+  const keys = await parts.directories.registrationKeys.list(organization.id)
+  const now = clock.now()
+  const page = renderOrganization({
+    ...{ viewer: who, organization, role, publicUrl, now, ...also },
+    custody: await parts.directories.custody(organization.id),
+    devices: await liveDevices(context, parts, visit),
+    filter: parseInput(filterAsked, request.query),
+    joinRequests: isAdmin ? await joinRequestsIn(database, organization.id, now) : [],
+    registrationKeys: keys.filter(({ createdBy }) => isAdmin || createdBy === who.user),
+    mayCreateKeys: isAdmin || !settings.approvalRequired,
+  })
+  sendPage(response, page)
 }
 
 const lifetimes = Object.keys(KEY_LIFETIMES) as (keyof typeof KEY_LIFETIMES)[]
+const spans = Object.keys(AWAY_SPANS) as (keyof typeof AWAY_SPANS)[]
+const description = z.string().trim().min(1).max(64)
 const keyWanted = z.object({
-  description: z.string().trim().min(1).max(64),
+  description,
   lifetime: z.enum(lifetimes),
+  away: z.enum(spans).default('never'),
+  groups: z.string().max(512).default(''),
   singleUse: z.literal('yes').optional(),
 })
 
-async function createKey(context: RegistryContext, parts: PageParts, visit: Visit): Promise<void> {
-  const { description, lifetime, singleUse } = parseInput(keyWanted, visit.request.body)
+const createKey: Handler = async (context, parts, visit) => {
+  const { organization, role, act, who } = visit
+  const wanted = parseInput(keyWanted, visit.request.body)
+  const groups = listOf(wanted.groups)
+  const { settings } = await parts.people.lifecycle.details(organization.id)
+  if (settings.approvalRequired || groups.length > 0) requireRole(role, 'admin')
+  const away = AWAY_SPANS[wanted.away]
   const { id, secret } = await parts.directories.registrationKeys.create(
-    visit.organization.id,
+    organization.id,
     {
-      description,
-      singleUse: singleUse === 'yes',
-      expiresAt: seconds(context.clock.now() + KEY_LIFETIMES[lifetime]),
+      ...{ description: wanted.description, groups, singleUse: wanted.singleUse === 'yes' },
+      expiresAt: seconds(context.clock.now() + KEY_LIFETIMES[wanted.lifetime]),
+      ...(away > 0 && { ephemeralAfter: away }),
     },
-    visit.act,
+    act,
   )
-  const about = { key: id, organization: visit.organization.id, user: visit.who.user }
+  const about = { key: id, organization: organization.id, user: who.user }
   context.log('info', 'registration-key.created', about)
   await showOrganization(context, parts, visit, { newKey: secret })
 }
 
-async function revokeKey({ directories }: PageParts, visit: Visit): Promise<void> {
-  const { request, response, organization, act } = visit
-  const key = String(request.params['key'])
-  if (!(await directories.registrationKeys.revoke(organization.id, key, act))) {
-    throw new ProblemError(404, 'registration-key-not-found', 'there is no such registration key')
-  }
+/** The id of a key that the visitor may change. Throws a 404 problem. */
+async function ownKey({ directories }: PageParts, visit: OrganizationVisit): Promise<string> {
+  const { request, organization, role, who } = visit
+  const keys = await directories.registrationKeys.list(organization.id)
+  const key = keys.find(({ id }) => id === request.params['key'])
+  if (key !== undefined && (isAtLeast(role, 'admin') || key.createdBy === who.user)) return key.id
+  throw new ProblemError(404, 'registration-key-not-found', 'there is no such registration key')
+}
+
+const revokeKey: Handler = async (_context, parts, visit) => {
+  const { response, organization, act } = visit
+  await parts.directories.registrationKeys.revoke(organization.id, await ownKey(parts, visit), act)
   response.redirect(303, `/organizations/${organization.id}`)
 }
 
-async function deviceOf(
-  { directories }: PageParts,
-  { request, organization }: Visit,
-): Promise<DeviceRow> {
-  const devices = await directories.devices.list(organization.id)
-  const device = devices.find(({ id }) => id === request.params['device'])
-  if (device === undefined) throw deviceNotFound()
-  return device
-}
-
-function deviceNotFound(): ProblemError {
-  return new ProblemError(404, 'device-not-found', 'the organization has no such device (any more)')
-}
-
-async function showDevice(
-  { clock }: RegistryContext,
-  parts: PageParts,
-  visit: Visit,
-  error?: string,
-): Promise<void> {
-  const { response, who, organization } = visit
-  const device = await deviceOf(parts, visit)
-  const view = { viewer: who, organization, device, now: clock.now() }
-  const page = renderDevice({ ...view, ...(error !== undefined && { error }) })
-  sendPage(response, page, error === undefined ? 200 : 422)
-}
-
-async function askRemoval(parts: PageParts, visit: Visit): Promise<void> {
-  const { response, who, organization } = visit
-  const device = await deviceOf(parts, visit)
-  sendPage(response, renderRemoval({ viewer: who, organization, device }))
-}
-
-async function removeDevice({ directories }: PageParts, visit: Visit): Promise<void> {
+const describeKey: Handler = async (_context, parts, visit) => {
   const { request, response, organization, act } = visit
-  const device = String(request.params['device'])
-  const removed = await directories.devices.remove(organization.id, device, act)
-  if (!removed) throw deviceNotFound()
+  const text = parseInput(z.object({ description }), request.body).description
+  const id = await ownKey(parts, visit)
+  await parts.directories.registrationKeys.describe(organization.id, id, text, act)
   response.redirect(303, `/organizations/${organization.id}`)
 }
 
-const prefixWanted = z.object({ prefix: z.string().trim().max(64) })
+const decision = z.object({ decision: z.enum(['approve', 'deny']) })
 
-async function changePrefix(
-  context: RegistryContext,
-  parts: PageParts,
-  visit: Visit,
-  granted: boolean,
-): Promise<void> {
-  const { devices } = parts.directories
-  const { organization, request, response, who, act } = visit
-  const { id } = await deviceOf(parts, visit)
-  const wanted = parseInput(prefixWanted, request.body).prefix
-  try {
-    const prefix = prefixOf(wanted)
-    const change = granted ? devices.grantPrefix : devices.withdrawPrefix
-    if (!(await change(organization.id, id, prefix, act))) throw deviceNotFound()
-    const about = { device: id, prefix, organization: organization.id, user: who.user }
-    context.log('info', granted ? 'prefix.granted' : 'prefix.withdrawn', about)
-  } catch (error) {
-    if (!(error instanceof ProblemError) || error.status === 404 || error.status >= 500) throw error
-    return showDevice(context, parts, visit, sentence(error.message))
+const decideJoinRequest: Handler = async (context, { people }, visit) => {
+  const { request, response, organization, act } = visit
+  const approved = parseInput(decision, request.body).decision === 'approve'
+  const asked = { id: String(request.params['request']), by: act, approved }
+  if (!(await decideJoin({ ...context, ...people }, organization.id, asked))) {
+    throw new ProblemError(404, 'join-request-unknown', 'no such device waits (any more)')
   }
-  response.redirect(303, pathOf(organization, { id }))
-}
-
-/** Throws a 422 problem that says what is wrong with it. */
-function prefixOf(text: string): Prefix {
-  try {
-    return parsePrefix(text)
-  } catch (cause) {
-    if (!(cause instanceof MalformedError)) throw cause
-    throw new ProblemError(422, 'prefix-invalid', cause.message, { field: 'prefix', cause })
-  }
+  response.redirect(303, `/organizations/${organization.id}`)
 }

@@ -3,10 +3,16 @@ import express, { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { noStore } from '../app.ts'
 import type { RegistryContext } from '../context.ts'
+import type { Connected } from '../device-presence.ts'
+import type { Devices } from '../devices.ts'
 import { type GuessLock, openGuessLock } from '../guess-lock.ts'
 import { actOf } from '../http-act.ts'
 import type { Identity } from '../identity/identity.ts'
+import type { Invitations } from '../invitations.ts'
+import type { Issuing } from '../issuing.ts'
 import type { Logins } from '../login-authorization.ts'
+import type { Members } from '../members.ts'
+import type { OrganizationLifecycle } from '../organization-lifecycle.ts'
 import { organizationsOf } from '../organizations.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
@@ -15,8 +21,10 @@ import { assets } from './assets.ts'
 import type { Directories } from './directories.ts'
 import { forUsers, sendPage } from './guard.ts'
 import { renderHome } from './home-page.ts'
+import { invitationRoutes } from './invitation-routes.ts'
 import { decideLogin, renderLogin } from './login-approval.ts'
 import { organizationRoutes } from './organization-routes.ts'
+import { newOrganizationRoutes } from './settings-routes.ts'
 import { renderUsers } from './users-page.ts'
 
 /** Of one client address. Pages read the store a few times each. */
@@ -33,13 +41,25 @@ export interface PageParts {
   readonly identity: Identity
   readonly directories: Directories
   readonly logins: Logins
+  readonly people: {
+    readonly members: Members
+    readonly invitations: Invitations
+    readonly lifecycle: OrganizationLifecycle
+    readonly devices: Devices
+    readonly issuing: Issuing
+    readonly connected: Connected
+  }
 }
 
 export function pages(context: RegistryContext, parts: PageParts): RequestHandler {
   const router = Router()
   router.use(assets())
   router.use(...parts.identity.routes)
-  router.use(['/', '/device', '/users', '/organizations'], rateLimit(PAGES), noStore)
+  router.use(
+    ['/', '/device', '/users', '/organizations', '/invitations'],
+    rateLimit(PAGES),
+    noStore,
+  )
   router.use(express.urlencoded({ extended: false, limit: MAX_FORM_BYTES, parameterLimit: 16 }))
   router.get('/', home(context, parts))
   router.use('/device', rateLimit(CODES))
@@ -48,13 +68,15 @@ export function pages(context: RegistryContext, parts: PageParts): RequestHandle
   router.post('/device', decide(context, parts, codes))
   router.post('/device/login', decideLogin(context, { ...parts, codes }))
   router.use(userRoutes(context, parts))
+  router.use('/invitations', invitationRoutes(context, parts))
+  router.use('/organizations', newOrganizationRoutes(context, parts))
   router.use('/organizations/:organization', organizationRoutes(context, parts))
   return router
 }
 
 function home(
-  { database, publicUrl }: RegistryContext,
-  { identity, directories }: PageParts,
+  { database, publicUrl, clock }: RegistryContext,
+  { identity, directories, people }: PageParts,
 ): RequestHandler {
   return forUsers(identity, async (_request, response, who) => {
     const organizations = await organizationsOf(database, who.user)
@@ -64,7 +86,8 @@ function home(
         devices: (await directories.devices.list(organization.id)).length,
       })),
     )
-    sendPage(response, renderHome(who, cards, publicUrl))
+    const invitations = await people.invitations.listFor(who.user)
+    sendPage(response, renderHome({ viewer: who, cards, invitations, publicUrl, now: clock.now() }))
   })
 }
 
@@ -121,15 +144,19 @@ function decide(
       (approved === undefined
         ? await approvals.deny(pending.userCode, act)
         : await approvals.approve(pending.userCode, approved.id, act))
-    if (!done) return sendPage(response, renderCodeEntry(who, unknownCode(wanted.user_code)), 404)
-    const view = { viewer: who, pending, ...(approved !== undefined && { organization: approved }) }
-    sendPage(response, renderDecision(view))
+    if (!done || pending === undefined)
+      return sendPage(response, renderCodeEntry(who, unknownCode(wanted.user_code)), 404)
+    const waits = done === 'requested'
+    const decided = { pending, waits, ...(approved !== undefined && { organization: approved }) }
+    sendPage(response, renderDecision({ viewer: who, ...decided }))
   })
 }
 
 function unknownCode(code: string): { code: string; error: string } {
   return { code, error: 'No device waits with this code: it may be mistyped, expired or decided.' }
 }
+
+const userWanted = z.object({ email: z.string().trim().max(254).default('') })
 
 /** Only with the embedded provider, and only for its first user. */
 function userRoutes(context: RegistryContext, { identity }: PageParts): RequestHandler {
@@ -138,7 +165,7 @@ function userRoutes(context: RegistryContext, { identity }: PageParts): RequestH
   const { accounts } = identity
   if (accounts === undefined) return router
   const show = (invite: boolean) =>
-    forUsers(identity, async (_request, response, who) => {
+    forUsers(identity, async (request, response, who) => {
       if (!who.admin) {
         throw new ProblemError(
           403,
@@ -146,7 +173,10 @@ function userRoutes(context: RegistryContext, { identity }: PageParts): RequestH
           'only the first user of this registry invites others',
         )
       }
-      const invitationUrl = invite ? `${publicUrl}/setup/${await accounts.invite()}` : undefined
+      const email = invite ? parseInput(userWanted, request.body).email : ''
+      const invitationUrl = invite
+        ? `${publicUrl}/setup/${await accounts.invite(email === '' ? undefined : email)}`
+        : undefined
       if (invite) context.log('info', 'account.invited', { user: who.user })
       const view = { viewer: who, accounts: await accounts.list(), now: clock.now() }
       sendPage(response, renderUsers({ ...view, ...(invitationUrl && { invitationUrl }) }))

@@ -27,16 +27,39 @@ ${error !== undefined && notice('error', error)}
   })
 }
 
+/** Where users of several identity providers may sign in. */
+export function renderProviderChoice(
+  providers: readonly { readonly id: string; readonly label: string }[],
+  returnTo: string,
+): string {
+  const query = (id: string) => new URLSearchParams({ provider: id, returnTo }).toString()
+  return renderPage({
+    title: 'Sign in',
+    narrow: true,
+    content: html`<section class="card">
+<h1>Sign in</h1>
+<p>Choose where you have your account.</p>
+<ul class="choices">${providers.map(
+      ({ id, label }) =>
+        html`<li><a class="button" href="/login?${query(id)}">Sign in with ${label}</a></li>`,
+    )}</ul>
+</section>`,
+  })
+}
+
 export interface SetupForm {
   /** Of the link, as it stands in its path. */
   readonly token: string
   readonly first: boolean
   readonly email?: string
+  /** Whose account it will be, whatever is typed. */
+  readonly fixedEmail?: string | undefined
   readonly error?: string
   readonly minPasswordLength: number
 }
 
-export function renderSetup({ token, first, email, error, minPasswordLength }: SetupForm): string {
+export function renderSetup(form: SetupForm): string {
+  const { token, first, email, fixedEmail, error, minPasswordLength } = form
   return renderPage({
     title: 'Set up',
     narrow: true,
@@ -50,7 +73,9 @@ export function renderSetup({ token, first, email, error, minPasswordLength }: S
 ${error !== undefined && notice('error', error)}
 <form method="post" action="/setup/${token}" class="stack">
 <label>E-mail
-<input type="email" name="email" value="${email ?? ''}" autocomplete="username" required maxlength="254" autofocus></label>
+<input type="email" name="email" value="${fixedEmail ?? email ?? ''}" autocomplete="username" required maxlength="254"${
+      fixedEmail === undefined ? html` autofocus` : html` readonly`
+    }></label>
 <label>Password
 <input type="password" name="password" autocomplete="new-password" required minlength="${minPasswordLength}" maxlength="256">
 <small>At least ${minPasswordLength} characters. A few random words are better than one clever one.</small></label>

@@ -32,7 +32,9 @@ ${
       ({ email, createdAt, admin }) =>
         html`<tr><td>${email}</td><td>${when(createdAt as Seconds, now)}</td><td class="faint">${admin && 'may invite others'}</td></tr>`,
     )}</tbody></table>
-<form method="post" action="/users/invitations"><button class="primary">Invite a user</button></form>
+<form method="post" action="/users/invitations" class="row">
+<label>Their e-mail address (or empty, for them to choose)<input type="email" name="email" maxlength="254" autocomplete="off"></label>
+<button class="primary">Invite a user</button></form>
 </section>`,
   })
 }

@@ -8,6 +8,7 @@ import { systemClock } from '../../agent/system-clock.ts'
 import { generateAgreementKeyPair } from '../../crypto/agreement.ts'
 import { randomBytes } from '../../crypto/random.ts'
 import { generateSigningKeyPair } from '../../crypto/signing.ts'
+import { parsePrefix } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { seconds } from '../../protocol/time.ts'
 import { approveDevice, type Browser, organizationsOf } from '../../simulations/lab/login.ts'
@@ -165,6 +166,76 @@ rule('renews by proof of the device key alone, and not once the device was remov
   assert.is(removed.status, 204)
   const error = await refusal(client().renew(by, join.organization))
   assert.instance(error, RegistryRefusal)
+})
+
+rule('asks for an address, prefixes and roles; the address is had at once', async () => {
+  const asks = { prefixes: [parsePrefix('10.7.0.0/16')], roles: ['exit-node' as const] }
+  const by = { ...applicant('asking'), asks, requestedAddress: '100.64.77.7' }
+  const { join } = await enrol(client(), by, options({ registrationKey: await registrationKey() }))
+  assert.equal(await deviceNamed('asking'), {
+    addresses: '100.64.77.7',
+    prefixes: [],
+    requests: { prefixes: ['10.7.0.0/16'], roles: ['exit-node'] },
+  })
+  await client().renew({ ...by, asks: { prefixes: [], roles: [] } }, join.organization)
+  assert.equal((await deviceNamed('asking')).requests, { prefixes: [], roles: [] })
+  const taken = { ...applicant('late'), requestedAddress: '100.64.77.7' }
+  const key = await registrationKey()
+  const error = await refusal(enrol(client(), taken, options({ registrationKey: key })))
+  assert.match(error.message, 'address 100.64.77.7/32 belongs to another device')
+})
+
+async function deviceNamed(name: string) {
+  const response = await ada.fetch(`/v1/organizations/${organization}/devices`)
+  const { devices } = (await response.json()) as { devices: Record<string, unknown>[] }
+  const device = devices.find((each) => each['name'] === name) ?? {}
+  const [addresses] = device['addresses'] as string[]
+  return { addresses, prefixes: device['prefixes'], requests: device['requests'] }
+}
+
+rule('waits for an admin where a member approved it and the organization wants that', async () => {
+  const send = (browser: Browser, method: string, path: string, body: object) =>
+    browser.fetch(`/v1/${path}`, {
+      method,
+      headers: { 'content-type': 'application/json', origin: registry.url },
+      body: JSON.stringify(body),
+    })
+  const home = `organizations/${organization}`
+  await send(ada, 'PATCH', home, { approvalRequired: true })
+  const { link } = (await (
+    await send(ada, 'POST', `${home}/invitations`, { role: 'member' })
+  ).json()) as {
+    link: string
+  }
+  const bob = await registry.bob(ada)
+  await send(bob, 'POST', 'invitation-links', { secret: link.split('/').at(-1) })
+  // An admin's half minute is shortened, the registry's pace is kept.
+  const clock: Clock = {
+    ...systemClock,
+    sleep: (ms, stop) => systemClock.sleep(Math.min(ms, 2100), stop),
+  }
+  let waits = 0
+  const enrolled = enrol(
+    client(),
+    applicant('of-bob'),
+    options({
+      clock,
+      announce: (code) =>
+        void bob.submit('/device', { user_code: code, organization, decision: 'approve' }),
+      waiting: () => void waits++,
+    }),
+  )
+  const requests = async () => {
+    const response = await ada.fetch(`/v1/${home}/join-requests`)
+    return ((await response.json()) as { joinRequests: { id: string; name: string }[] })
+      .joinRequests
+  }
+  while (waits === 0) await systemClock.sleep(200)
+  const [request] = await requests()
+  assert.is(request?.name, 'of-bob')
+  await send(ada, 'POST', `${home}/join-requests/${request?.id}`, { approved: true })
+  assert.is((await enrolled).join.name, 'of-bob')
+  assert.is(waits, 1)
 })
 
 rule.after(async () => {

@@ -1,14 +1,34 @@
-/** A process of its own that is an OpenID provider with one client: node oidc-issuer.ts <port> <redirect URI> <method>.
- *  Whoever comes is signed in under the subject they type. */
+/** A process of its own that is an OpenID provider with one client:
+ *  node oidc-issuer.ts <port> <redirect URI> <method> [JSON of IssuerHabits].
+ *  Whoever comes is signed in under the subject they type, and is in the groups that follow dots in it; the
+ *  e-mail address is verified unless the subject begins with "unverified". */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import Provider, { type ClientAuthMethod, interactionPolicy } from 'oidc-provider'
 
 export const ISSUER_CLIENT = { id: 'nexodus-test', secret: 'se-cr_et.~1' }
 
-const [port = '', redirectUri = '', method = ''] = process.argv.slice(2)
-if (port !== '') serve(Number(port), redirectUri, method as ClientAuthMethod)
+/** Seconds. */
+export const ID_TOKEN_LIFETIME = 10
 
-function serve(listen: number, redirect: string, authMethod: ClientAuthMethod): void {
+export interface IssuerHabits {
+  /** Seconds that its clock is ahead. */
+  readonly ahead?: number
+  /** The ID token says only who it is; the rest is at the userinfo endpoint. */
+  readonly terse?: boolean
+}
+
+const [port = '', redirectUri = '', method = '', habits = '{}'] = process.argv.slice(2)
+if (port !== '')
+  serve(Number(port), redirectUri, method as ClientAuthMethod, JSON.parse(habits) as IssuerHabits)
+
+function serve(
+  listen: number,
+  redirect: string,
+  authMethod: ClientAuthMethod,
+  { ahead = 0, terse = false }: IssuerHabits,
+): void {
+  const now = Date.now
+  Date.now = () => now() + ahead * 1000
   const policy = interactionPolicy.base()
   policy.remove('consent')
   const provider = new Provider(`http://127.0.0.1:${listen}`, {
@@ -20,9 +40,11 @@ function serve(listen: number, redirect: string, authMethod: ClientAuthMethod): 
         redirect_uris: [redirect],
       },
     ],
+    ttl: { IdToken: ID_TOKEN_LIFETIME },
     cookies: { keys: ['a key of the test'] },
-    claims: { openid: ['sub'], email: ['email'] },
-    conformIdTokenClaims: false,
+    claims: { openid: ['sub'], email: ['email', 'email_verified'], groups: ['groups'] },
+    scopes: ['openid', 'email', 'groups'],
+    conformIdTokenClaims: terse,
     features: { devInteractions: { enabled: false } },
     interactions: { policy, url: (_context, { uid }) => `/interaction/${uid}` },
     async loadExistingGrant(context) {
@@ -30,13 +52,18 @@ function serve(listen: number, redirect: string, authMethod: ClientAuthMethod): 
         clientId: ISSUER_CLIENT.id,
         accountId: context.oidc.session?.accountId ?? '',
       })
-      grant.addOIDCScope('openid email')
+      grant.addOIDCScope('openid email groups')
       await grant.save()
       return grant
     },
     findAccount: (_context, id) => ({
       accountId: id,
-      claims: () => ({ sub: id, email: `${id}@issuer.example` }),
+      claims: () => ({
+        sub: id,
+        email: `${id}@issuer.example`,
+        email_verified: !id.startsWith('unverified'),
+        groups: id.split('.').slice(1),
+      }),
     }),
   })
   const callback = provider.callback()

@@ -42,13 +42,15 @@ async function withSite(method: Method, body: (site: Site) => Promise<void>): Pr
   await using registry = await startTestRegistry({
     stateDirectory: join(directory, 'state'),
     listen: { host: '127.0.0.1', port },
-    issuer: {
-      url: new URL(issuer),
-      clientId: ISSUER_CLIENT.id,
-      clientSecretFile,
-      clientAuthentication: method,
-      scopes: 'openid email',
-    },
+    issuers: [
+      {
+        url: new URL(issuer),
+        clientId: ISSUER_CLIENT.id,
+        clientSecretFile,
+        clientAuthentication: method,
+        scopes: 'openid email',
+      },
+    ],
   })
   const started: ChildProcess[] = []
   try {
@@ -126,7 +128,7 @@ rule('ends the sessions that another provider vouched for', async () => {
   await embedded[Symbol.asyncDispose]()
   const url = new URL('https://id.example')
   const issuer = { url, clientId: 'x', clientAuthentication: 'none', scopes: 'openid' } as const
-  await using external = await startTestRegistry({ stateDirectory, issuer })
+  await using external = await startTestRegistry({ stateDirectory, issuers: [issuer] })
   const browser = openBrowser(external.url)
   browser.plant('nexodus-session', ada.cookie('nexodus-session') ?? '')
   assert.is((await browser.fetch('/')).status, 303)

@@ -1,0 +1,24 @@
+/** Devices as pages show them, and lists as people type them. */
+import type { RegistryContext } from '../context.ts'
+import { liveFactsIn } from '../device-presence.ts'
+import type { LiveDevice } from './organization-page.ts'
+import type { OrganizationVisit } from './organization-visit.ts'
+import type { PageParts } from './pages.ts'
+
+/** Devices with what is known of them now, by name. */
+export async function liveDevices(
+  context: RegistryContext,
+  { people }: PageParts,
+  { organization }: Pick<OrganizationVisit, 'organization'>,
+): Promise<readonly LiveDevice[]> {
+  const facts = await liveFactsIn(context, people.connected, organization.id)
+  return (await people.devices.list(organization.id)).map((each) => ({ ...each, ...facts(each) }))
+}
+
+/** As people type a list. */
+export function listOf(text: string): readonly string[] {
+  return text
+    .split(',')
+    .map((each) => each.trim())
+    .filter((each) => each !== '')
+}
