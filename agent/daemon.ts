@@ -202,7 +202,9 @@ export class Daemon {
       const { kind, signer } = envelope
       log('debug', 'envelope.refused', { kind, refusal: verdict.refusal, signer })
     }
-    return verdict.ok ? 'accept' : 'ignore'
+    // Approvers must hear of what waits for them.
+    const isWaiting = !verdict.ok && verdict.changed && verdict.refusal === 'not-approved'
+    return verdict.ok || isWaiting ? 'accept' : 'ignore'
   }
 
   /** Learns what the registry issued and tells the others. */

@@ -6,6 +6,7 @@ export type OperatorErrorCode =
   | 'ERR_ORGANIZATION'
   | 'ERR_CLOCK'
   | 'ERR_CONTROL'
+  | 'ERR_ROOT_KEY'
   | 'ERR_USAGE'
 
 export class OperatorError extends Error {

@@ -1,8 +1,8 @@
 /** Joining: from a state directory to what is known of its organization, by what the directory remembers or by
  *  a new enrolment. */
 import { randomBytes } from '../crypto/random.ts'
-import { memberOf } from '../protocol/belief.ts'
-import { deviceIdOf } from '../protocol/keys.ts'
+import { deviceStanding } from '../protocol/belief.ts'
+import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import { OperatorError } from './errors.ts'
 import { isClockPlausible, type Knowledge, openKnowledge } from './knowledge.ts'
@@ -40,10 +40,7 @@ export async function joined(
       ? join
       : { ...join, registry: wanted.registry, registries: [] }
   if (moved !== join) await directory.saveJoin(moved)
-  if (
-    memberOf(knowledge.state(), deviceIdOf(directory.deviceKey.publicKey), clock.now()) !==
-    undefined
-  ) {
+  if (isJoined(knowledge, deviceIdOf(directory.deviceKey.publicKey))) {
     return { join: moved, knowledge }
   }
   return renewedOrEnrolled(options, directory, applicant, { join: moved, knowledge })
@@ -106,10 +103,7 @@ async function renewedOrEnrolled(
   await renewal.now()
   renewal[Symbol.dispose]()
   const device = deviceIdOf(directory.deviceKey.publicKey)
-  if (
-    memberOf(knowledge.state(), device, clock.now()) !== undefined ||
-    !renewal.status().reachable
-  ) {
+  if (isJoined(knowledge, device) || !renewal.status().reachable) {
     return { join, knowledge }
   }
   await options.openLog()
@@ -128,6 +122,12 @@ async function renewedOrEnrolled(
   for (const envelope of again.envelopes) knowledge.learn(envelope)
   await directory.saveJoin(again.join)
   return { join: again.join, knowledge }
+}
+
+/** A member, or one that lacks only an approver's word: to enrol again would not bring it. */
+function isJoined(knowledge: Knowledge, device: DeviceId): boolean {
+  const standing = deviceStanding(knowledge.state(), device, clock.now())
+  return standing === undefined || standing === 'not-approved'
 }
 
 function checkClock(knowledge: Knowledge): void {

@@ -94,6 +94,17 @@ function statedAt({ body }: Envelope): Seconds {
   return 'issuedAt' in body ? body.issuedAt : body.notBefore
 }
 
+function rankOf({ kind }: Envelope): number {
+  const at = VOUCHING.indexOf(kind)
+  return at === -1 ? VOUCHING.length : at
+}
+const VOUCHING: readonly Envelope['kind'][] = [
+  'issuer-certificate',
+  'manifest',
+  'approval',
+  'membership-certificate',
+]
+
 async function load(
   organization: OrganizationId,
   directory: StateDirectory,
@@ -104,16 +115,20 @@ async function load(
   let newest = seconds(0)
   const stored = new Set<string>()
   let unreadable = 0
+  const opened: Envelope[] = []
   for (const bytes of await directory.envelopes()) {
     stored.add(envelopeId(bytes))
     try {
-      const envelope = openEnvelope(bytes)
-      if (statedAt(envelope) > newest) newest = statedAt(envelope)
-      state = apply(state, envelope, clock.now()).state
+      opened.push(openEnvelope(bytes))
     } catch (error) {
       unreadable += 1
       log('debug', 'state.envelope-unreadable', { reason: explain(error) })
     }
+  }
+  // What vouches for others first: of what nobody vouches for only so much is held.
+  for (const envelope of opened.toSorted((a, b) => rankOf(a) - rankOf(b))) {
+    if (statedAt(envelope) > newest) newest = statedAt(envelope)
+    state = apply(state, envelope, clock.now()).state
   }
   if (unreadable > 0) log('warn', 'state.envelopes-dropped', { count: unreadable })
   return { state, stored, newest }

@@ -10,6 +10,7 @@ import { LIFETIME_STARTED, NETCHECK } from './control/netcheck-report.ts'
 import { PEERS, type PeerReport, PING, STATUS, type StatusReport } from './control/reports.ts'
 import { defaultSocket, VERSION } from './defaults.ts'
 import { explain } from './errors.ts'
+import { addLockCommands } from './nexctl-lock.ts'
 import { addNamesCommand, namesStatusText } from './nexctl-names.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
 import { addPolicyCommands } from './nexctl-policy.ts'
@@ -123,6 +124,7 @@ addNamesCommand(program, show)
 addRouteCommands(program, show)
 addProxyCommands(program, show)
 addPolicyCommands(program, show)
+addLockCommands(program, show)
 addRegistryCommands(program)
 
 /** Of a relayed peer: `by hub (udp)`. */

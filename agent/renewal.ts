@@ -18,6 +18,9 @@ import {
 const RETRY_LEAST = 5
 const RETRY_MOST = 300
 
+/** Seconds between questions while an approver has not said yes: the registry passes the word on. */
+const WAIT_FOR_APPROVAL = 30
+
 /** What the last talk with the registry came to. */
 export interface RenewalStatus {
   readonly reachable: boolean
@@ -43,6 +46,8 @@ export class Renewal implements Disposable {
   readonly #onIssued: (issued: Issued) => void
   #status: RenewalStatus = { reachable: false }
   #retry = RETRY_LEAST
+  /** The registry gave the certificate that was known: another one would wait for an approver. */
+  #isWaiting = false
   #next: { cancel(): void } | undefined
   #ended = false
 
@@ -69,8 +74,10 @@ export class Renewal implements Disposable {
   async now(): Promise<void> {
     this.#next?.cancel()
     try {
+      const before = this.#certificates()
       const issued = await this.#client.renew(this.#applicant, this.#knowledge.state().organization)
       for (const bytes of issued.envelopes) this.#knowledge.learn(openEnvelope(bytes))
+      this.#isWaiting = this.#certificates() === before
       this.#status = { reachable: true }
       this.#retry = RETRY_LEAST
       this.#onIssued(issued)
@@ -81,6 +88,13 @@ export class Renewal implements Disposable {
       this.#failed(error)
     }
     this.#schedule()
+  }
+
+  /** Ids of this device's own, believed or not. */
+  #certificates(): string {
+    const device = deviceIdOf(this.#applicant.deviceKey.publicKey)
+    const own = [...this.#knowledge.state().memberships.values()]
+    return own.flatMap(({ id, body }) => (body.device === device ? [id] : [])).join()
   }
 
   #failed(error: unknown): void {
@@ -105,7 +119,9 @@ export class Renewal implements Disposable {
       deviceIdOf(this.#applicant.deviceKey.publicKey),
       this.#clock.now(),
     )
-    const untilDue = renewalDue(own?.certificate) - this.#clock.now()
+    const untilDue = this.#isWaiting
+      ? WAIT_FOR_APPROVAL
+      : renewalDue(own?.certificate) - this.#clock.now()
     const wait =
       this.#status.reachable && this.#status.refusal === undefined ? untilDue : this.#retry
     this.#retry = Math.min(this.#retry * 2, RETRY_MOST)

@@ -187,7 +187,13 @@ async function start(
   const issued = (each: Issued) => daemon.issued(each)
   const renewal = stack.use(new Renewal(registries, knowledge, applicant, issued, { clock, log }))
   await watchNetwork(options, host, () => daemon.networkChanged(), stack)
-  const ticking = clock.every(TICK_MS, () => daemon.tick())
+  const { OwnApprovals } = await import('./own-approvals.ts')
+  const publish = (bytes: Uint8Array) => daemon.publish(bytes)
+  const lock = new OwnApprovals({ ...daemon.options, publish })
+  const ticking = clock.every(TICK_MS, () => {
+    daemon.tick()
+    lock.tick()
+  })
   stack.defer(() => ticking.cancel())
   const { startControlServer } = await import('./control/server.ts')
   const { DaemonView } = await import('./view.ts')
@@ -196,7 +202,7 @@ async function start(
   const { controls: names, zones } = await startNamesSide(options, daemon, stack)
   const proxy = await startProxySide(options, daemon, zones, stack)
   const routes = await startRouteSide(options, daemon, stack)
-  const view = new DaemonView(daemon, renewal, { routes: routes.control, proxy, names })
+  const view = new DaemonView(daemon, renewal, { routes: routes.control, proxy, names, lock })
   stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
   return routes

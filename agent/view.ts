@@ -11,6 +11,7 @@ import {
 } from '../protocol/belief.ts'
 import type { Seconds } from '../protocol/time.ts'
 import type { NamesControls } from './control/names-report.ts'
+import type { LockControls } from './control/lock-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
 import type { ProxyControls } from './control/proxy-report.ts'
 import {
@@ -41,6 +42,7 @@ export class DaemonView implements Controls {
   readonly routes: RouteControls
   readonly proxy: ProxyControls | undefined
   readonly names: NamesControls | undefined
+  readonly lock: LockControls | undefined
   readonly policy: PolicyView
 
   constructor(
@@ -50,11 +52,13 @@ export class DaemonView implements Controls {
       routes,
       proxy,
       names,
-    }: Pick<Controls, 'proxy' | 'names'> & { readonly routes: RouteControls },
+      lock,
+    }: Pick<Controls, 'proxy' | 'names' | 'lock'> & { readonly routes: RouteControls },
   ) {
     this.routes = routes
     this.proxy = proxy
     this.names = names
+    this.lock = lock
     this.#daemon = daemon
     this.#renewal = renewal
     this.policy = new PolicyView(daemon)

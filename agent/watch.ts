@@ -28,7 +28,10 @@ export class Watch {
     if (standing === undefined) this.#forget('device.not-member')
     else
       this.say('error', 'device.not-member', standing, {
-        hint: 'enrol again with nexd up, or ask an admin',
+        hint:
+          standing === 'not-approved'
+            ? 'an approver must say: nexctl lock approve'
+            : 'enrol again with nexd up, or ask an admin',
       })
     for (const { prefix, reason } of plan.leftOut)
       this.say('warn', 'route.left-out', `${prefix}: ${reason}`)

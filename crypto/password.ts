@@ -5,7 +5,7 @@ import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto'
 const LOG2_COST = 15
 const BLOCK_SIZE = 8
 const PARALLELIZATION = 3
-const SALT_BYTES = 16
+export const SALT_BYTES = 16
 const HASH_BYTES = 32
 
 /** `scrypt$<log2 N>$<r>$<p>$<salt>$<hash>`, base64url, under a new salt. */
@@ -27,10 +27,15 @@ export async function verifyPassword(password: string, hash: string): Promise<bo
   return timingSafeEqual(actual, expected)
 }
 
+/** A key of 32 bytes from a password, at today's cost. */
+export async function stretch(password: string, salt: Uint8Array): Promise<Uint8Array> {
+  return Uint8Array.from(await derive(password, salt, LOG2_COST, BLOCK_SIZE, PARALLELIZATION))
+}
+
 /** Unicode NFC first, so that one password typed on two systems is one password. */
 function derive(
   password: string,
-  salt: Buffer,
+  salt: Uint8Array,
   log2Cost: number,
   blockSize: number,
   parallelization: number,

@@ -1,13 +1,19 @@
 /** What the pages ask for, answered by the rest of the registry. */
+import type { Clock } from '../protocol/clock.ts'
 import { makerOf } from './act.ts'
 import { type ApprovalParts, approveDevice } from './approval.ts'
 import type { Devices } from './devices.ts'
+import { issuerExpiry } from './issuer-expiry.ts'
+import { devicesThatWait } from './lock.ts'
 import type { RegistrationKeys } from './registration-keys.ts'
+import type { Database } from './store/database.ts'
 import type { DeviceDirectory, Directories } from './web/directories.ts'
 
 export interface DirectoriesParts extends ApprovalParts {
   readonly devices: Devices
   readonly registrationKeys: RegistrationKeys
+  readonly database: Database
+  readonly clock: Pick<Clock, 'now'>
 }
 
 export function openDirectories(parts: DirectoriesParts): Directories {
@@ -15,6 +21,10 @@ export function openDirectories(parts: DirectoriesParts): Directories {
   return {
     devices: deviceDirectory(devices, parts),
     registrationKeys,
+    custody: async (organization) => ({
+      expiry: await issuerExpiry(parts, organization),
+      waiting: await devicesThatWait(parts.database, organization),
+    }),
     approvals: {
       find: (userCode) => authorizations.find(userCode),
       approve: (userCode, organization, by) => approveDevice(parts, userCode, organization, by),

@@ -59,6 +59,18 @@ export async function issuerExpiry(
   return (await issuing.keys.root(organization)) === undefined ? expiry : undefined
 }
 
+/** Seconds until the first issuer certificate of all ends, below 0 when it has; infinite where there is none. */
+export async function leastLeft({
+  database,
+  clock,
+}: Pick<IssuerExpiryParts, 'database' | 'clock'>): Promise<number> {
+  let least = Number.POSITIVE_INFINITY
+  for await (const { value } of database.list(HEAD)) {
+    if (value.deletedAt === undefined) least = Math.min(least, value.issuer.notAfter - clock.now())
+  }
+  return least
+}
+
 export interface IssuerExpiryTeller {
   /** To be called every few minutes. */
   look(): Promise<void>

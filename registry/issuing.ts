@@ -246,7 +246,10 @@ class StoredIssuing implements Issuing {
     const lock = lockIn(await this.#head(organization))
     const { database } = this.#parts
     const said = lock === undefined ? [] : await approvalsOf(database, organization, lock, device)
-    return [...(await this.foundation(organization)), ...said.map(({ bytes }) => bytes)]
+    return [
+      ...(await this.foundation(organization)),
+      ...said.map(({ envelope }) => fromBase64(envelope)),
+    ]
   }
 
   async envelopes(organization: OrganizationId): Promise<readonly Uint8Array[]> {

@@ -1,18 +1,28 @@
 /** The lock of an organization (SPEC §4.3), as its registry sees it: who must approve, what was approved. */
 import { z } from 'zod'
-import { equal, fromBase64, fromHex, toBase64, toHex } from '../crypto/bytes.ts'
+import { fromBase64, toBase64, toHex } from '../crypto/bytes.ts'
+import { APPROVAL_DECISIONS } from '../protocol/approval.ts'
 import { type EnvelopeOf, openEnvelope } from '../protocol/envelope.ts'
 import type { Lock } from '../protocol/issuer-certificate.ts'
 import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
 import { approversOf } from '../protocol/lock.ts'
-import type { DeviceRecord } from './device-record.ts'
-import type { Head } from './head.ts'
+import { DEVICE, type DeviceRecord } from './device-record.ts'
+import { HEAD, type Head } from './head.ts'
 import type { OrganizationChange } from './organization-change.ts'
 import { collection } from './store/collection.ts'
 import type { Database, Transaction } from './store/database.ts'
 
-/** By `<organization>/<device>/<approver>`: the newest word of the approver, as signed. */
-export const APPROVAL = collection('approval', z.strictObject({ envelope: z.string() }))
+/** By `<organization>/<device>/<approver>`: the newest word of the approver, as signed, and what it says. */
+export const APPROVAL = collection(
+  'approval',
+  z.strictObject({
+    envelope: z.string(),
+    sequence: z.int(),
+    decision: z.enum(APPROVAL_DECISIONS),
+    /** Hex. */
+    wireguardKey: z.string(),
+  }),
+)
 
 type Reader = Pick<Database | Transaction, 'get'>
 
@@ -28,14 +38,11 @@ export async function approvalsOf(
   organization: OrganizationId,
   lock: Lock,
   device: DeviceId,
-): Promise<readonly EnvelopeOf<'approval'>[]> {
-  const found: EnvelopeOf<'approval'>[] = []
-  for (const approver of approversOf(lock)) {
-    const kept = await reader.get(APPROVAL, `${organization}/${device}/${approver}`)
-    const envelope = kept && openEnvelope(fromBase64(kept.envelope))
-    if (envelope?.kind === 'approval') found.push(envelope)
-  }
-  return found
+): Promise<readonly z.output<typeof APPROVAL.schema>[]> {
+  const found = approversOf(lock).map((approver) =>
+    reader.get(APPROVAL, `${organization}/${device}/${approver}`),
+  )
+  return (await Promise.all(found)).filter((each) => each !== undefined)
 }
 
 /** Does a certificate of the device that begins now count, as far as the lock goes? */
@@ -48,9 +55,25 @@ export async function isUnlockedIn(
 ): Promise<boolean> {
   if (lock === undefined) return true
   const said = await approvalsOf(reader, organization, lock, device)
-  return said.some(
-    ({ body }) => body.decision === 'approved' && equal(body.wireguardKey, fromHex(wireguardKey)),
-  )
+  return said.some((each) => each.decision === 'approved' && each.wireguardKey === wireguardKey)
+}
+
+/** Devices with a certificate that no approver of the lock has approved, whether it still counts or not. */
+export async function devicesThatWait(
+  database: Pick<Database, 'get' | 'list'>,
+  organization: OrganizationId,
+): Promise<ReadonlySet<string>> {
+  const head = await database.get(HEAD, organization)
+  const lock = head && lockIn(head)
+  const waiting = new Set<string>()
+  if (lock === undefined) return waiting
+  for await (const { id, value } of database.list(DEVICE, { under: `${organization}/` })) {
+    if (value.certificate === undefined) continue
+    const device = id.slice(organization.length + 1) as DeviceId // as putDevice wrote it
+    if (await isUnlockedIn(database, organization, lock, device, value.wireguardKey)) continue
+    waiting.add(device)
+  }
+  return waiting
 }
 
 /** The device's newest certificate, where it lasts on and another one would only wait for an approver:
@@ -93,11 +116,12 @@ export async function keepApprovals(
   for (const [organization, said] of byOrganization) {
     await database.transact(`approvals/${organization}`, async (transaction) => {
       for (const { body, signer, bytes } of said) {
-        const id = `${organization}/${body.device}/${signer}`
-        const kept = await transaction.get(APPROVAL, id)
-        const known = kept && openEnvelope(fromBase64(kept.envelope))
-        if (known?.kind === 'approval' && known.body.sequence >= body.sequence) continue
-        transaction.put(APPROVAL, id, { envelope: toBase64(bytes) })
+        const { sequence, decision, device } = body
+        const id = `${organization}/${device}/${signer}`
+        if (((await transaction.get(APPROVAL, id))?.sequence ?? 0) >= sequence) continue
+        const wireguardKey = toHex(body.wireguardKey)
+        const envelope = toBase64(bytes)
+        transaction.put(APPROVAL, id, { envelope, sequence, decision, wireguardKey })
       }
     })
   }

@@ -19,6 +19,7 @@ import { followOthers } from './following.ts'
 import { startHttpServer } from './http-server.ts'
 import { createIdentity, type Identity } from './identity/identity.ts'
 import { openInvitations } from './invitations.ts'
+import { leastLeft } from './issuer-expiry.ts'
 import { openIssuing } from './issuing.ts'
 import { type KeyEncryptionKey, readKeyEncryptionKey } from './key-encryption-key.ts'
 import { type KeyStore, openKeyStore } from './key-store.ts'
@@ -184,13 +185,15 @@ interface Running {
 
 /** Undefined where nobody is to read them. */
 async function openMetrics(
-  { config, clock, log }: RegistryContext,
+  { config, database, clock, log }: RegistryContext,
   { events }: Services,
   version: string,
   opened: AsyncDisposableStack,
 ): Promise<Metrics | undefined> {
   if (config.metricsListen === undefined) return undefined
   const metrics = createMetrics(clock, version)
+  const left = () => leastLeft({ database, clock })
+  metrics.gauge('issuer_seconds_left', 'Until the first issuer certificate ends', left)
   metrics.gauge('event_streams', 'Event streams that are open', () => events.count())
   opened.use(await startMetricsServer(config.metricsListen, metrics, { clock, log }))
   return metrics

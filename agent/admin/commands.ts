@@ -22,6 +22,7 @@ import {
 } from './organization-commands.ts'
 import { printed } from './output.ts'
 import { openRegistryApi } from './registry-api.ts'
+import { addRootCommands } from './root-commands.ts'
 import { type AdminSession, openSession, optionsOf, pick } from './session.ts'
 
 export function addRegistryCommands(program: Command): void {
@@ -37,7 +38,7 @@ export function addRegistryCommands(program: Command): void {
       ),
     )
   addLoginCommands(program)
-  addOrganizationCommands(program)
+  addRootCommands(addOrganizationCommands(program))
   addMemberCommands(program)
   addInvitationCommands(program)
   addDeviceCommands(program)

@@ -1,5 +1,6 @@
 /** nexctl's commands about organizations, their members and invitations. */
 import { type Command, InvalidArgumentError } from 'commander'
+import { issuerDetails } from './issuer-details.ts'
 import { type AdminSession, openSession, pick } from './session.ts'
 
 type Run = (session: AdminSession, argument: string, options: Options) => Promise<void>
@@ -30,7 +31,15 @@ export function withSession(command: Command, run: Run): Command {
   })
 }
 
-export function addOrganizationCommands(program: Command): void {
+/** With who signs for it, and until when. */
+async function showOrganization({ api, home, show }: AdminSession): Promise<void> {
+  const path = await home()
+  const issuer = issuerDetails(await api.ask('GET', `${path}/issuer`))
+  show({ ...(await api.ask('GET', path)), ...issuer })
+}
+
+/** Returns the command `organization`. */
+export function addOrganizationCommands(program: Command): Command {
   const organization = program.command('organization').description('your organizations')
   withSession(
     organization.command('list').description('those that you belong to'),
@@ -43,7 +52,7 @@ export function addOrganizationCommands(program: Command): void {
   )
   withSession(
     organization.command('show').description('one with its ranges and settings'),
-    async ({ api, home, show }) => show(await api.ask('GET', await home())),
+    showOrganization,
   )
   withSession(
     organization
@@ -71,6 +80,7 @@ export function addOrganizationCommands(program: Command): void {
       say('deleted', {})
     },
   )
+  return organization
 }
 
 const MEMBER_COLUMNS = [

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { POLICY_STATES } from '../../protocol/policy-status.ts'
 import type { WhyReport } from '../why/report.ts'
+import type { LockControls } from './lock-report.ts'
 import { NAMES_STATUS, type NamesControls } from './names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
 import type { PolicyControls } from './policy-report.ts'
@@ -93,6 +94,7 @@ export interface Controls {
   readonly routes?: RouteControls | undefined
   /** Absent where this nexd runs without a proxy. */
   readonly proxy?: ProxyControls | undefined
+  readonly lock?: LockControls | undefined
 }
 
 /** A request of the local API that can't be met; the message is for the operator. */

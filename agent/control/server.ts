@@ -6,6 +6,7 @@ import express, { type NextFunction, type Request, type Response } from 'express
 import { z } from 'zod'
 import type { Log } from '../../protocol/log.ts'
 import { explain, OperatorError } from '../errors.ts'
+import { addLockRoutes } from './lock-routes.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
 import { addProxyRoutes } from './proxy-routes.ts'
 import { ControlError, type Controls } from './reports.ts'
@@ -73,6 +74,7 @@ function application(controls: Controls, log: Log): express.Express {
   })
   addRouteCalls(app, () => controls.routes)
   addProxyRoutes(app, () => controls.proxy)
+  addLockRoutes(app, () => controls.lock)
   app.use((_request, _response, next) => next(new ControlError(404, 'no such call')))
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
     const status =

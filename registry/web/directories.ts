@@ -4,7 +4,15 @@ import type { Seconds } from '../../protocol/time.ts'
 import type { Act } from '../act.ts'
 import type { Approval } from '../approval.ts'
 import type { Device } from '../devices.ts'
+import type { IssuerExpiry } from '../issuer-expiry.ts'
 import type { RegistrationKey, RegistrationKeys } from '../registration-keys.ts'
+
+/** What an organization's people must know of its issuer and its lock. */
+export interface Custody {
+  readonly expiry: IssuerExpiry | undefined
+  /** Ids of devices that no approver has approved. */
+  readonly waiting: ReadonlySet<string>
+}
 
 /** Each function takes an organization its caller has proved to belong to (`organizationFor`). */
 export interface DeviceDirectory {
@@ -44,6 +52,7 @@ export interface Approvals {
 }
 
 export interface Directories {
+  custody(organization: OrganizationId): Promise<Custody>
   readonly devices: DeviceDirectory
   readonly registrationKeys: RegistrationKeyDirectory
   readonly approvals: Approvals

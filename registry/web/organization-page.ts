@@ -4,7 +4,8 @@ import type { LiveFacts } from '../device-presence.ts'
 import type { Device } from '../devices.ts'
 import type { JoinRequest } from '../join-requests.ts'
 import type { Organization } from '../organizations.ts'
-import type { RegistrationKeyRow } from './directories.ts'
+import { renderExpiry, renderWaiting } from './custody-notices.ts'
+import type { Custody, RegistrationKeyRow } from './directories.ts'
 import { when } from './format.ts'
 import { type Html, html } from './html.ts'
 import { type OrganizationFrame, renderInOrganization } from './organization-frame.ts'
@@ -21,6 +22,7 @@ export interface DeviceFilter {
 export const STATES = ['all', 'online', 'offline', 'asking'] as const
 
 export interface OrganizationView extends OrganizationFrame {
+  readonly custody: Custody
   readonly devices: readonly LiveDevice[]
   readonly filter: DeviceFilter
   /** Only for admins. */
@@ -38,7 +40,8 @@ export function renderOrganization(view: OrganizationView): string {
   return renderInOrganization(
     view,
     'Devices',
-    html`${view.newKey !== undefined && renderNewKey(view, view.newKey)}
+    html`${renderExpiry(view.custody)}
+${view.newKey !== undefined && renderNewKey(view, view.newKey)}
 ${view.joinRequests.length > 0 && renderJoinRequests(view)}
 ${renderDevices(view)}
 ${(view.mayCreateKeys || view.registrationKeys.length > 0) && renderKeys(view)}`,
@@ -73,7 +76,7 @@ function renderJoinRequests({ organization, joinRequests, now }: OrganizationVie
 }
 
 function renderDevices(view: OrganizationView): Html {
-  const { organization, devices, filter, now, publicUrl } = view
+  const { organization, custody, devices, filter, now, publicUrl } = view
   const reference = `${publicUrl}#${organization.id}`
   const add = html`<p>Add a device: run <code>nexd up --registry '${reference}'</code> on it and <a href="/device">approve it here</a>.</p>`
   if (devices.length === 0) {
@@ -85,7 +88,7 @@ function renderDevices(view: OrganizationView): Html {
 ${renderFilter(view)}
 <div class="scroll"><table>
 <thead><tr><th>Name</th><th>Addresses</th><th>Owner</th><th>Groups</th><th>May advertise</th><th>Seen</th><th>Certificate ends</th><th><span class="hidden">Actions</span></th></tr></thead>
-<tbody>${shown.map((device) => renderRow(organization, device, now))}</tbody>
+<tbody>${shown.map((device) => renderRow(organization, device, custody, now))}</tbody>
 </table></div>
 ${shown.length === 0 && html`<p>No device is like that.</p>`}
 ${add}</section>`
@@ -100,12 +103,17 @@ function renderFilter({ organization, filter }: OrganizationView): Html {
 <button>Filter</button></form>`
 }
 
-function renderRow(organization: Organization, device: LiveDevice, now: Seconds): Html {
+function renderRow(
+  organization: Organization,
+  device: LiveDevice,
+  custody: Custody,
+  now: Seconds,
+): Html {
   const path = `/organizations/${organization.id}/devices/${device.id}`
   const over = device.notAfter !== 0 && device.notAfter <= now
   const groups = [...new Set([...device.groups, ...device.claimedGroups])]
   return html`<tr>
-<td><a href="${path}"><strong>${device.name}</strong></a>${isAsking(device) && html` <span class="tag">asks</span>`}<br><span class="faint">${device.system}</span></td>
+<td><a href="${path}"><strong>${device.name}</strong></a>${isAsking(device) && html` <span class="tag">asks</span>`}${renderWaiting(custody, device.id)}<br><span class="faint">${device.system}</span></td>
 <td class="code">${lines(device.addresses)}</td>
 <td>${device.owner}</td>
 <td>${lines(groups)}</td>

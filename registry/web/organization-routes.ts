@@ -56,6 +56,7 @@ async function showOrganization(
   const now = clock.now()
   const page = renderOrganization({
     ...{ viewer: who, organization, role, publicUrl, now, ...also },
+    custody: await parts.directories.custody(organization.id),
     devices: await liveDevices(context, parts, visit),
     filter: parseInput(filterAsked, request.query),
     joinRequests: isAdmin ? await joinRequestsIn(database, organization.id, now) : [],

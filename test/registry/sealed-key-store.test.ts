@@ -69,6 +69,30 @@ rule('loses neither issuer of two that are made at once', async () => {
   await store[Symbol.asyncDispose]()
 })
 
+rule('forgets a root key for all registries, and in the state directory of its own', async () => {
+  const { registry, store } = await scene()
+  const [a, b] = [await registry(), await registry()]
+  await a.files.saveRoot(organization, root)
+  await a.files.saveNextIssuer(organization, issuer)
+  await a.keys.issuer(organization, named) // seals both
+  await a.keys.forgetRoot(organization)
+  assert.is(await a.keys.root(organization), undefined)
+  assert.is(await b.keys.root(organization), undefined)
+  assert.ok(await b.keys.issuer(organization, named), 'the issuer stays')
+  await a.keys.forgetRoot(organization)
+  await store[Symbol.asyncDispose]()
+})
+
+rule('knows an issuer key that another registry has made for a certificate to come', async () => {
+  const { registry, store } = await scene()
+  const [a, b] = [await registry(), await registry()]
+  await a.keys.saveNextIssuer(organization, issuer)
+  const found = await b.keys.nextIssuer(organization, named)
+  assert.equal(found && seedOf(found), seedOf(issuer))
+  assert.is(await b.keys.nextIssuer(organization, 'a'.repeat(52)), undefined)
+  await store[Symbol.asyncDispose]()
+})
+
 rule('takes in what only the state directory has, once, and for all registries', async () => {
   const { registry, store } = await scene()
   const a = await registry()
