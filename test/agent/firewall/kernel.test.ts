@@ -1,3 +1,4 @@
+// time limit: 600 s
 /** What the kernel lets through is what the reference says, for random policies and random packets. */
 import fc from 'fast-check'
 import { suite } from 'uvu'

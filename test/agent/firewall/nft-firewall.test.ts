@@ -1,3 +1,4 @@
+// time limit: 600 s
 /** The table on a host: put there at once or not at all, put back, and gone at the end. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
