@@ -52,6 +52,9 @@ enum { ACKS_INIT, ACKS_REFILLING, ACKS_STARTING, ACKS_FEEDBACK, ACKS_STOPPING };
  * §5.6.4.2.1 has for segmentation offload. */
 #define BURST_US 2000.0f
 #define MOST_BURST (32.0f * 1024.0f)
+/* In every window alike: where round trips are short, windows would otherwise only be as large as rates are, and rates
+ * as large as windows, so that shares stay as unequal as they began. */
+#define EQUAL_SEGMENTS 6
 
 static float larger(float a, float b) {
   return a > b ? a : b;
@@ -92,7 +95,7 @@ static float product(const struct bbr *b, float rate) {
 static uint32_t window_for(const struct tcp_pcb *pcb, float bytes) {
   const struct bbr *b = &pcb->sender.bbr;
   float burst = rate_of(b) * BURST_US;
-  bytes += 3.0f * (burst < MOST_BURST ? burst : MOST_BURST);
+  bytes += 3.0f * (burst < MOST_BURST ? burst : MOST_BURST) + (float)(EQUAL_SEGMENTS * pcb->mss);
   if (b->mode == PROBE_UP) bytes += 2.0f * (float)pcb->mss;
   bytes = larger(bytes, (float)(LEAST_SEGMENTS * pcb->mss));
   return bytes < (float)TCP_SND_BUF ? (uint32_t)bytes : TCP_SND_BUF;
@@ -208,7 +211,9 @@ static void step_through_cycle(struct tcp_pcb *pcb, const struct rate_sample *r,
     start_up(s, now);
     break;
   case PROBE_UP:
-    if (is_after(now, b->cycle_at, b->min_rtt_us) && s->in_flight >= window_for(pcb, UP_GAIN * path)) start_down(s, now);
+    /* Not before a round of it was acknowledged: where processors are what is short, round trips are long and much is
+     * on its way whatever is sent. */
+    if (b->ack_phase == ACKS_FEEDBACK && s->in_flight >= window_for(pcb, UP_GAIN * path)) start_down(s, now);
     break;
   default:
     break;
