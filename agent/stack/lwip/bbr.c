@@ -43,9 +43,10 @@ enum { ACKS_INIT, ACKS_REFILLING, ACKS_STARTING, ACKS_FEEDBACK, ACKS_STOPPING };
 #define PROBE_WAIT_US 2000000u
 #define PROBE_WAIT_RANDOM_US 1000000u
 #define PROBE_ROUNDS 63u
-/* §5.5.9: rounds that acknowledgements in bursts are remembered, half of them, and no more than so much of the rate. */
+/* §5.5.9: rounds that acknowledgements in bursts are remembered, half of them; and how much of them counts: what the
+ * path holds, or so many bytes. (The draft's bound, 100 ms of the rate, gives to those who have.) */
 #define EXTRA_ROUNDS 5
-#define MOST_EXTRA_US 100000.0f
+#define MOST_EXTRA (64.0f * 1024.0f)
 /* RFC 6928. */
 #define INITIAL_SEGMENTS 10
 /* Microseconds of the rate in the window for timers of a millisecond and turns of an event loop: what the draft's
@@ -348,7 +349,7 @@ static void measure_rate(struct tcp_pcb *pcb, const struct rate_sample *r) {
 /* §5.5.9: acknowledgements that come in bursts leave the path idle where the window has no room for them. */
 static void measure_bursts(struct tcp_pcb *pcb, const struct rate_sample *r, uint32_t now) {
   struct bbr *b = &pcb->sender.bbr;
-  float expected = rate_of(b) * (float)(now - b->extra_at), extra;
+  float expected = rate_of(b) * (float)(now - b->extra_at), extra, most;
   if (b->extra_at == 0 || (float)b->extra_bytes <= expected) {
     b->extra_at = now;
     b->extra_bytes = 0;
@@ -357,7 +358,8 @@ static void measure_bursts(struct tcp_pcb *pcb, const struct rate_sample *r, uin
   b->extra_bytes += r->acked;
   extra = (float)b->extra_bytes - expected;
   if (extra > (float)pcb->cwnd) extra = (float)pcb->cwnd;
-  if (extra > MOST_EXTRA_US * rate_of(b)) extra = MOST_EXTRA_US * rate_of(b);
+  most = larger(product(b, rate_of(b)), MOST_EXTRA);
+  if (extra > most) extra = most;
   if (b->round_start && b->rounds - b->extra_round >= EXTRA_ROUNDS) {
     b->extra[0] = b->extra[1];
     b->extra[1] = 0;
