@@ -43,15 +43,19 @@ enum { ACKS_INIT, ACKS_REFILLING, ACKS_STARTING, ACKS_FEEDBACK, ACKS_STOPPING };
 #define PROBE_WAIT_US 2000000u
 #define PROBE_WAIT_RANDOM_US 1000000u
 #define PROBE_ROUNDS 63u
-/* §5.5.9: rounds that acknowledgements in bursts are remembered, half of them, and no more than so much of the rate. */
+/* §5.5.9: rounds that acknowledgements in bursts are remembered, half of them; and how much of them counts: what the
+ * path holds, or so many bytes. (The draft's bound, 100 ms of the rate, gives to those who have.) */
 #define EXTRA_ROUNDS 5
-#define MOST_EXTRA_US 100000.0f
+#define MOST_EXTRA (64.0f * 1024.0f)
 /* RFC 6928. */
 #define INITIAL_SEGMENTS 10
 /* Microseconds of the rate in the window for timers of a millisecond and turns of an event loop: what the draft's
  * §5.6.4.2.1 has for segmentation offload. */
 #define BURST_US 2000.0f
 #define MOST_BURST (32.0f * 1024.0f)
+/* In every window alike: where round trips are short, windows would otherwise only be as large as rates are, and rates
+ * as large as windows, so that shares stay as unequal as they began. */
+#define EQUAL_SEGMENTS 6
 
 static float larger(float a, float b) {
   return a > b ? a : b;
@@ -92,7 +96,7 @@ static float product(const struct bbr *b, float rate) {
 static uint32_t window_for(const struct tcp_pcb *pcb, float bytes) {
   const struct bbr *b = &pcb->sender.bbr;
   float burst = rate_of(b) * BURST_US;
-  bytes += 3.0f * (burst < MOST_BURST ? burst : MOST_BURST);
+  bytes += 3.0f * (burst < MOST_BURST ? burst : MOST_BURST) + (float)(EQUAL_SEGMENTS * pcb->mss);
   if (b->mode == PROBE_UP) bytes += 2.0f * (float)pcb->mss;
   bytes = larger(bytes, (float)(LEAST_SEGMENTS * pcb->mss));
   return bytes < (float)TCP_SND_BUF ? (uint32_t)bytes : TCP_SND_BUF;
@@ -208,7 +212,9 @@ static void step_through_cycle(struct tcp_pcb *pcb, const struct rate_sample *r,
     start_up(s, now);
     break;
   case PROBE_UP:
-    if (is_after(now, b->cycle_at, b->min_rtt_us) && s->in_flight >= window_for(pcb, UP_GAIN * path)) start_down(s, now);
+    /* Not before a round of it was acknowledged: where processors are what is short, round trips are long and much is
+     * on its way whatever is sent. */
+    if (b->ack_phase == ACKS_FEEDBACK && s->in_flight >= window_for(pcb, UP_GAIN * path)) start_down(s, now);
     break;
   default:
     break;
@@ -343,7 +349,7 @@ static void measure_rate(struct tcp_pcb *pcb, const struct rate_sample *r) {
 /* §5.5.9: acknowledgements that come in bursts leave the path idle where the window has no room for them. */
 static void measure_bursts(struct tcp_pcb *pcb, const struct rate_sample *r, uint32_t now) {
   struct bbr *b = &pcb->sender.bbr;
-  float expected = rate_of(b) * (float)(now - b->extra_at), extra;
+  float expected = rate_of(b) * (float)(now - b->extra_at), extra, most;
   if (b->extra_at == 0 || (float)b->extra_bytes <= expected) {
     b->extra_at = now;
     b->extra_bytes = 0;
@@ -352,7 +358,8 @@ static void measure_bursts(struct tcp_pcb *pcb, const struct rate_sample *r, uin
   b->extra_bytes += r->acked;
   extra = (float)b->extra_bytes - expected;
   if (extra > (float)pcb->cwnd) extra = (float)pcb->cwnd;
-  if (extra > MOST_EXTRA_US * rate_of(b)) extra = MOST_EXTRA_US * rate_of(b);
+  most = larger(product(b, rate_of(b)), MOST_EXTRA);
+  if (extra > most) extra = most;
   if (b->round_start && b->rounds - b->extra_round >= EXTRA_ROUNDS) {
     b->extra[0] = b->extra[1];
     b->extra[1] = 0;
