@@ -7,7 +7,6 @@ import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import { StatementPace } from '../protocol/pace.ts'
 import { explain } from './errors.ts'
-import { firstPaths } from './first-paths.ts'
 import { hostAddresses } from './host/local-addresses.ts'
 import type { HostSide } from './host-side.ts'
 import type { Knowledge } from './knowledge.ts'
@@ -174,16 +173,11 @@ export class Daemon {
   }
 
   networkChanged(): void {
-    const { log, tunnel } = this.options
-    log('info', 'network.changed', { addresses: hostAddresses(tunnel.interfaceName) })
+    const addresses = hostAddresses(this.options.tunnel.interfaceName)
+    this.options.log('info', 'network.changed', { addresses })
     this.#paths?.networkChanged()
     this.#mesh?.networkChanged()
     this.apply()
-  }
-
-  async firstPaths(): Promise<void> {
-    const { peers } = this.#plan
-    if (this.#paths !== undefined) await firstPaths(peers, this.#paths, this.options.clock)
   }
 
   useMesh(mesh: Mesh): void {
@@ -283,9 +277,9 @@ export class Daemon {
   }
 
   /** Resolves when the tunnel is as planned; nothing is changed after it was told to end. */
-  async end(): Promise<void> {
+  end(): Promise<void> {
     this.#isEnded = true
-    await this.#applying
+    return this.#applying
   }
 
   /** Resolves when the tunnel follows what is believed now. */
@@ -296,7 +290,7 @@ export class Daemon {
   #makePlan(): Plan {
     const { knowledge, clock } = this.options
     this.#routes?.update()
-    const own = ownSide(this.device, this.options)
-    return plan(knowledge.state(), own, clock.now(), this.#routes?.choice)
+    const [own, choice] = [ownSide(this.device, this.options), this.#routes?.choice]
+    return plan(knowledge.state(), own, clock.now(), choice)
   }
 }

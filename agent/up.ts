@@ -6,6 +6,7 @@ import { writeCompiledCode } from './compile-cache.js'
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { OperatorError } from './errors.ts'
+import { firstPaths } from './first-paths.ts'
 import type { Commands } from './host/run.ts'
 import { deviceName, systemDescription } from './host/system.ts'
 import {
@@ -160,8 +161,9 @@ async function startDaemon(
   }
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
   const own = { portMappings, spray, redirected: redirected ?? share }
-  await daemon.begin(stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets)))
-  await daemon.firstPaths()
+  const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets))
+  await daemon.begin(paths)
+  await firstPaths(daemon.plan.peers, paths, clock)
   return daemon
 }
 

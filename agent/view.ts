@@ -10,8 +10,8 @@ import {
   memberOf,
 } from '../protocol/belief.ts'
 import type { Seconds } from '../protocol/time.ts'
-import type { NamesControls } from './control/names-report.ts'
 import type { LockControls } from './control/lock-report.ts'
+import type { NamesControls } from './control/names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
 import type { ProxyControls } from './control/proxy-report.ts'
 import {

@@ -61,6 +61,8 @@ class RouterShell {
   readonly #said = new Set<string>()
   /** The text that is installed; empty: nothing is. */
   #installed = ''
+  /** The text that the host's switches are set for. */
+  #switchedFor = ''
   #working: Promise<void> = Promise.resolve()
   blocks: readonly ForwardBlock[] = []
 
@@ -105,16 +107,18 @@ class RouterShell {
       if (this.#installed === '') return
       await this.#load(routerRemoval(this.#table))
       this.#installed = ''
+      this.#switchedFor = ''
       this.blocks = []
       return this.#sysctls.restore()
     }
     const rules = { ...wanted, tunnelInterface: this.#options.tunnelInterface }
     const text = routerTable(this.#table, rules, ownerMark())
-    if (text === this.#installed) return
     // Rules before forwarding: not for a moment does the host forward more than it should.
-    await this.#load(text)
+    if (text !== this.#installed) await this.#load(text)
     this.#installed = text
+    if (text === this.#switchedFor) return
     await this.#sysctls.set(await forwarding(wanted.prefixes, this.#options.commands))
+    this.#switchedFor = text
     await this.#readBlocks()
   }
 

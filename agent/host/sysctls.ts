@@ -3,10 +3,12 @@
 import { readFileSync } from 'node:fs'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
+import { OperatorError } from '../errors.ts'
 import type { Commands } from './run.ts'
 
 export interface Sysctls {
-  /** Sets them (names with slashes, below /proc/sys), all that are there; what they were is remembered once. Throws CommandError. */
+  /** Sets them (names with slashes, below /proc/sys), all that are there; what they were is remembered once.
+   *  Throws OperatorError where the host does not allow it. */
   set(wanted: ReadonlyMap<string, string>): Promise<void>
   /** As before the first `set`. Names that are gone are passed over. */
   restore(): Promise<void>
@@ -33,7 +35,16 @@ export async function openSysctls(commands: Commands, file: string): Promise<Sys
       })
       for (const [name, was] of changes) if (!before.has(name)) before.set(name, was)
       if (changes.length > 0) await keep(file, before)
-      for (const [name, , value] of changes) await write(commands, name, value)
+      for (const [name, , value] of changes) {
+        await write(commands, name, value).catch((cause: unknown) => {
+          const line = `${name.replaceAll('/', '.')}=${value}`
+          throw new OperatorError(
+            'ERR_USAGE',
+            `cannot set ${line} (set it by sysctl.d(5), or give nexd's unit ProtectKernelTunables=no)`,
+            { cause },
+          )
+        })
+      }
     },
     restore,
   }

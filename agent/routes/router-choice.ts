@@ -91,8 +91,9 @@ function isUsable(
   if (router === current) return true
   const left = choice.left.get(router.device)
   if (left === undefined) return true
-  // Where the one in use fails, what has worked for a moment is good enough, but for what it was left for behind it.
-  const isUrgent = current === undefined || !current.isUp || current.hasFailedProbe
+  // Where the one in use fails or asks to be left, what has worked for a moment is good enough, but for what it was left for behind it.
+  const isUrgent =
+    current === undefined || !current.isUp || current.hasFailedProbe || current.isDraining
   if (left.probedSequence !== undefined) return isProbeWorthwhile(router, left, isUrgent, nowMs)
   return isUrgent || worksFor(router, left, nowMs) >= left.waitMs
 }

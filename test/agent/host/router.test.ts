@@ -197,6 +197,27 @@ for (const [name, text, chain, hint, passing] of [
   )
 }
 
+rule('says what to do where switches can’t be set, and sets them once they can be', async () => {
+  let isReadOnly = true
+  const commands: typeof host.commands = {
+    ...host.commands,
+    run: (command, args, options) =>
+      command === 'tee' && isReadOnly
+        ? Promise.reject(new Error('Read-only file system'))
+        : host.commands.run(command, args, options),
+  }
+  const file = join(dir.path, 'read-only.json')
+  const bound = { tunnelInterface: host.link, listenPort: 51850, sysctlFile: file, commands }
+  const clock = { every: () => ({ cancel: () => undefined }) }
+  const shut = await startRouter({ ...bound, clock, log: () => undefined })
+  const said = await shut.configure(config()).catch((error: unknown) => String(error))
+  assert.match(String(said), /cannot set net\.ipv4\.ip_forward=1 \(.*ProtectKernelTunables=no/)
+  isReadOnly = false
+  await shut.configure(config())
+  assert.is(await switches(), '1\n1\n')
+  await shut[Symbol.asyncDispose]()
+})
+
 rule('comes back when a firewall has flushed every rule', async () => {
   await router.configure(config())
   await host.sh('nft flush ruleset')

@@ -74,7 +74,9 @@ rule.before.each(async () => {
     ...[laptop, phone].map((device) => acme.certificate(device, { prefixes })),
   )
 })
-rule.after.each(async () => dir[Symbol.asyncDispose]())
+rule.after.each(async () => {
+  await dir[Symbol.asyncDispose]()
+})
 
 rule('say what options want, and withdraw what they want no more (defects 9, 10)', async () => {
   await own(LAN, LAN2).begin()

@@ -53,6 +53,17 @@ rule('goes to the next when the one in use fails, and says why', () => {
   assert.equal(chooseRouter(first, [router(B)], 10).reason, 'the one before was withdrawn')
 })
 
+rule('leaves one that drains for one that it had left just before', () => {
+  let choice = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+  choice = chooseRouter(choice, [router(A, { isUp: false }), router(B)], 1000)
+  const drains = [router(A, { upSinceMs: 2000 }), router(B, { isDraining: true })]
+  assert.is(chooseRouter(choice, drains, 3000).device, A)
+  const both = [A, B].map((device) => router(device, { isDraining: true }))
+  choice = chooseRouter(choice, both, 4000)
+  for (let nowMs = 5000; nowMs < 60_000; nowMs += 1000) choice = chooseRouter(choice, both, nowMs)
+  assert.ok(choice.switches <= 2, `${choice.switches}`)
+})
+
 rule('stays with one that drains or fails where there is no other', () => {
   const first = chooseRouter(NO_CHOICE, [router(A)], 0)
   assert.is(chooseRouter(first, [router(A, { isDraining: true })], 1).device, A)
