@@ -60,22 +60,28 @@ rule('a new certificate is renewed at half of its life', async () => {
   assert.equal(await waits(known, [fresh]), { seconds: 43_200, reachable: true })
 })
 
-rule('the same certificate again says that an approver is waited for: it asks at ease', async () => {
-  const own = acme.certificate(laptop)
-  const asked = await waits([LOCKED, acme.manifest(), own], [LOCKED, acme.manifest(), own])
-  assert.equal(asked, { seconds: 30, reachable: true })
-})
+rule(
+  'the same certificate again says that an approver is waited for: it asks at ease',
+  async () => {
+    const own = acme.certificate(laptop)
+    const asked = await waits([LOCKED, acme.manifest(), own], [LOCKED, acme.manifest(), own])
+    assert.equal(asked, { seconds: 30, reachable: true })
+  },
+)
 
-rule('a certificate from before the lock, past its half, is not asked for all the time', async () => {
-  const since = { ...lock, since: seconds(NOON - 30) }
-  const issuer = acme.issuerCertificate({ notBefore: seconds(NOON - 3600), lock: since })
-  const own = acme.certificate(laptop, {
-    notBefore: seconds(NOON - 50_000),
-    notAfter: seconds(NOON + 36_400),
-  })
-  const asked = await waits([issuer, acme.manifest(), own], [issuer, acme.manifest(), own])
-  assert.is(asked.seconds, 30)
-})
+rule(
+  'a certificate from before the lock, past its half, is not asked for all the time',
+  async () => {
+    const since = { ...lock, since: seconds(NOON - 30) }
+    const issuer = acme.issuerCertificate({ notBefore: seconds(NOON - 3600), lock: since })
+    const own = acme.certificate(laptop, {
+      notBefore: seconds(NOON - 50_000),
+      notAfter: seconds(NOON + 36_400),
+    })
+    const asked = await waits([issuer, acme.manifest(), own], [issuer, acme.manifest(), own])
+    assert.is(asked.seconds, 30)
+  },
+)
 
 rule('once it is approved it renews as ever', async () => {
   const own = acme.certificate(laptop)

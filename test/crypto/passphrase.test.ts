@@ -22,7 +22,10 @@ rule('any changed byte, a cut and foreign bytes do not open', async () => {
     assert.is(await openWithPassphrase(changed, 'passphrase', 'a key'), undefined, `byte ${at}`)
   }
   assert.is(await openWithPassphrase(sealed.subarray(0, 60), 'passphrase', 'a key'), undefined)
-  assert.is(await openWithPassphrase(new Uint8Array(sealed.length), 'passphrase', 'a key'), undefined)
+  assert.is(
+    await openWithPassphrase(new Uint8Array(sealed.length), 'passphrase', 'a key'),
+    undefined,
+  )
 })
 
 rule('two seals of one secret have nothing in common', async () => {

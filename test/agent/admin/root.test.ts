@@ -20,11 +20,9 @@ async function scene(registry: TestRegistry) {
   const { token } = await newToken(ada, ['read', 'root'])
   const directory = await temporaryDirectory()
   const at = (name: string) => join(directory, name)
-  await writeFile(
-    at('login.json'),
-    JSON.stringify({ registry: `${registry.url}/`, token }),
-    { mode: 0o600 },
-  )
+  await writeFile(at('login.json'), JSON.stringify({ registry: `${registry.url}/`, token }), {
+    mode: 0o600,
+  })
   const run = (...argv: string[]) =>
     nexctl(['--login-file', at('login.json'), 'organization', ...argv])
   const done = async (...argv: string[]) => {

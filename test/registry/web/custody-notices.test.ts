@@ -26,7 +26,10 @@ rule('nothing is told while there is nothing to do', () => {
 })
 
 rule('a device that waits is marked', () => {
-  assert.match(text(renderWaiting({ waiting: new Set(['laptop']) }, 'laptop')), /waits for an approver/)
+  assert.match(
+    text(renderWaiting({ waiting: new Set(['laptop']) }, 'laptop')),
+    /waits for an approver/,
+  )
 })
 
 rule.run()
