@@ -18,7 +18,7 @@ export function renderAudit(view: AuditView): string {
     'Audit log',
     html`<section class="card"><h2>Audit log</h2>
 <p>Every change, in order; each entry holds the hash of the one before. <code>nexctl audit verify</code> checks an export.</p>
-<div class="scroll"><table>
+<div class="scroll" tabindex="0" role="region" aria-label="Entries"><table class="left">
 <thead><tr><th>When</th><th>What</th><th>Who</th><th>From</th><th>Change</th></tr></thead>
 <tbody>${entries.map(
       (entry) => html`<tr>

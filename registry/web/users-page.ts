@@ -27,7 +27,7 @@ ${
   )
 }
 <section class="card">
-<table><thead><tr><th>E-mail</th><th>Since</th><th></th></tr></thead>
+<table><thead><tr><th>E-mail</th><th>Since</th><th>May</th></tr></thead>
 <tbody>${accounts.map(
       ({ email, createdAt, admin }) =>
         html`<tr><td>${email}</td><td>${when(createdAt as Seconds, now)}</td><td class="faint">${admin && 'may invite others'}</td></tr>`,

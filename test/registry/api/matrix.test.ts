@@ -125,7 +125,7 @@ rule('a member without a route’s role gets nowhere on it, and with it does', a
   const { ada, bob, ids } = await scene(registry)
   const home = `/organizations/${ids['organization']}`
   const { id: user } = (await bob('GET', '/user')).json
-  const invited = await ada('POST', `${home}/invitations`, {})
+  const invited = await ada('POST', `${home}/invitations`, { role: 'member' })
   const secret = String(invited.json['link']).split('/').at(-1)
   assert.is((await bob('POST', '/invitation-links', { secret })).status, 200)
   for (const role of MEMBER_ROLES) {
