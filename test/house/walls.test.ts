@@ -1,3 +1,4 @@
+// time limit: 240 s
 /** The walls of the house are lint rules: one breach of each, in a copy of the tree's plan, is reported. */
 import { spawnSync } from 'node:child_process'
 import { copyFile, mkdir, symlink } from 'node:fs/promises'

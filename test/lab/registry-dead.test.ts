@@ -1,4 +1,4 @@
-// time limit: 240 s
+// time limit: 600 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ping, untilAnswered } from '../../simulations/lab/ping.ts'

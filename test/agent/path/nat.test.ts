@@ -1,4 +1,4 @@
-// time limit: 240 s
+// time limit: 600 s
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,3 +1,4 @@
+// time limit: 240 s
 /** The proxy as the operator meets it: nexctl, asked as a program, and the options of nexd. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -1,3 +1,4 @@
+// time limit: 240 s
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { suite } from 'uvu'
