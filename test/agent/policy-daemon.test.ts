@@ -1,4 +1,4 @@
-// time limit: 300 s
+// time limit: 600 s
 /** A policy from the registry to the packet: real agents without an interface, and what their pings meet. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -48,6 +48,7 @@ rule.after(async () => {
     child.kill('SIGTERM')
     await ended
   }
+  await registry[Symbol.asyncDispose]()
 })
 
 async function start(name: string, organization: string): Promise<void> {
