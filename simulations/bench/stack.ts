@@ -7,6 +7,7 @@
 import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { columns } from '../../agent/columns.ts'
+import type { Stack } from '../../agent/stack/stack.ts'
 import { machine } from '../machine.ts'
 import { readOptions } from '../options.ts'
 import { FAR, newPair, pattern } from '../world/stack-pair.ts'
@@ -26,6 +27,7 @@ const options = readOptions(
     .addOption(
       new Option('--disorder <%>', 'of packets that come up to 5 ms after others').default('0'),
     )
+    .addOption(new Option('--rivals <n>', 'connections with CUBIC on the same path').default('0'))
     .addOption(new Option('--seed <n>', 'of losses').default('1')),
   z.object({
     rate: z.coerce.number().min(1).max(10_000),
@@ -36,6 +38,7 @@ const options = readOptions(
     streams: numbers(z.number().int().min(1).max(128)),
     jitter: z.coerce.number().min(0).max(1000),
     disorder: z.coerce.number().min(0).max(100),
+    rivals: z.coerce.number().int().min(0).max(128),
     seed: z.coerce.number().int(),
   }),
 )
@@ -44,6 +47,8 @@ interface Figures {
   readonly mbits: number
   /** The least of the streams' shares to the largest. */
   readonly fairness: number
+  /** Of the rivals together. */
+  readonly rivalMbits: number
   readonly lostPercent: number
   readonly microseconds: number
 }
@@ -53,6 +58,30 @@ function numbers(each: z.ZodType<number, number>) {
     .string()
     .transform((text) => text.split(',').map(Number))
     .pipe(z.array(each).min(1).max(16))
+}
+
+const sum = (all: readonly number[]): number => all.reduce((total, each) => total + each, 0)
+
+/** Connections that send as much as they can; bytes that each brought. */
+function floods(from: Stack, to: Stack, port: number, count: number): number[] {
+  const received: number[] = []
+  to.listenTcp(port, (connection) => {
+    const index = received.push(0) - 1
+    connection.on('data', (data: Buffer) => {
+      received[index] = (received[index] ?? 0) + data.length
+    })
+    connection.on('error', () => {})
+  })
+  const data = pattern(64 * 1024)
+  for (let index = 0; index < count; index += 1) {
+    const connection = from.connectTcp({ address: FAR[4], port })
+    const write = (): void => {
+      while (connection.write(data)) void 0
+    }
+    connection.on('error', () => {}).on('drain', write)
+    write()
+  }
+  return received
 }
 
 async function measure(roundTripMs: number, loss: number, streams: number): Promise<Figures> {
@@ -66,32 +95,23 @@ async function measure(roundTripMs: number, loss: number, streams: number): Prom
     queue,
     seed,
   })
-  const received: number[] = []
-  pair.far.listenTcp(80, (connection) => {
-    const index = received.push(0) - 1
-    connection.on('data', (data: Buffer) => {
-      received[index] = (received[index] ?? 0) + data.length
-    })
-    connection.on('error', () => {})
-  })
-  const data = pattern(64 * 1024)
-  for (let index = 0; index < streams; index += 1) {
-    const connection = pair.near.connectTcp({ address: FAR[4], port: 80 })
-    const write = (): void => {
-      while (connection.write(data)) void 0
-    }
-    connection.on('error', () => {}).on('drain', write)
-    write()
-  }
+  const received = floods(pair.near, pair.far, 80, streams)
+  const rivals = floods(pair.rival, pair.far, 81, options.rivals)
   await pair.clock.advance(5000)
-  const before = { received: [...received], sent: pair.out.sent, lost: pair.out.lost }
+  const before = {
+    received: [...received],
+    rivals: sum(rivals),
+    sent: pair.out.sent,
+    lost: pair.out.lost,
+  }
   const cpu = process.cpuUsage()
   await pair.clock.advance(seconds * 1000)
   const { user, system } = process.cpuUsage(cpu)
   const shares = received.map((bytes, index) => bytes - (before.received[index] ?? 0))
   const sent = pair.out.sent - before.sent
   return {
-    mbits: (shares.reduce((sum, share) => sum + share, 0) * 8) / seconds / 1e6,
+    mbits: (sum(shares) * 8) / seconds / 1e6,
+    rivalMbits: ((sum(rivals) - before.rivals) * 8) / seconds / 1e6,
     fairness: Math.min(...shares) / Math.max(...shares),
     lostPercent: (100 * (pair.out.lost - before.lost)) / sent,
     microseconds: (user + system) / sent,
@@ -102,7 +122,7 @@ const rows: string[][] = []
 for (const streams of options.streams)
   for (const roundTripMs of options.delays)
     for (const loss of options.losses) {
-      const { mbits, fairness, lostPercent, microseconds } = await measure(
+      const { mbits, rivalMbits, fairness, lostPercent, microseconds } = await measure(
         roundTripMs,
         loss / 100,
         streams,
@@ -112,6 +132,7 @@ for (const streams of options.streams)
         `${roundTripMs} ms`,
         `${loss} %`,
         mbits.toFixed(1),
+        ...(options.rivals > 0 ? [rivalMbits.toFixed(1)] : []),
         streams === 1 ? '-' : fairness.toFixed(2),
         `${lostPercent.toFixed(2)} %`,
         microseconds.toFixed(1),
@@ -122,6 +143,7 @@ const header = [
   'ROUND TRIP',
   'LOSS',
   'MBIT/S',
+  ...(options.rivals > 0 ? [`${options.rivals} CUBIC`] : []),
   'LEAST:MOST',
   'LOST IN ALL',
   'CPU US/PACKET',

@@ -6,11 +6,14 @@ import { newPacketLink, type PacketLink, type PacketLinkOptions } from './packet
 import { seededRandom, VirtualClock } from './virtual-clock.ts'
 
 export const NEAR = { 4: parseIpAddress('100.64.0.1'), 6: parseIpAddress('fd00::1') } as const
+export const RIVAL = { 4: parseIpAddress('100.64.0.3'), 6: parseIpAddress('fd00::3') } as const
 export const FAR = { 4: parseIpAddress('100.64.0.2'), 6: parseIpAddress('fd00::2') } as const
 
 export interface Pair extends Disposable {
   readonly clock: VirtualClock
   readonly near: Stack
+  /** On near's side of the same path, with CUBIC. */
+  readonly rival: Stack
   readonly far: Stack
   readonly out: PacketLink
   readonly back: PacketLink
@@ -31,8 +34,13 @@ export function newPair({ seed = 1, mtu = 1420, ...path }: PathOptions = {}): Pa
   const chance = seededRandom(seed)
   const random = (length: number) => Uint8Array.from({ length }, () => Math.floor(chance() * 256))
   const logged: string[] = []
-  const stack = (addresses: typeof NEAR | typeof FAR, link: () => PacketLink) =>
+  const stack = (
+    addresses: typeof NEAR | typeof FAR | typeof RIVAL,
+    link: () => PacketLink,
+    congestionControl: 'bbr' | 'cubic' = 'bbr',
+  ) =>
     createStack({
+      congestionControl,
       addresses: [addresses[4], addresses[6]],
       mtu,
       onPacket: (packet) => link().send(packet),
@@ -42,10 +50,15 @@ export function newPair({ seed = 1, mtu = 1420, ...path }: PathOptions = {}): Pa
       defer: (task) => void clock.after(0, task),
     })
   const near: Stack = stack(NEAR, () => out)
+  const rival: Stack = stack(RIVAL, () => out, 'cubic')
   const far: Stack = stack(FAR, () => back)
   const options = { ...path, clock, random: chance }
   const out = newPacketLink(options, (packet) => far.write(packet))
-  const back = newPacketLink(options, (packet) => near.write(packet))
+  const back = newPacketLink(options, (packet) => {
+    // Each takes what is for it.
+    near.write(packet)
+    rival.write(packet)
+  })
   const until = async (isSo: () => boolean, withinMs = 600_000) => {
     const endMs = clock.monotonicMs() + withinMs
     while (!isSo()) {
@@ -57,6 +70,7 @@ export function newPair({ seed = 1, mtu = 1420, ...path }: PathOptions = {}): Pa
   return {
     clock,
     near,
+    rival,
     far,
     out,
     back,
@@ -73,6 +87,7 @@ export function newPair({ seed = 1, mtu = 1420, ...path }: PathOptions = {}): Pa
     },
     [Symbol.dispose]: () => {
       near[Symbol.dispose]()
+      rival[Symbol.dispose]()
       far[Symbol.dispose]()
     },
   }

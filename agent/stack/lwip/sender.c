@@ -3,9 +3,10 @@
 
 /* Bytes. What one burst may have: a peer's UDP buffer of 212,992 bytes, Linux's default, holds about 90 packets of
  * 1,420. */
-#define MOST_BURST (64 * 1024)
-/* Microseconds of the rate that a timer which fires late may make up for. */
-#define BURST_US 4000.0f
+#define MOST_BURST (96 * 1024)
+/* Microseconds of the rate that a timer which fires late may make up for: what is not sent then is never sent, and a
+ * process that shares its processor comes late by as much. */
+#define BURST_US 10000.0f
 /* Bytes of all that waits to be sent, above which each connection has its share only. */
 #define QUEUED_BYTES (64 * 1024 * 1024)
 /* RFC 6298 §2: K, and G of a loop of events, microseconds. */

@@ -20,9 +20,9 @@ const FAR_PATH: PathOptions = { delayMs: 25, rate: RATE, queue: 90 }
 const PACKET = 1420
 
 /** Connections that send as much as they can; bytes that each brought. */
-function floods(pair: Pair, count: number): number[] {
+function floods(pair: Pair, count: number, from = pair.near, port = 80): number[] {
   const received: number[] = []
-  pair.far.listenTcp(80, (connection) => {
+  pair.far.listenTcp(port, (connection) => {
     const index = received.push(0) - 1
     connection.on('error', () => {})
     connection.on('data', (data: Buffer) => {
@@ -31,7 +31,7 @@ function floods(pair: Pair, count: number): number[] {
   })
   const data = pattern(64 * 1024)
   for (let index = 0; index < count; index += 1) {
-    const connection = pair.near.connectTcp({ address: FAR[4], port: 80 })
+    const connection = from.connectTcp({ address: FAR[4], port })
     const write = (): void => {
       while (connection.write(data)) void 0
     }
@@ -115,6 +115,32 @@ rule('gives eight connections shares of a short path with a short queue', async 
   assert.ok(sum(each) > 0.9, `${sum(each)}`)
   assert.ok(Math.min(...each) > 0.3 / 8, each.join(' '))
   assert.ok(pair.out.lost / pair.out.sent < 0.1, `${pair.out.lost} of ${pair.out.sent} lost`)
+})
+
+for (const queue of [60, 360]) {
+  rule(`leaves CUBIC a share, and keeps its own, before a queue of ${queue}`, async () => {
+    using pair = newPair({ ...FAR_PATH, queue })
+    const own = floods(pair, 2)
+    const rivals = floods(pair, 2, pair.rival, 81)
+    await pair.clock.advance(10_000)
+    const before = [sum(own), sum(rivals)] as const
+    await pair.clock.advance(40_000)
+    const each = [sum(own) - before[0], sum(rivals) - before[1]].map((b) => (b * 8) / 40 / RATE)
+    assert.ok(sum(each) > 0.8, each.join(' '))
+    assert.ok(Math.min(...each) > 0.1, each.join(' '))
+  })
+}
+
+rule('as CUBIC, fills a path without losses, and narrows where there are some', async () => {
+  const shareWith = async (loss: number): Promise<number> => {
+    using pair = newPair({ ...FAR_PATH, loss })
+    const received = floods(pair, 1, pair.rival)
+    await pair.clock.advance(15_000)
+    return (sum(received) * 8) / 15 / RATE
+  }
+  const [without, withSome] = [await shareWith(0), await shareWith(0.01)]
+  assert.ok(without > 0.7, `${without}`)
+  assert.ok(withSome > 0.02 && withSome < 0.5 * without, `${withSome}`)
 })
 
 rule('keeps a long queue short', async () => {
