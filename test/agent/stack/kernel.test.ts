@@ -1,4 +1,4 @@
-// time limit: 300 s
+// time limit: 600 s
 /** The stack against the kernel's TCP/IP, through a TUN interface in a namespace of its own. */
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
