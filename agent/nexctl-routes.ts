@@ -39,7 +39,7 @@ export function addRouteCommands(program: Command, show: Show): void {
     .command('move')
     .argument('<prefix>', 'an address that this device holds')
     .requiredOption('--to <device>', 'a device that stands by for it')
-    .description('hand an address over to another device without losing a packet')
+    .description('hand an address over to another device, which is ready before the others follow')
     .action((prefix: string, { to }: { to: string }) =>
       change(show, prefix, `handed over to ${to}`, { action: 'move', to }),
     )
@@ -63,7 +63,10 @@ function addAdvertise(route: Command, show: Show): void {
       ),
     )
     .option('--probe <target>', 'icmp:address, tcp:address:port or http://address:port/path in it')
-    .option('--hand-over', 'move it here without losing a packet of those under way')
+    .option(
+      '--hand-over',
+      'move it here as a hand-over: this device is ready before the others follow',
+    )
     .description('claim a prefix for this device (an address moves here)')
     .action((prefix: string, { standby, priority, metric, probe, handOver }: AdvertiseOptions) =>
       standby === true

@@ -77,3 +77,20 @@ export function rangeContains(range: AddressRange, address: IpAddress): boolean 
   const number = addressNumber(address)
   return range.first <= number && number <= range.last
 }
+
+/** The range with this address; undefined where it is in none. @param sorted none overlapping another */
+export function rangeAt<R extends Pick<AddressRange, 'first' | 'last'>>(
+  sorted: readonly R[],
+  address: bigint,
+): R | undefined {
+  let [low, high] = [0, sorted.length - 1]
+  while (low <= high) {
+    const middle = (low + high) >> 1
+    const range = sorted[middle]
+    if (range === undefined) return undefined
+    if (address < range.first) high = middle - 1
+    else if (address > range.last) low = middle + 1
+    else return range
+  }
+  return undefined
+}

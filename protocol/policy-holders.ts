@@ -1,7 +1,7 @@
 /** Policy holders: whose an address is. The longest prefix decides, as in WireGuard's allowed IPs. */
 import type { AddressFamily, IpAddress, Prefix } from './address.ts'
 import { addressFamily } from './address.ts'
-import { type AddressRange, addressNumber, prefixRange } from './address-range.ts'
+import { type AddressRange, addressNumber, prefixRange, rangeAt } from './address-range.ts'
 import type { PolicyDevice } from './policy-decision.ts'
 
 /** A device as the policy sees it. */
@@ -37,7 +37,7 @@ export function holders<T extends { readonly prefixes: readonly Prefix[] }>(
   }
   return {
     of: (family) => byFamily[family],
-    find: (address) => find(byFamily[addressFamily(address)], addressNumber(address)),
+    find: (address) => rangeAt(byFamily[addressFamily(address)], addressNumber(address))?.holder,
   }
 }
 
@@ -67,19 +67,6 @@ function flattened<T>(prefixes: Holding<T>[]): readonly Holding<T>[] {
   }
   close(1n << 129n)
   return done
-}
-
-function find<T>(sorted: readonly Holding<T>[], number: bigint): T | undefined {
-  let [low, high] = [0, sorted.length - 1]
-  while (low <= high) {
-    const middle = (low + high) >> 1
-    const each = sorted[middle]
-    if (each === undefined) return undefined
-    if (number < each.first) high = middle - 1
-    else if (number > each.last) low = middle + 1
-    else return each.holder
-  }
-  return undefined
 }
 
 function compare(a: bigint, b: bigint): number {

@@ -1,11 +1,11 @@
 /** Issuer installation: what this registry wants the root to sign, and the certificate that comes back
  *  (SPEC §4.4). For organizations whose root key is elsewhere. */
 import { z } from 'zod'
-import { EncodingError, fromBase32, fromBase64, toBase32, toBase64 } from '../crypto/bytes.ts'
+import { fromBase32, toBase32, toBase64 } from '../crypto/bytes.ts'
 import { generateSigningKeyPair } from '../crypto/signing.ts'
 import { prefixContains } from '../protocol/address.ts'
-import { type EnvelopeOf, openEnvelope } from '../protocol/envelope.ts'
-import { BadSignatureError, MalformedError } from '../protocol/errors.ts'
+import type { EnvelopeOf } from '../protocol/envelope.ts'
+import { MalformedError } from '../protocol/errors.ts'
 import { isInForce, type Lock } from '../protocol/issuer-certificate.ts'
 import { encodeIssuerRequest, type RequestedLock } from '../protocol/issuer-request.ts'
 import {
@@ -26,6 +26,7 @@ import { type IssuerChange, type IssuerRenewalParts, takeOver } from './issuer-r
 import { lockIn } from './lock.ts'
 import type { OrganizationChange } from './organization-change.ts'
 import { Refused } from './refusal.ts'
+import { openSent } from './sent-envelope.ts'
 import { collection } from './store/collection.ts'
 
 /** By organization: the issuer key that was made for a certificate that has been requested. */
@@ -156,20 +157,9 @@ function openCertificate(
   text: string,
   organization: OrganizationId,
 ): EnvelopeOf<'issuer-certificate'> {
-  try {
-    const envelope = openEnvelope(fromBase64(text))
-    if (envelope.kind !== 'issuer-certificate') throw invalid(`it is a ${envelope.kind}`)
-    if (envelope.organization !== organization) {
-      throw invalid(`it is of organization ${envelope.organization}`)
-    }
-    return envelope
-  } catch (error) {
-    const isTheirs =
-      error instanceof MalformedError ||
-      error instanceof BadSignatureError ||
-      error instanceof EncodingError
-    throw isTheirs ? invalid(error.message, error) : error
-  }
+  const envelope = openSent(text, 'issuer-certificate', invalid)
+  if (envelope.organization === organization) return envelope
+  throw invalid(`it is of organization ${envelope.organization}`)
 }
 
 /** What would make devices refuse what this registry goes on to sign. */

@@ -2,15 +2,15 @@
  *  fresh, and is not one that was seen before. */
 import { z } from 'zod'
 import { type AgreementPublicKey, parseAgreementPublicKey } from '../crypto/agreement.ts'
-import { EncodingError, fromBase64, toBase64 } from '../crypto/bytes.ts'
+import { toBase64 } from '../crypto/bytes.ts'
 import { KeyError } from '../crypto/keys.ts'
-import { openEnvelope, signingDevice } from '../protocol/envelope.ts'
-import { BadSignatureError, MalformedError } from '../protocol/errors.ts'
+import { signingDevice } from '../protocol/envelope.ts'
 import { type DeviceId, deviceKeyOf, type OrganizationId } from '../protocol/keys.ts'
 import { CLOCK_TOLERANCE, PROOF_LIFETIME } from '../protocol/limits.ts'
 import { type ProofPurpose, proofProblem } from '../protocol/proof.ts'
 import type { Seconds } from '../protocol/time.ts'
 import { Refused } from './refusal.ts'
+import { openSent } from './sent-envelope.ts'
 import { collection } from './store/collection.ts'
 import type { Database, Transaction } from './store/database.ts'
 
@@ -42,7 +42,7 @@ export function provePossession(
   now: Seconds,
 ): Possession {
   const { purpose, audience, field } = wanted
-  const envelope = openProof(text, field)
+  const envelope = openSent(text, 'proof', (why) => invalid(why, field))
   const { body } = envelope
   // The nonce is the device's own: it makes two proofs of one second two.
   const problem = proofProblem(body, { purpose, audience, nonce: body.nonce }, now)
@@ -64,20 +64,6 @@ export function provePossession(
     organization: envelope.organization,
     wireguardKey: parseWireguardKey(body.wireguardKey, field),
     proofId: `${momentOf(body.issuedAt + PROOF_LIFETIME)}/${envelope.id}`,
-  }
-}
-
-function openProof(text: string, field: string) {
-  try {
-    const envelope = openEnvelope(fromBase64(text))
-    if (envelope.kind === 'proof') return envelope
-    throw invalid(`it is a ${envelope.kind}`, field)
-  } catch (error) {
-    const isTheirs =
-      error instanceof MalformedError ||
-      error instanceof BadSignatureError ||
-      error instanceof EncodingError
-    throw isTheirs ? invalid(error.message, field) : error
   }
 }
 

@@ -4,8 +4,6 @@ import { EncodingError, fromBase64, toBase64 } from '../crypto/bytes.ts'
 import { KeyError } from '../crypto/keys.ts'
 import { seedOf, signingKeyPairFromSeed } from '../crypto/signing.ts'
 import type { Clock } from '../protocol/clock.ts'
-import { openEnvelope } from '../protocol/envelope.ts'
-import { BadSignatureError, MalformedError } from '../protocol/errors.ts'
 import { type OrganizationId, organizationIdOf, parseKey } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import { proofProblem } from '../protocol/proof.ts'
@@ -14,6 +12,7 @@ import { audit } from './audit.ts'
 import { HEAD } from './head.ts'
 import type { Issuing } from './issuing.ts'
 import { Refused } from './refusal.ts'
+import { openSent } from './sent-envelope.ts'
 import type { Database } from './store/database.ts'
 
 export interface RootCustody {
@@ -98,23 +97,13 @@ function checkProof(
     new Refused('root-key-invalid', `the proof of the root key does not hold: ${why}`, {
       ...{ field: 'proof', cause },
     })
-  try {
-    const envelope = openEnvelope(fromBase64(text))
-    if (envelope.kind !== 'proof') throw invalid(`it is a ${envelope.kind}`)
-    const { body, signerKey } = envelope
-    if (organizationIdOf(parseKey<'root'>(signerKey, 'root')) !== organization) {
-      throw invalid('it is signed by another key')
-    }
-    const wanted = { purpose: 'root-forget', audience, nonce: body.nonce } as const
-    const problem = proofProblem(body, wanted, clock.now())
-    if (problem !== undefined) throw invalid(`its ${problem} is not right`)
-  } catch (error) {
-    const isTheirs =
-      error instanceof MalformedError ||
-      error instanceof BadSignatureError ||
-      error instanceof EncodingError
-    throw isTheirs ? invalid(error.message, error) : error
+  const { body, signerKey } = openSent(text, 'proof', invalid)
+  if (organizationIdOf(parseKey<'root'>(signerKey, 'root')) !== organization) {
+    throw invalid('it is signed by another key')
   }
+  const wanted = { purpose: 'root-forget', audience, nonce: body.nonce } as const
+  const problem = proofProblem(body, wanted, clock.now())
+  if (problem !== undefined) throw invalid(`its ${problem} is not right`)
 }
 
 async function importRoot(

@@ -1,16 +1,5 @@
-/** Scopes: what an API token may be good for. A session is good for all of them. */
-export const SCOPES = [
-  'read',
-  'devices:write',
-  'registration-keys:write',
-  'members:write',
-  'organizations:write',
-  'policy:write',
-  'audit:read',
-  'root',
-  'tokens:write',
-] as const
-export type Scope = (typeof SCOPES)[number]
+/** What people are told of the scopes of API tokens. */
+import type { Scope } from '../protocol/scopes.ts'
 
 /** What people are told that a token with it may do. */
 export const SCOPE_TEXT = {

@@ -59,7 +59,7 @@ function addLoginCommands(program: Command): void {
   const login = program
     .command('login')
     .requiredOption('--registry <url>', 'where the registry is')
-    .option('--scope <scopes...>', 'what the token is good for (everything)')
+    .option('--scope <scopes...>', 'what the token is good for (all but root)')
     .option('--days <n>', 'how long it is good', days, 30)
     .option('--insecure-http', 'send the token over http that others can read (laboratories only)')
     .description('log in at a registry, by a page that you open in a browser')

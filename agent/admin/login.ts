@@ -2,21 +2,13 @@
 import { hostname, userInfo } from 'node:os'
 import { z } from 'zod'
 import type { Clock } from '../../protocol/clock.ts'
+import { SCOPES } from '../../protocol/scopes.ts'
 import { OperatorError } from '../errors.ts'
 import { type Login, writeLogin } from './login-file.ts'
 import { ApiRefusal, openRegistryApi, type RegistryApi } from './registry-api.ts'
 
-/** What a token of nexctl is good for, unless the user asks for less. */
-export const LOGIN_SCOPES = [
-  'read',
-  'devices:write',
-  'registration-keys:write',
-  'members:write',
-  'organizations:write',
-  'policy:write',
-  'audit:read',
-  'tokens:write',
-]
+/** What a token of nexctl is good for, unless the user asks for something else. */
+export const LOGIN_SCOPES = SCOPES.filter((scope) => scope !== 'root')
 
 const STARTED = z.object({
   device_code: z.string(),

@@ -1,15 +1,12 @@
 /** Flow filter: the policy where there is no interface: every packet between the tunnel and the stack inside the process
  *  is judged by its flow's first one, as the kernel does it (nft-table.ts). */
+
+import { rangeAt } from '../../protocol/address-range.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { PROTOCOL_NUMBERS } from '../../protocol/policy-decision.ts'
 import type { Direction, PortRange } from '../../protocol/policy-rules.ts'
 import type { PacketDevice } from '../tunnel/userspace/packet-device.ts'
-import {
-  type ClassRange,
-  type CompiledDirection,
-  type CompiledPolicy,
-  compilePolicy,
-} from './compile.ts'
+import { type CompiledDirection, type CompiledPolicy, compilePolicy } from './compile.ts'
 import type { Firewall, FirewallConfig } from './firewall.ts'
 import { endNumber, endText, type FlowPacket, readFlowPacket } from './flow-packet.ts'
 
@@ -162,7 +159,7 @@ function isAllowedBy(
   port: number,
 ): boolean {
   if (compiled.kind === 'default') return compiled.verdict === 'accept'
-  const index = classAt(compiled.ranges[family], remote)
+  const index = rangeAt(compiled.ranges[family], remote)?.class
   const allowance = index === undefined ? undefined : compiled.classes[index]
   if (allowance === undefined) return false
   if (allowance.protocols === 'all' || allowance.protocols.includes(protocol)) return true
@@ -170,19 +167,6 @@ function isAllowedBy(
     ports.some(({ from, to }) => from <= port && port <= to)
   if (protocol === PROTOCOL_NUMBERS.tcp) return isIn(allowance.tcp)
   return protocol === PROTOCOL_NUMBERS.udp && isIn(allowance.udp)
-}
-
-function classAt(ranges: readonly ClassRange[], address: bigint): number | undefined {
-  let [low, high] = [0, ranges.length - 1]
-  while (low <= high) {
-    const middle = (low + high) >> 1
-    const range = ranges[middle]
-    if (range === undefined) return undefined
-    if (address < range.first) high = middle - 1
-    else if (address > range.last) low = middle + 1
-    else return range.class
-  }
-  return undefined
 }
 
 /** The same both ways. Echoes of either end are flows of their own. */

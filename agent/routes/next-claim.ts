@@ -10,7 +10,7 @@ export type RouteWish =
       readonly kind: 'advertise'
       readonly metric?: number | undefined
       readonly probe?: RouteProbe | undefined
-      /** Milliseconds; the prefix moves here without losing what is under way. */
+      /** Milliseconds; others follow after so long, when this device is ready for it. */
       readonly handOverMs?: number | undefined
     }
   | { readonly kind: 'stand-by'; readonly priority: number }

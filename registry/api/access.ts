@@ -1,10 +1,10 @@
 /** Who may use a route: the scopes of a token and the role of a member, checked here and nowhere else. */
 import { type OrganizationId, parseOrganizationId } from '../../protocol/keys.ts'
+import type { Scope } from '../../protocol/scopes.ts'
 import type { TokenInUse } from '../api-tokens.ts'
 import { members, organizations, type UserId } from '../organizations.ts'
 import { ProblemError } from '../problem.ts'
 import { MEMBER_ROLES, type MemberRole } from '../roles.ts'
-import type { Scope } from '../scopes.ts'
 import type { Database } from '../store/database.ts'
 
 /** Roles that a route names. */

@@ -1,7 +1,7 @@
 /** Routes of a program that wants to log in as a user (RFC 8628); it polls at /token like a device. */
 import { z } from 'zod'
+import { SCOPES } from '../../protocol/scopes.ts'
 import type { Logins } from '../login-authorization.ts'
-import { SCOPES } from '../scopes.ts'
 import { LABEL } from './fields.ts'
 import { openRoute, type Route } from './route.ts'
 import { sourceOf } from './source.ts'

@@ -3,10 +3,10 @@
 import type { Response } from 'express'
 import { z } from 'zod'
 import type { OrganizationId } from '../../protocol/keys.ts'
+import type { Scope } from '../../protocol/scopes.ts'
 import type { Act } from '../act.ts'
 import type { PageRequest } from '../page.ts'
 import type { MemberRole } from '../roles.ts'
-import type { Scope } from '../scopes.ts'
 import type { Caller } from './access.ts'
 import type { RateClass } from './rates.ts'
 

@@ -6,23 +6,17 @@ import { UNKNOWN_ORGANIZATION } from '../../protocol/proof.ts'
 import { approveDevice } from '../../registry/approval.ts'
 import { enrol } from '../../registry/enrolment.ts'
 import { provePossession } from '../../registry/possession.ts'
-import { Refused } from '../../registry/refusal.ts'
 import { drawUserCode, readUserCode } from '../../registry/user-code.ts'
 import {
   type Asker,
   asker,
   PUBLIC_URL,
   type RegistryCore,
+  refusal,
   startCore,
 } from '../support/registry-core.ts'
 
 const rule = suite('device authorization (RFC 8628)')
-
-const refusal = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'none',
-    (error: unknown) => (error instanceof Refused ? error.code : String(error)),
-  )
 
 function start(core: RegistryCore, by: Asker, source = 'c0000201', proof?: string) {
   const wanted = { purpose: 'enrolment', audience: PUBLIC_URL, field: 'proof' } as const

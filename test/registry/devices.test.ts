@@ -4,16 +4,9 @@ import { parsePrefix } from '../../protocol/address.ts'
 import { openEnvelope } from '../../protocol/envelope.ts'
 import type { Role } from '../../protocol/membership-certificate.ts'
 import { liveFactsIn, lookForDevices } from '../../registry/device-presence.ts'
-import { ProblemError } from '../../registry/problem.ts'
-import { asker, startCore } from '../support/registry-core.ts'
+import { asker, refusal, startCore } from '../support/registry-core.ts'
 
 const rule = suite('devices')
-
-const refusal = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'none',
-    (error: unknown) => (error instanceof ProblemError ? error.code : String(error)),
-  )
 
 const asks = (prefixes: readonly string[], roles: readonly Role[] = []) => ({
   prefixes: prefixes.map(parsePrefix),

@@ -5,16 +5,9 @@ import { openEnvelope } from '../../protocol/envelope.ts'
 import { UNKNOWN_ORGANIZATION } from '../../protocol/proof.ts'
 import { seconds } from '../../protocol/time.ts'
 import { forgetProofs } from '../../registry/possession.ts'
-import { Refused } from '../../registry/refusal.ts'
-import { asker, type RegistryCore, startCore } from '../support/registry-core.ts'
+import { asker, type RegistryCore, refusal, startCore } from '../support/registry-core.ts'
 
 const rule = suite('enrolment and renewal')
-
-const refusal = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'none',
-    (error: unknown) => (error instanceof Refused ? error.code : String(error)),
-  )
 
 async function scene() {
   const core = await startCore()

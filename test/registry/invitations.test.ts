@@ -4,17 +4,10 @@ import * as assert from 'uvu/assert'
 import { seconds } from '../../protocol/time.ts'
 import { INVITATIONS } from '../../registry/invitations.ts'
 import { membershipIn } from '../../registry/organizations.ts'
-import { ProblemError } from '../../registry/problem.ts'
 import type { MemberRole } from '../../registry/roles.ts'
-import { startCore } from '../support/registry-core.ts'
+import { refusal, startCore } from '../support/registry-core.ts'
 
 const rule = suite('invitations')
-
-const refusal = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'none',
-    (error: unknown) => (error instanceof ProblemError ? error.code : String(error)),
-  )
 
 async function scene() {
   const core = await startCore()

@@ -2,16 +2,9 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decideJoin } from '../../registry/approval.ts'
 import { joinRequestsIn } from '../../registry/join-requests.ts'
-import { ProblemError } from '../../registry/problem.ts'
-import { asker, startCore } from '../support/registry-core.ts'
+import { asker, refusal, startCore } from '../support/registry-core.ts'
 
 const rule = suite('join requests')
-
-const refusal = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'none',
-    (error: unknown) => (error instanceof ProblemError ? error.code : String(error)),
-  )
 
 async function withApproval() {
   const core = await startCore()

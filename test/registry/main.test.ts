@@ -1,74 +1,24 @@
 // time limit: 240 s
-import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, readdir, stat, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { systemClock } from '../../registry/system-clock.ts'
 import { completeSetup, loginByHttp, organizationsOf } from '../../simulations/lab/login.ts'
 import { ADA, freePort, temporaryDirectory } from '../support/registry.ts'
+import { completed, quietOptions, runRegistry, startedAt } from '../support/registry-process.ts'
 
 const rule = suite('node registry/main.ts')
 
-const main = fileURLToPath(new URL('../../registry/main.ts', import.meta.url))
-
-/** None outlives the test. */
-const children: ChildProcess[] = []
-process.once('exit', () => {
-  for (const child of children) child.kill('SIGKILL')
-})
-
-interface Running {
-  readonly child: ChildProcess
-  readonly stdout: () => string
-  readonly stderr: () => string
-  /** Exit code, or the signal that ended it. */
-  readonly ended: Promise<number | string>
-}
-
-function run(options: readonly string[], environment: Record<string, string> = {}): Running {
-  const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment }
-  const child = spawn(process.execPath, [main, ...options], {
-    env,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  const output = { stdout: '', stderr: '' }
-  child.stdout.on('data', (chunk) => {
-    output.stdout += chunk
-  })
-  child.stderr.on('data', (chunk) => {
-    output.stderr += chunk
-  })
-  const ended = once(child, 'close').then(([code, signal]) => (code ?? signal) as number | string)
-  children.push(child)
-  return { child, ended, stdout: () => output.stdout, stderr: () => output.stderr }
-}
-
-/** Options of a registry that touches nothing but `stateDirectory`. */
 async function options(stateDirectory: string, port?: number): Promise<string[]> {
-  return [
-    ...['--state-dir', stateDirectory, '--listen', `127.0.0.1:${port ?? (await freePort())}`],
-    ...['--rendezvous-listen', '/ip4/127.0.0.1/tcp/0', '--stun-listen', '127.0.0.1:0'],
-  ]
-}
-
-async function started({ child, stdout, stderr }: Running): Promise<URL> {
-  for (;;) {
-    const url = /at (http\S+)\n/.exec(stdout())?.[1]
-    if (url !== undefined) return new URL(url)
-    if (child.exitCode !== null) throw new Error(`it did not start: ${stderr()}`)
-    await systemClock.sleep(20)
-  }
+  return quietOptions(stateDirectory, port ?? (await freePort()))
 }
 
 /** What it printed on standard error, and its exit code. */
 async function failure(args: readonly string[], environment?: Record<string, string>) {
-  const running = run(args, environment)
-  const code = await running.ended
-  return { code, text: running.stderr() }
+  const { code, stderr: text } = await completed(args, environment)
+  return { code, text }
 }
 
 rule(
@@ -76,8 +26,8 @@ rule(
   async () => {
     const directory = await temporaryDirectory()
     const args = await options(directory)
-    const first = run(args)
-    const url = await started(first)
+    const first = runRegistry(args)
+    const url = await startedAt(first)
     const setup = /https?:\/\/\S+\/setup\/\S+/.exec(first.stdout())?.[0] ?? ''
     await completeSetup(setup, ADA)
     const ada = await loginByHttp(url.origin, ADA)
@@ -86,8 +36,8 @@ rule(
     first.child.kill('SIGTERM')
     assert.is(await first.ended, 0)
 
-    const second = run(args)
-    await started(second)
+    const second = runRegistry(args)
+    await startedAt(second)
     assert.equal(await organizationsOf(ada), organizations, 'the session is still there')
     await loginByHttp(url.origin, ADA)
     assert.not.match(second.stdout(), '/setup/')
@@ -98,8 +48,8 @@ rule(
 
 rule('keeps its keys in files that nobody else may read', async () => {
   const directory = await temporaryDirectory()
-  const running = run(await options(directory))
-  await started(running)
+  const running = runRegistry(await options(directory))
+  await startedAt(running)
   running.child.kill('SIGTERM')
   await running.ended
   const keys = (await readdir(directory)).filter((name) => name.endsWith('.key'))
@@ -110,8 +60,8 @@ rule('keeps its keys in files that nobody else may read', async () => {
 })
 
 rule('stops within three seconds, also while a request hangs', async () => {
-  const running = run(await options(await temporaryDirectory()))
-  const url = await started(running)
+  const running = runRegistry(await options(await temporaryDirectory()))
+  const url = await startedAt(running)
   const hanging = connect(Number(url.port), url.hostname)
   hanging.on('error', () => undefined)
   hanging.write('POST /v1/renewals HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n')
@@ -144,8 +94,8 @@ rule('says in one line what is wrong with its state directory', async () => {
   assert.match(notOne.text, `--state-dir ${file}/state: cannot be made (ENOTDIR)`)
 
   const state = join(directory, 'state')
-  const first = run(await options(state))
-  await started(first)
+  const first = runRegistry(await options(state))
+  await startedAt(first)
   const inUse = await failure(await options(state))
   assert.equal([inUse.code, inUse.text.split('\n').length], [1, 2], inUse.text)
   assert.match(inUse.text, 'another registry is using it')

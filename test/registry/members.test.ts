@@ -1,17 +1,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { membershipIn } from '../../registry/organizations.ts'
-import { ProblemError } from '../../registry/problem.ts'
+import type { ProblemError } from '../../registry/problem.ts'
 import { type MemberRole, mayGive } from '../../registry/roles.ts'
-import { asker, startCore } from '../support/registry-core.ts'
+import { asker, refusal, startCore } from '../support/registry-core.ts'
 
 const rule = suite('members')
-
-const refusal = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'none',
-    (error: unknown) => (error instanceof ProblemError ? error.code : String(error)),
-  )
 
 async function scene() {
   const core = await startCore()

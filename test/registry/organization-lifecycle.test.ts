@@ -5,16 +5,10 @@ import { openEnvelope } from '../../protocol/envelope.ts'
 import { ORGANIZATIONS, type SettingsChange } from '../../registry/organization-lifecycle.ts'
 import { purgeOrganizations } from '../../registry/organization-purge.ts'
 import { membershipsOf, organizationFor } from '../../registry/organizations.ts'
-import { ProblemError } from '../../registry/problem.ts'
-import { asker, startCore } from '../support/registry-core.ts'
+import type { ProblemError } from '../../registry/problem.ts'
+import { asker, refusal, startCore } from '../support/registry-core.ts'
 
 const rule = suite('organization life')
-
-const refusal = (promise: Promise<unknown>) =>
-  promise.then(
-    () => 'none',
-    (error: unknown) => (error instanceof ProblemError ? error.code : String(error)),
-  )
 
 async function scene() {
   const core = await startCore()

@@ -21,8 +21,12 @@ export function isPackageKnown(name: string): boolean {
   }
 }
 
-/** The folder of its files. Throws with what apt says where it can't be had. */
-export function packageFiles(name: string): string {
+/** The folder of its files. Throws with what apt says where it can't be had.
+ *  @param prepare called once with the folder, before anybody sees it */
+export function packageFiles(
+  name: string,
+  prepare: (folder: string) => void = () => undefined,
+): string {
   const root = join(CACHE, fileOf(name).replace(/\.deb$/, ''))
   if (existsSync(root)) return root
   mkdirSync(CACHE, { recursive: true })
@@ -31,6 +35,7 @@ export function packageFiles(name: string): string {
     output('apt-get', ['--quiet', 'download', name], folder)
     const [file] = readdirSync(folder)
     output('dpkg-deb', ['--extract', join(folder, file ?? ''), join(folder, 'root')])
+    prepare(join(folder, 'root'))
     // Whole or not at all; another test may have been quicker.
     if (!existsSync(root)) renameSync(join(folder, 'root'), root)
     return root
@@ -46,11 +51,13 @@ function fileOf(name: string): string {
   return file
 }
 
-function output(command: string, words: readonly string[], cwd = '/'): string {
+/** What a command printed. Throws with what it said where it failed. */
+export function output(command: string, words: readonly string[], cwd = '/'): string {
+  const path = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin`
   return execFileSync(command, words, {
     cwd,
     encoding: 'utf8',
-    env: { ...process.env, LC_ALL: 'C' },
+    env: { ...process.env, PATH: path, LC_ALL: 'C' },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
 }

@@ -38,6 +38,7 @@ import {
   welcome,
 } from '../../registry/organizations.ts'
 import { provePossession } from '../../registry/possession.ts'
+import { ProblemError } from '../../registry/problem.ts'
 import { type NewRegistrationKey, openRegistrationKeys } from '../../registry/registration-keys.ts'
 import { renew } from '../../registry/renewal.ts'
 import type { MemberRole } from '../../registry/roles.ts'
@@ -281,4 +282,12 @@ export async function startCore(
     },
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   }
+}
+
+/** The code of the problem that a promise is rejected with; `none` where it is not. */
+export function refusal(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'none',
+    (error: unknown) => (error instanceof ProblemError ? error.code : String(error)),
+  )
 }

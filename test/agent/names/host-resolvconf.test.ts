@@ -8,7 +8,7 @@ import { seenOn } from './host-ground.ts'
 
 needs('root', 'netns', 'openresolv')
 
-const roots = ['openresolv', 'dnsmasq-base'].map(packageFiles).join(':')
+const roots = ['openresolv', 'dnsmasq-base'].map((name) => packageFiles(name)).join(':')
 const seen = await seenOn('resolvconf', roots)
 const rule = suite('a host with openresolv and a resolver of its own')
 

@@ -2,10 +2,10 @@
 /** Who may ask what: generated from the route table, so that no new route is forgotten. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { SCOPES } from '../../../protocol/scopes.ts'
 import type { Route } from '../../../registry/api/route.ts'
 import { ROUTES } from '../../../registry/api/routes.ts'
 import { MEMBER_ROLES } from '../../../registry/roles.ts'
-import { SCOPES } from '../../../registry/scopes.ts'
 import { type Browser, organizationsOf } from '../../../simulations/lab/login.ts'
 import { type Ask, type Json, newToken, withSession, withToken } from '../../support/api.ts'
 import { clientOf, newApplicant } from '../../support/applicant.ts'

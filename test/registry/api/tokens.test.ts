@@ -1,7 +1,7 @@
 // time limit: 240 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { SCOPES } from '../../../registry/scopes.ts'
+import { SCOPES } from '../../../protocol/scopes.ts'
 import { organizationsOf } from '../../../simulations/lab/login.ts'
 import { type Json, newToken, withSession, withToken } from '../../support/api.ts'
 import { startTestRegistry, type TestRegistry } from '../../support/registry.ts'
