@@ -13,6 +13,7 @@ export interface OrganizationFrame extends Membership {
 const TABS: readonly (readonly [path: string, name: string, least: MemberRole])[] = [
   ['', 'Devices', 'member'],
   ['/members', 'Members', 'member'],
+  ['/policy', 'Policy', 'member'],
   ['/audit', 'Audit log', 'admin'],
   ['/settings', 'Settings', 'owner'],
 ]

@@ -14,6 +14,7 @@ import { memberRoutes } from './member-routes.ts'
 import { renderOrganization, STATES } from './organization-page.ts'
 import { forMembers, type OrganizationVisit } from './organization-visit.ts'
 import type { PageParts } from './pages.ts'
+import { policyRoutes } from './policy-routes.ts'
 import { AWAY_SPANS, KEY_LIFETIMES } from './registration-keys-section.ts'
 import { settingsRoutes } from './settings-routes.ts'
 
@@ -33,7 +34,7 @@ export function organizationRoutes(context: RegistryContext, parts: PageParts): 
   router.post('/registration-keys/:key/description', to(describeKey))
   router.post('/join-requests/:request', to(decideJoinRequest))
   router.use(deviceRoutes(context, parts), memberRoutes(context, parts))
-  router.use(settingsRoutes(context, parts))
+  router.use(policyRoutes(context, parts), settingsRoutes(context, parts))
   return router
 }
 

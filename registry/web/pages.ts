@@ -14,6 +14,7 @@ import type { Logins } from '../login-authorization.ts'
 import type { Members } from '../members.ts'
 import type { OrganizationLifecycle } from '../organization-lifecycle.ts'
 import { organizationsOf } from '../organizations.ts'
+import type { Policies } from '../policy.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
 import { renderApproval, renderCodeEntry, renderDecision } from './approval-page.ts'
@@ -24,6 +25,7 @@ import { renderHome } from './home-page.ts'
 import { invitationRoutes } from './invitation-routes.ts'
 import { decideLogin, renderLogin } from './login-approval.ts'
 import { organizationRoutes } from './organization-routes.ts'
+import { policyForms } from './policy-routes.ts'
 import { newOrganizationRoutes } from './settings-routes.ts'
 import { renderUsers } from './users-page.ts'
 
@@ -48,6 +50,7 @@ export interface PageParts {
     readonly devices: Devices
     readonly issuing: Issuing
     readonly connected: Connected
+    readonly policies: Policies
   }
 }
 
@@ -60,6 +63,7 @@ export function pages(context: RegistryContext, parts: PageParts): RequestHandle
     rateLimit(PAGES),
     noStore,
   )
+  router.use('/organizations/:organization/policy', policyForms)
   router.use(express.urlencoded({ extended: false, limit: MAX_FORM_BYTES, parameterLimit: 16 }))
   router.get('/', home(context, parts))
   router.use('/device', rateLimit(CODES))

@@ -6,11 +6,11 @@ import type { RegistryContext } from '../context.ts'
 import { actOf } from '../http-act.ts'
 import { membershipIn } from '../organizations.ts'
 import { PAGE_QUERY } from '../page.ts'
-import { ProblemError, parseInput } from '../problem.ts'
+import { parseInput } from '../problem.ts'
 import { requireRole } from '../roles.ts'
 import { renderAudit } from './audit-page.ts'
+import { formError } from './form-error.ts'
 import { forUsers, sendPage } from './guard.ts'
-import { sentence } from './layout.ts'
 import { forMembers, type OrganizationVisit } from './organization-visit.ts'
 import type { PageParts } from './pages.ts'
 import { renderNewOrganization, renderSettings } from './settings-page.ts'
@@ -66,16 +66,9 @@ const save: Handler = async (context, parts, visit) => {
       reauthenticateAfter: seconds.reauthenticateAfter || null,
     })
   } catch (error) {
-    return show(context, parts, visit, { error: errorOf(error) })
+    return show(context, parts, visit, { error: formError(error) })
   }
   await show(context, parts, visit, { saved: true })
-}
-
-/** Throws what is not about the form. */
-function errorOf(error: unknown): string {
-  const isTheirs = error instanceof ProblemError && [400, 409, 422].includes(error.status)
-  if (isTheirs) return sentence(error.message)
-  throw error
 }
 
 const deletion = z.object({ name: z.string().max(512) })
@@ -133,7 +126,7 @@ export function newOrganizationRoutes(
         const id = await people.lifecycle.create(act, { name: form.name, ...ranges })
         response.redirect(303, `/organizations/${id}`)
       } catch (error) {
-        const view = { viewer: who, ...form, error: errorOf(error) }
+        const view = { viewer: who, ...form, error: formError(error) }
         sendPage(response, renderNewOrganization(view), 422)
       }
     }),

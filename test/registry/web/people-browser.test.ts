@@ -183,6 +183,23 @@ rule(
     await page.getByRole('alert').waitFor()
     await look('33-device')
 
+    await page.getByRole('link', { name: 'Acme' }).click()
+    await page.getByRole('link', { name: 'Policy' }).click()
+    const written = page.getByLabel('Text, as YAML')
+    await written.fill('version: 1\ndefault: perhaps\n')
+    await page.getByRole('button', { name: 'Save it' }).click()
+    await page.getByRole('alert').waitFor()
+    await look('42-policy-refused')
+    await written.fill(
+      'version: 1\ndefault: {inbound: deny, outbound: accept}\nsecurity_groups:\n  "*":\n    inbound_rules: [{ip_protocol: icmp}]\n',
+    )
+    await page.getByLabel('A question to it').fill('group:lab -> bobs-laptop:22')
+    await page.getByRole('button', { name: 'Try it' }).click()
+    await page.getByText('No, over IPv4: sent by default, not received').waitFor()
+    await look('43-policy-tried')
+    await page.getByRole('button', { name: 'Save it' }).click()
+    await page.getByText('Revision 1 is in force').waitFor()
+
     await page.goto(`${home}/audit`)
     await page.getByRole('cell', { name: 'device.approved' }).waitFor()
     await look('34-audit')
@@ -191,6 +208,7 @@ rule(
       ['', '35-organization-dark'],
       ['/members', '36-members-dark'],
       ['/settings', '37-settings-dark'],
+      ['/policy', '44-policy-dark'],
     ] as const) {
       await page.goto(`${home}${path}`)
       await look(name)
@@ -200,6 +218,7 @@ rule(
       ['', '38-organization-phone'],
       ['/members', '39-members-phone'],
       ['/audit', '40-audit-phone'],
+      ['/policy', '45-policy-phone'],
     ] as const) {
       await page.goto(`${home}${path}`)
       await look(name)
