@@ -96,6 +96,7 @@ say(`${files.length} test files: ${together.length} two at a time, then ${alone.
 await Promise.all(Array.from({ length: AT_ONCE }, () => work(together)))
 await work(alone)
 
+for (const result of results) if (result.failed > 0) say(`FAIL ${result.file}`)
 if (files.length === 0) say(`no test file matches: ${positionals.join(' ')}`)
 const failed = sum((result) => result.failed) + (files.length === 0 ? 1 : 0)
 say(

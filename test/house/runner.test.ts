@@ -92,6 +92,7 @@ test.run()`,
   assert.is(run.closing, '2 passed, 1 failed, 0 skipped')
   assert.is(run.status, 1)
   has(run, /^FAIL test\/bad\.test\.ts {2}1 passed, 1 failed, /)
+  assert.is(run.lines.at(-2), 'FAIL test/bad.test.ts', 'said again where a reader looks first')
   assert.match(run.output, 'what bad printed')
   assert.match(run.output, 'the reason')
   assert.not.match(run.output, 'what good printed')

@@ -1,5 +1,5 @@
 /** Attacks of a hostile member by the mesh, which make others send. */
-import type { Stream } from '@libp2p/interface'
+import type { Connection, Stream } from '@libp2p/interface'
 import { parseIpAddress } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { CANDIDATES } from '../../protocol/limits.ts'
@@ -11,6 +11,8 @@ import type { HostileMember } from './hostile-member.ts'
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
 const POINT_MS = 50
+/** Punches at once to each. */
+const PUNCHES = 3
 /** Frames at once, and the pause after them. */
 const BATCH = 50
 const BATCH_MS = 2
@@ -27,17 +29,26 @@ export async function point(count: number, victim: string, member: HostileMember
       port: 1024 + ((n * CANDIDATES + index) % 60_000),
     }))
     await member.say(member.endpointUpdate(candidates, [`/ip4/${address}/tcp/${1024 + n}`]))
-    const punch = encodePunch({ sequence: Date.now(), candidates })
-    for (const connection of await member.connections()) {
-      const stream = await connection.newStream(PUNCH_PROTOCOL).catch(() => undefined)
-      if (stream === undefined) continue
-      await channelOf(stream).write(punch)
-      await stream.close()
-      sent += 1
-    }
+    // Several at once to each, so that a long round trip does not make it slow.
+    const punches = Array.from({ length: PUNCHES }, (_, index) =>
+      encodePunch({ sequence: Date.now() + index, candidates }),
+    )
+    const connections = await member.connections()
+    const taken = await Promise.all(
+      connections.flatMap((connection) => punches.map((punch) => punchBy(connection, punch))),
+    )
+    sent += taken.filter(Boolean).length
     await pause(POINT_MS)
   }
   return sent
+}
+
+async function punchBy(connection: Connection, punch: Uint8Array): Promise<boolean> {
+  const stream = await connection.newStream(PUNCH_PROTOCOL).catch(() => undefined)
+  if (stream === undefined) return false
+  await channelOf(stream).write(punch)
+  await stream.close()
+  return true
 }
 
 /** Frames that look like WireGuard's to the device, others that do not, and some to nobody, whose answers it does not

@@ -117,7 +117,13 @@ const beliefOf = async (agent: LabAgent) => {
   return { status, peers: believed, routes: await agent.routes() }
 }
 const beliefs = () => Promise.all(members.map(beliefOf))
-const registryBelief = () => scene.call('GET', 'devices')
+/** What it says of the devices, but whether and when it hears of each. */
+const DEVICES = z.object({
+  devices: z.array(
+    z.record(z.string(), z.unknown()).transform(({ online, seenAt, ...device }) => device),
+  ),
+})
+const registryBelief = async () => DEVICES.parse(await scene.call('GET', 'devices')).devices
 /** Lines of a log about a peer. */
 const linesAbout = (file: string, peer: string): readonly string[] =>
   readFileSync(join(scene.lab.folder, file), 'utf8')
