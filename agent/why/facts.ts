@@ -5,6 +5,7 @@ import type { Evidence } from '../../protocol/evidence.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { WhyReply } from '../mesh/why-stream.ts'
+import type { PolicyFacts } from './policy-facts.ts'
 
 /** A device as people name it. */
 export interface Named {
@@ -36,6 +37,7 @@ export interface WhyFacts {
   /** The peer's newest certificate that was ever seen here. */
   readonly certificate: { readonly notBefore: Seconds; readonly notAfter: Seconds } | undefined
   readonly update: UpdateFacts | undefined
+  readonly policy: PolicyFacts
   readonly registry: {
     /** By the mesh, now. */
     readonly connected: boolean

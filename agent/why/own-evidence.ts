@@ -17,12 +17,14 @@ import type { Mesh } from '../mesh/mesh.ts'
 import { noPathFacts, type PathFacts } from '../path/path-evidence.ts'
 import type { Paths } from '../path/paths.ts'
 import type { Plan } from '../plan.ts'
+import type { PolicyEnforcement } from '../policy-enforcement.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 
 /** What of the daemon evidence is made of. */
 export interface WhySource {
   readonly device: DeviceId
   readonly plan: Plan
+  readonly enforcement: Pick<PolicyEnforcement, 'status'>
   readonly local: { readonly candidates: readonly Candidate[]; readonly natMapping: NatMapping }
   readonly join: { readonly name: string }
   readonly parts: {

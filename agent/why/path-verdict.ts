@@ -20,6 +20,7 @@ const RULES: readonly Rule[] = [
   handshake,
   manifest,
   leftOut,
+  denied,
   halfDirect,
   direct,
   idle,
@@ -149,6 +150,24 @@ function leftOut(facts: WhyFacts): Verdict | undefined {
     code: 'left-out',
     sentence: `${peer.name} is reached ${reachedBy(ours, peer.name)}, but ${at} does not send to ${of}: ${texts.join(', ')}.`,
     advice: `Renumber the local network of ${at}, or have ${of} advertise another prefix.`,
+  }
+}
+
+/** Ours, not theirs: who asks why wants to reach the peer. */
+function denied(facts: WhyFacts): Verdict | undefined {
+  const { self, peer, policy } = facts
+  const { to, from, ours } = policy
+  if (to === undefined || to.anything || !isThere(facts)) return undefined
+  const why = !to.leaves
+    ? `the rules of ${self.name} let nothing out to it`
+    : !to.enters
+      ? `the rules of ${peer.name} let nothing in from ${self.name}`
+      : `what the rules of ${self.name} let out those of ${peer.name} do not let in`
+  const back = from?.anything === true ? `; ${peer.name} may send to ${self.name}` : ''
+  return {
+    code: 'policy-denies',
+    sentence: `${peer.name} is there, but the policy (revision ${ours.revision}) lets nothing pass to it: ${why}${back}.`,
+    advice: `nexctl policy test '${self.name} -> ${peer.name} icmp' says by which rule; an admin may change the policy.`,
   }
 }
 

@@ -2,7 +2,10 @@
 import { z } from 'zod'
 import { formatEndpoint } from '../../protocol/address.ts'
 import type { Evidence } from '../../protocol/evidence.ts'
+import type { PolicyReach } from '../../protocol/policy-reach.ts'
+import type { EnforcementStatus } from '../policy-enforcement.ts'
 import { theirsOf, type WhyFacts } from './facts.ts'
+import type { PolicyFacts } from './policy-facts.ts'
 import { VERDICT_CODES, type Verdict } from './verdict-code.ts'
 
 const NAMED = z.object({ name: z.string(), deviceId: z.string() })
@@ -68,6 +71,13 @@ const SIDE = z.object({
 })
 export type WhySide = z.output<typeof SIDE>
 
+const POLICY_SIDE = z.object({
+  revision: z.number(),
+  state: z.string(),
+  reason: z.string().optional(),
+})
+const PASSES = ['ping', 'something', 'nothing'] as const
+
 export const WHY = z.object({
   verdict: z.object({
     code: z.enum(VERDICT_CODES),
@@ -92,6 +102,14 @@ export const WHY = z.object({
         system: z.string(),
       })
       .optional(),
+    policy: z.object({
+      ours: POLICY_SIDE,
+      /** Absent: it says nothing of it. */
+      theirs: POLICY_SIDE.optional(),
+      /** What may pass to the peer, and from it; absent: it cannot be told. */
+      to: z.enum(PASSES).optional(),
+      from: z.enum(PASSES).optional(),
+    }),
     registry: z.object({ connected: z.boolean(), reachable: z.boolean() }),
     connections: z.number(),
   }),
@@ -124,12 +142,27 @@ export function reportOf(facts: WhyFacts, verdict: Verdict): WhyReport {
         candidates: [...update.candidates],
         system: update.system,
       },
+      policy: policyOf(facts.policy),
       registry,
       connections,
     },
     ours: sideOf(facts.ours),
     theirs: theirs && sideOf(theirs),
   }
+}
+
+function policyOf({ ours, theirs, to, from }: PolicyFacts): WhyReport['known']['policy'] {
+  const side = ({ since: _, ...rest }: EnforcementStatus) => rest
+  return {
+    ours: side(ours),
+    theirs: theirs && side(theirs),
+    to: to && passes(to),
+    from: from && passes(from),
+  }
+}
+
+function passes({ ping, anything }: PolicyReach): (typeof PASSES)[number] {
+  return ping ? 'ping' : anything ? 'something' : 'nothing'
 }
 
 function reasonOf(reply: WhyFacts['reply']): { reason?: string } {

@@ -22,7 +22,8 @@ export function whyText(report: WhyReport): string {
   ].join('\n')
 }
 
-function knownRows({ peer, known, reply, clock }: WhyReport): readonly string[][] {
+function knownRows(report: WhyReport): readonly string[][] {
+  const { peer, known, reply, clock } = report
   const { certificate, update, registry } = known
   const reason = reply.reason === undefined ? '' : `: ${reply.reason}`
   const rows: (readonly [string, string | undefined])[] = [
@@ -39,6 +40,7 @@ function knownRows({ peer, known, reply, clock }: WhyReport): readonly string[][
         `${duration(update.ageSeconds * 1000)} ago: ${update.natMapping} mapping, ${update.candidates.join(' ') || 'no candidates'}, ${update.system}`,
     ],
     ['clock', clock && clockText(clock)],
+    ['policy', policyText(report)],
     [
       'registry',
       `${registry.connected ? 'connected' : 'not connected'}, ${registry.reachable ? 'answered' : 'did not answer'} last; ${known.connections} mesh connections`,
@@ -47,6 +49,29 @@ function knownRows({ peer, known, reply, clock }: WhyReport): readonly string[][
   return rows.flatMap(([label, value]) =>
     value === undefined ? [] : [[label === 'clock' ? `clock of ${peer.name}` : label, value]],
   )
+}
+
+function policyText({ self, peer, known }: WhyReport): string {
+  const { ours, theirs, to, from } = known.policy
+  const held = [
+    `${self.name}: ${sideText(ours)}`,
+    ...(theirs === undefined ? [] : [`${peer.name}: ${sideText(theirs)}`]),
+  ]
+  const ways = [
+    ...(to === undefined ? [] : [`to ${peer.name}: ${PASSING[to]}`]),
+    ...(from === undefined ? [] : [`from it: ${PASSING[from]}`]),
+  ]
+  return [...held, ...ways].join('; ')
+}
+
+const PASSING = {
+  ping: 'ping passes',
+  something: 'ping does not pass, something does',
+  nothing: 'nothing passes',
+} as const
+
+function sideText({ revision, state }: WhyReport['known']['policy']['ours']): string {
+  return revision === 0 ? 'none' : `revision ${revision} ${state}`
 }
 
 function clockText({ aheadMs, errorMs }: { aheadMs: number; errorMs: number }): string {

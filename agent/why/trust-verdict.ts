@@ -8,7 +8,16 @@ const CLOCK_MS = 60_000
 
 type Rule = (facts: WhyFacts) => Verdict | undefined
 
-const RULES: readonly Rule[] = [ownMembership, policy, revoked, expired, notMember, clock, refused]
+const RULES: readonly Rule[] = [
+  ownMembership,
+  policy,
+  closed,
+  revoked,
+  expired,
+  notMember,
+  clock,
+  refused,
+]
 
 /** Undefined: both are members who understand each other. */
 export function trustVerdict(facts: WhyFacts): Verdict | undefined {
@@ -45,6 +54,18 @@ function policy(facts: WhyFacts): Verdict | undefined {
     code: 'policy-not-understood',
     sentence: `Nothing passes at ${who}: the manifest has a policy of a version that its nexd does not know.`,
     advice: `Upgrade nexd on ${who}.`,
+  }
+}
+
+function closed({ self, peer, policy: { ours, theirs } }: WhyFacts): Verdict | undefined {
+  const at =
+    ours.state === 'closed' ? self.name : theirs?.state === 'closed' ? peer.name : undefined
+  if (at === undefined) return undefined
+  const reason = at === self.name && ours.reason !== undefined ? ` (${ours.reason})` : ''
+  return {
+    code: 'policy-closed',
+    sentence: `Nothing passes at ${at}: the policy could not be applied there${reason}.`,
+    advice: `Look for policy.closed in the log of nexd on ${at}; what passes is opened again as soon as the policy is applied.`,
   }
 }
 

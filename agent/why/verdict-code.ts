@@ -27,6 +27,8 @@ export const VERDICT_CODES = [
   'expired',
   'not-member',
   'policy-not-understood',
+  'policy-closed',
+  'policy-denies',
 ] as const
 export type VerdictCode = (typeof VERDICT_CODES)[number]
 

@@ -8,6 +8,7 @@ import type { Renewal } from '../renewal.ts'
 import type { UpdateFacts, WhyFacts } from './facts.ts'
 import { nearNames } from './near-names.ts'
 import { ownEvidence, type WhySource } from './own-evidence.ts'
+import { policyFacts } from './policy-facts.ts'
 import { reportOf, type WhyReport } from './report.ts'
 import { verdictOf } from './verdict.ts'
 
@@ -55,6 +56,7 @@ export class Why {
       standing: deviceStanding(state, device, now),
       certificate: memberOf(state, device, now)?.certificate ?? certificate,
       update: this.#update(device),
+      policy: policyFacts(daemon.plan, daemon.enforcement.status(), device),
       registry: {
         connected: connections.some((each) => each.device === 'registry'),
         reachable: this.#renewal.status().reachable,

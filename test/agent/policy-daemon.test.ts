@@ -12,6 +12,7 @@ import * as assert from 'uvu/assert'
 import type { z } from 'zod'
 import { ANSWERS, POLICY_STATUS } from '../../agent/control/policy-report.ts'
 import { PING, STATUS } from '../../agent/control/reports.ts'
+import { WHY } from '../../agent/why/report.ts'
 import { organizationsOf } from '../../simulations/lab/login.ts'
 import { type Ask, withSession } from '../support/api.ts'
 import {
@@ -134,6 +135,11 @@ tests:
 rule('is denied at the sender, too, whatever the receiver would take', async () => {
   await save('{version: 1, default: {inbound: accept, outbound: deny}}', 1)
   assert.not(await reaches('one', 'two'))
+  const { verdict } = await nexctl('one', WHY, 'why', 'two')
+  assert.is(
+    verdict.sentence,
+    'two is there, but the policy (revision 2) lets nothing pass to it: the rules of one let nothing out to it.',
+  )
 })
 
 rule('gives back what a later one allows', async () => {

@@ -3,11 +3,14 @@ import type { WhyFacts } from '../../../agent/why/facts.ts'
 import type { VerdictCode } from '../../../agent/why/verdict-code.ts'
 import { parseEndpoint, parsePrefix } from '../../../protocol/address.ts'
 import type { Evidence, PathEvidence } from '../../../protocol/evidence.ts'
+import type { PolicyReach } from '../../../protocol/policy-reach.ts'
 import { seconds } from '../../../protocol/time.ts'
 import { healthyEvidence, NEAR, pairEvidence } from '../../support/evidence.ts'
 import { NOON, testOrganization } from '../../support/organization.ts'
 
 const acme = testOrganization('acme')
+
+export const ALL_PASSES: PolicyReach = { ping: true, anything: true, leaves: true, enters: true }
 
 /** Changes of either side's evidence, of what was asked, and of the rest. `theirs` undefined: the reply says why
  *  there is none. */
@@ -40,6 +43,12 @@ export function factsWith({
       natMapping: 'endpoint-independent',
       candidates: ['host 192.168.2.10:51820'],
       system: 'nexd 0.1.0, linux',
+    },
+    policy: {
+      ours: { revision: 3, state: 'enforced', since: NOON },
+      theirs: { revision: 3, state: 'enforced', since: NOON },
+      to: ALL_PASSES,
+      from: ALL_PASSES,
     },
     registry: { connected: true, reachable: true },
     connections: 3,

@@ -1,5 +1,9 @@
 /** Cases of peers that are there or not, and of the tunnel. */
+import type { WhyFacts } from '../../../agent/why/facts.ts'
+import type { PolicyReach } from '../../../protocol/policy-reach.ts'
+import { NOON } from '../../support/organization.ts'
 import {
+  ALL_PASSES,
   type Case,
   factsWith,
   LEFT_OUT,
@@ -10,7 +14,52 @@ import {
   wireguard,
 } from './facts.ts'
 
+const NOTHING: PolicyReach = { ping: false, anything: false, leaves: true, enters: true }
+/** Under revision 7, enforced at both ends. */
+const allowed = (to: PolicyReach, from: PolicyReach): Pick<WhyFacts, 'policy'> => {
+  const status = { revision: 7, state: 'enforced' as const, since: NOON }
+  return { policy: { ours: status, theirs: status, to, from } }
+}
+
 export const PATH_CASES: readonly Case[] = [
+  [
+    'directly reached, and the policy lets nothing out',
+    factsWith(allowed({ ...NOTHING, leaves: false }, NOTHING)),
+    'policy-denies',
+    'phone is there, but the policy (revision 7) lets nothing pass to it: the rules of laptop let nothing out to it.',
+    /^nexctl policy test 'laptop -> phone icmp' says by which rule/,
+  ],
+  [
+    'idle, and the policy lets nothing in there, but the other way',
+    factsWith({
+      ours: { path: path('idle') },
+      ...allowed({ ...NOTHING, enters: false }, ALL_PASSES),
+    }),
+    'policy-denies',
+    /: the rules of phone let nothing in from laptop; phone may send to laptop\.$/,
+    /an admin may change the policy/,
+  ],
+  [
+    'what one lets out the other does not let in',
+    factsWith(allowed(NOTHING, NOTHING)),
+    'policy-denies',
+    /: what the rules of laptop let out those of phone do not let in\.$/,
+    /policy test/,
+  ],
+  [
+    'offline, whatever the policy',
+    factsWith({ reply: NO_LINK, ours: { path: NO_WAY }, ...allowed(NOTHING, NOTHING) }),
+    'offline',
+    /^phone is offline/,
+    /phone/,
+  ],
+  [
+    'directly reached, and the policy lets something to it, but no ping',
+    factsWith(allowed({ ...ALL_PASSES, ping: false }, NOTHING)),
+    'direct',
+    /^phone is reached directly/,
+    /^Nothing/,
+  ],
   [
     'offline, heard of before',
     factsWith({ reply: NO_LINK, ours: { path: NO_WAY } }),

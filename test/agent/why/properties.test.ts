@@ -121,7 +121,7 @@ rule('the report passes through JSON and its own shape, and reads as text, verdi
 rule('the text of a healthy pair, as a person sees it', () => {
   const known = factsWith()
   const lines = whyText(reportOf(known, verdictOf(known))).split('\n')
-  assert.equal(lines.slice(0, 8), [
+  assert.equal(lines.slice(0, 9), [
     'phone is reached directly at 198.51.100.7:51820 (40.1 ms), for 3 min.',
     'What to do: Nothing to do.',
     '',
@@ -129,6 +129,7 @@ rule('the text of a healthy pair, as a person sees it', () => {
     'membership      member, certificate until 2026-01-02T12:00:00.000Z',
     'last update     2 h ago: endpoint-independent mapping, host 192.168.2.10:51820, nexd 0.1.0, linux',
     "clock of phone  0.00 s ahead of this one's (± 0.02 s)",
+    'policy          laptop: revision 3 enforced; phone: revision 3 enforced; to phone: ping passes; from it: ping passes',
     'registry        connected, answered last; 3 mesh connections',
   ])
   const row = (label: string): string | undefined => lines.find((line) => line.startsWith(label))

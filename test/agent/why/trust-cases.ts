@@ -1,7 +1,7 @@
 /** Cases of membership, policy and clocks. */
 import { seconds } from '../../../protocol/time.ts'
 import { NOON } from '../../support/organization.ts'
-import { type Case, factsWith, NO_LINK, NO_WAY, path, RELAYED } from './facts.ts'
+import { ALL_PASSES, type Case, factsWith, NO_LINK, NO_WAY, path, RELAYED } from './facts.ts'
 
 export const TRUST_CASES: readonly Case[] = [
   [
@@ -52,6 +52,31 @@ export const TRUST_CASES: readonly Case[] = [
     'policy-not-understood',
     /^Nothing passes at phone: /,
     /^Upgrade nexd on phone\.$/,
+  ],
+  [
+    'a policy that could not be applied here',
+    factsWith({
+      policy: {
+        ours: { revision: 3, state: 'closed', since: NOON, reason: 'nft ended with 1' },
+        ...{ theirs: undefined, to: ALL_PASSES, from: ALL_PASSES },
+      },
+    }),
+    'policy-closed',
+    'Nothing passes at laptop: the policy could not be applied there (nft ended with 1).',
+    /policy\.closed in the log of nexd on laptop/,
+  ],
+  [
+    'a policy that could not be applied at the peer, as it says',
+    factsWith({
+      policy: {
+        ours: { revision: 3, state: 'enforced', since: NOON },
+        theirs: { revision: 3, state: 'closed', since: NOON },
+        ...{ to: ALL_PASSES, from: ALL_PASSES },
+      },
+    }),
+    'policy-closed',
+    'Nothing passes at phone: the policy could not be applied there.',
+    /on phone/,
   ],
   [
     'a policy that neither understands',

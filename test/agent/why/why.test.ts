@@ -4,6 +4,7 @@ import type { MeshConnection } from '../../../agent/mesh/mesh.ts'
 import type { WhyReply } from '../../../agent/mesh/why-stream.ts'
 import { noPathFacts } from '../../../agent/path/path-evidence.ts'
 import { plan } from '../../../agent/plan.ts'
+import type { EnforcementStatus } from '../../../agent/policy-enforcement.ts'
 import type { TunnelPeerStats } from '../../../agent/tunnel/backend.ts'
 import { ownEvidence, type WhySource } from '../../../agent/why/own-evidence.ts'
 import { Why } from '../../../agent/why/why.ts'
@@ -12,6 +13,8 @@ import { signingKeyPairFromSeed } from '../../../crypto/signing.ts'
 import { parseEndpoint, parsePrefix, prefixAddress } from '../../../protocol/address.ts'
 import { openEnvelope } from '../../../protocol/envelope.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
+import { policyOf } from '../../../protocol/policy.ts'
+import { parsePolicyDocument } from '../../../protocol/policy-document.ts'
 import { apply, type OrganizationState, prune } from '../../../protocol/state.ts'
 import { type Seconds, seconds } from '../../../protocol/time.ts'
 import { healthyEvidence } from '../../support/evidence.ts'
@@ -48,6 +51,7 @@ function laptopKnowing(
       const self = { device: laptop.id, wireguardKey: laptop.wireguard, listenPort: 51820 }
       return plan(state, { ...self, mtu: 1420, localPrefixes }, now)
     },
+    enforcement: { status: () => ({ revision: 0, state: 'enforced', since: NOON }) },
     local: { candidates: healthyEvidence().candidates, natMapping: 'none' },
     join: { name: 'laptop' },
     parts: {
@@ -204,6 +208,31 @@ rule('tells an asker of the path to itself, and nothing of others (SPEC §11.1)'
   const text = JSON.stringify(evidence)
   assert.not.match(text, /10\.2\.0\.0|192\.0\.2\.9|tablet/)
   assert.not.ok(text.includes(tablet.id))
+})
+
+rule('knows what the policy lets pass, and what the peer says of it', async () => {
+  const { rules } = parsePolicyDocument(
+    'version: 1\ndefault: {inbound: deny, outbound: accept}\nsecurity_groups: {web: {inbound_rules: [{ip_protocol: tcp, from_port: 80, to_port: 80, devices: [phone]}]}}',
+  )
+  const state = [
+    acme.manifest({ sequence: 2, policy: policyOf({ revision: 6, ...rules }) }),
+    acme.certificate(laptop, { groups: ['web'], notBefore: seconds(NOON - 5) }),
+    acme.endpoint(phone, { policy: { revision: 5, state: 'enforced', since: NOON } }),
+  ].reduce((before, bytes) => apply(before, openEnvelope(bytes), NOON).state, everybody)
+  const reply: WhyReply = {
+    kind: 'answered',
+    evidence: healthyEvidence({ manifestSequence: 2 }),
+    ...{ clockAheadMs: 0, clockErrorMs: 1 },
+  }
+  const { source } = laptopKnowing(state, { reply })
+  const enforced: EnforcementStatus = { revision: 6, state: 'enforced', since: NOON }
+  const why = new Why({ ...source, enforcement: { status: () => enforced } }, renewal)
+  const { known } = await why.report('phone')
+  assert.equal(known.policy, {
+    ours: { revision: 6, state: 'enforced' },
+    theirs: { revision: 5, state: 'enforced' },
+    ...{ to: 'nothing', from: 'something' },
+  })
 })
 
 rule('has no WireGuard peer and no path where the device is no peer', async () => {
