@@ -32,6 +32,17 @@ export async function ping(
   return pingsOf(stdout, count, intervalMs)
 }
 
+/** Pings until it is disposed of, so that the path stays in use. */
+export function keepPinging(
+  from: Namespace,
+  address: string,
+  { folder, intervalMs = 200 }: { readonly folder: string; readonly intervalMs?: number },
+): AsyncDisposable {
+  const words = ['-n', '-i', String(intervalMs / 1000), address]
+  const running = from.spawn(`${folder}/ping.log`, 'ping', words)
+  return { [Symbol.asyncDispose]: () => running.stop('SIGINT') }
+}
+
 /** What ping(8) printed with `-D`. */
 function pingsOf(output: string, count: number, intervalMs: number): Pings {
   const answers = [...output.matchAll(/^\[(\d+\.\d+)\] .*icmp_seq=(\d+) .*time=([\d.]+) ms/gm)].map(

@@ -67,7 +67,7 @@ rule('is given up with withdraw, and its route goes everywhere', async () => {
     async () => (await hub.routes())[0]?.holder === 'laptop',
   )
   assert.is((await laptop.nexctl('route', 'withdraw', PREFIX)).status, 0)
-  await until('nobody holds it', 10_000, async () => (await hub.routes()).length === 0)
+  await until('nobody holds it', 30_000, async () => (await hub.routes()).length === 0)
   const { stdout } = await hub.host.namespace.attempt('ip', 'route', 'get', ADDRESS)
   assert.not.match(stdout, new RegExp(hub.options.interfaceName))
 })

@@ -33,7 +33,7 @@ rule('is held by one, and stood by for by another, which is shown', async () => 
   await says(laptop, 'advertise', PREFIX)
   await says(phone, 'advertise', PREFIX, '--standby')
   await untilAnswered(hub.host.namespace, ADDRESS)
-  await until('the standby is shown', 10_000, async () =>
+  await until('the standby is shown', 30_000, async () =>
     ((await hub.routes())[0]?.others ?? []).includes('phone'),
   )
   const [route] = await hub.routes()
@@ -59,7 +59,7 @@ rule('is handed over with hardly a packet lost, by the old holder’s command', 
   )
   assert.ok(sent - received <= 12, `${sent - received} lost`)
   // The old holder answers no more after a while.
-  await until('it is off the old holder', 10_000, async () => {
+  await until('it is off the old holder', 30_000, async () => {
     const { stdout } = await laptop.host.namespace.attempt('ip', 'address')
     return !stdout.includes(`${ADDRESS}/`)
   })

@@ -125,13 +125,13 @@ rule(
     // One is dropped, the other kept: of both families, and only what was dropped goes.
     for (const agent of [first, second])
       assert.is((await agent.nexctl('route', 'withdraw', LAN)).status, 0)
-    await until('the IPv4 prefix is gone', 10_000, async () => !(await kept()).includes(LAN))
+    await until('the IPv4 prefix is gone', 30_000, async () => !(await kept()).includes(LAN))
     assert.ok((await kept()).includes(LAN6))
     await untilAnswered(user.host.namespace, SERVER6)
     assert.is((await user.host.namespace.attempt('ping', '-c1', '-W1', SERVER)).status, 1)
     await scene.removeDevice('first')
     await scene.removeDevice('second')
-    await until('the device’s prefix is gone', 10_000, async () => !(await kept()).includes(LAN6))
+    await until('the device’s prefix is gone', 30_000, async () => !(await kept()).includes(LAN6))
   },
 )
 

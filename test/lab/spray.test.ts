@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import type { LabAgent } from '../../simulations/lab/agent.ts'
 import { startCapture } from '../../simulations/lab/capture.ts'
 import type { Namespace } from '../../simulations/lab/namespace.ts'
-import { ping, untilAnswered } from '../../simulations/lab/ping.ts'
+import { keepPinging, ping, untilAnswered } from '../../simulations/lab/ping.ts'
 import { ACCESS_DELAY_MS, type Scene, startScene, until } from '../../simulations/lab/scene.ts'
 import { needs } from '../support/needs.ts'
 
@@ -25,14 +25,6 @@ function startHardPair(extra: readonly string[]): Promise<Scene> {
     agents: { hub: { site: 3 }, hard: { site: 1, extra }, easy: { site: 2, extra } },
     enrol: 'key',
   })
-}
-
-/** Packets all the while: nothing is sprayed for a peer that nobody talks to. */
-function keepPinging(scene: Scene, address: string): AsyncDisposable {
-  const pinging = scene
-    .agent('hard')
-    .host.namespace.spawn(`${scene.lab.folder}/ping.log`, 'ping', ['-n', '-i', '0.2', address])
-  return { [Symbol.asyncDispose]: () => pinging.stop('SIGINT') }
 }
 
 async function areBoth(path: string, a: LabAgent, b: LabAgent): Promise<boolean> {
@@ -84,7 +76,8 @@ const diverted = async (): Promise<string | undefined> =>
 
 on('comes from the relay to a direct path', async () => {
   await untilAnswered(from, easy4)
-  pinging = keepPinging(scene, easy4)
+  // Nothing is sprayed for a peer that nobody talks to.
+  pinging = keepPinging(from, easy4, { folder: scene.lab.folder })
   await until('both paths are direct', FOUND_MS, () => areBoth('direct', hard, easy))
   for (const agent of [hard, easy]) assert.match(sprays(agent).join('\n'), /path\.spray-found/)
 })

@@ -15,7 +15,7 @@ import { encodeMembershipCertificate } from '../../protocol/membership-certifica
 import { seconds } from '../../protocol/time.ts'
 import { openKeyStore } from '../../registry/key-store.ts'
 import type { LabAgent } from '../../simulations/lab/agent.ts'
-import { ping, untilAnswered } from '../../simulations/lab/ping.ts'
+import { keepPinging, ping, untilAnswered } from '../../simulations/lab/ping.ts'
 import { startScene, until } from '../../simulations/lab/scene.ts'
 import { startVisitor } from '../../simulations/lab/visitor.ts'
 import { needs } from '../support/needs.ts'
@@ -142,8 +142,11 @@ const residentMegabytes = ({ process }: LabAgent): number => {
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024
 }
 
-await untilAnswered(laptop.host.namespace, (await hub.addresses())[0] ?? '')
-await until('both direct', 20_000, async () =>
+const folder = scene.lab.folder
+const hubAddress = (await hub.addresses())[0] ?? ''
+await untilAnswered(laptop.host.namespace, hubAddress)
+const pinging = keepPinging(laptop.host.namespace, hubAddress, { folder, intervalMs: 5000 })
+await until('both direct', 60_000, async () =>
   (await Promise.all([hub.peer('laptop'), laptop.peer('hub')])).every(
     (it) => it?.path === 'direct',
   ),
@@ -202,7 +205,7 @@ rule('a hostile member is believed of itself alone, and the others stay up', asy
     .parse(await attacker.ask({ kind: 'join', as: mallory, targets }))
   const old = known.filter((each) => openEnvelope(fromBase64(each)).kind === 'endpoint-update')
   assert.ok(old.length >= 2, 'it knows the endpoints of others')
-  await until('it is a peer', 10_000, async () => (await hub.peer('mallory')) !== undefined)
+  await until('it is a peer', 60_000, async () => (await hub.peer('mallory')) !== undefined)
   const before = [await beliefs(), await registryBelief()]
   const megabytes = members.map(residentMegabytes)
   const victim = hub.host.address
@@ -223,7 +226,7 @@ rule('a hostile member is believed of itself alone, and the others stay up', asy
 
 rule('a member that gossips garbage is thrown out, with one line', async () => {
   await attacker.ask({ kind: 'garbage' })
-  await until('it is connected to nobody', 10_000, async () =>
+  await until('it is connected to nobody', 60_000, async () =>
     (await Promise.all(members.map((agent) => agent.peer('mallory')))).every(
       (peer) => peer?.meshConnected === false,
     ),
@@ -254,6 +257,7 @@ rule('no log of all this holds a secret', async () => {
 rule.after(async () => {
   attacker[Symbol.dispose]()
   bob[Symbol.dispose]()
+  await pinging[Symbol.asyncDispose]()
   await scene.stop()
 })
 rule.run()

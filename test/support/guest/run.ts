@@ -15,8 +15,8 @@ const MEMORY_MB = 1536
 /** Always in software: a guest may hang on what /dev/kvm offers, and node ends with SIGSEGV now and then where QEMU 7.2
  *  emulates AVX. */
 const MACHINE = [
-  ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-smp', '2', '-m', `${MEMORY_MB}`],
-  ...['-cpu', 'max,avx=off,avx2=off,fma=off,f16c=off'],
+  ...['-M', 'q35', '-accel', 'tcg,thread=multi', '-smp', '1', '-m', `${MEMORY_MB}`],
+  ...['-cpu', 'max,avx=off,avx2=off,fma=off,f16c=off,pku=off'],
   ...['-nographic', '-no-reboot', '-nic', 'none'],
 ]
 const KERNEL_WORDS = 'console=ttyS0 quiet loglevel=1 panic=-1 random.trust_cpu=on'
