@@ -3,7 +3,7 @@
  *    node test/run.ts [part of a file's name …]      the files whose name contains one of these
  *    node test/run.ts --in <folder> …                the files of another folder's test/
  *
- *  In a file's first five lines, `// time limit: 300 s` asks for more than 60 s, and `// serial` to run alone, after
+ *  In a file's first five lines, `// time limit: 300 s` asks for more than 180 s, and `// serial` to run alone, after
  *  the others, as all in a lab/ do. With REQUIRE_ALL=1 a skip is a failure, save for the needs in MAY_SKIP (commas). */
 import { glob, readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'

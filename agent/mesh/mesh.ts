@@ -22,7 +22,7 @@ import { type Gossip, startGossip } from './gossip.ts'
 import { deviceOfLink, type Link, type LinkKind, Links, nameOfLink } from './links.ts'
 import { ListenError } from './listen-error.ts'
 import { type Liveness, startLiveness } from './liveness.ts'
-import { createNode, type MeshNode } from './node.ts'
+import { createNode, type MeshNode, stopNode } from './node.ts'
 import { ownMultiaddrs, watchOwnMultiaddrs } from './own-multiaddrs.ts'
 import { type Punches, startPunches } from './punch-stream.ts'
 import { RelayAddresses } from './relay-addresses.ts'
@@ -219,7 +219,7 @@ function run(parts: Parts, options: MeshOptions): Mesh {
       watched.cancel()
       const all = [client, reservations, dialer, liveness, surplus, parts.gossip, parts.sync]
       for (const each of all) each.stop()
-      await mesh.node.stop()
+      await stopNode(mesh, clock)
       await (await udp)?.close()
     },
   }

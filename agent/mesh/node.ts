@@ -25,7 +25,9 @@ import type { Multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { toHex, utf8 } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
+import type { Clock } from '../../protocol/clock.ts'
 import type { OrganizationId } from '../../protocol/keys.ts'
+import { within } from '../within.ts'
 import { gossipParameters, gossipTopic } from './gossip-parameters.ts'
 
 export interface NodeOptions {
@@ -81,6 +83,7 @@ interface ConnectionInternals {
 
 /** Messages of the DHT by which members store what they like with others; nothing of ours asks for it. */
 const STORING = ['PUT_VALUE', 'ADD_PROVIDER']
+const STOP_MS = 2000
 
 /** A libp2p node, not started yet. */
 export interface MeshNode {
@@ -189,4 +192,10 @@ function meshNodeOf(node: Libp2p<Services>, topic: string): MeshNode {
     },
     dial: async (address, signal) => components.transportManager.dial(address, { signal }),
   }
+}
+
+/** Within two seconds: libp2p waits for ends of connections that may never come. */
+export async function stopNode({ node }: MeshNode, clock: Pick<Clock, 'sleep'>): Promise<void> {
+  const stopping = async () => node.stop()
+  await within(stopping(), STOP_MS, clock)
 }

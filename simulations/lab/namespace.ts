@@ -15,13 +15,13 @@ export interface Running {
   readonly lines: readonly string[]
   /** The first line that matches, one printed before included. Throws with the last lines when none comes. */
   waitFor(pattern: RegExp, timeoutMs?: number): Promise<RegExpExecArray>
-  /** Resolves when it has ended. Throws where it had to be killed after `withinMs`, ten seconds unless given. */
+  /** Resolves when it has ended. Throws where it had to be killed after `withinMs`, 30 seconds unless given. */
   stop(signal?: NodeJS.Signals, withinMs?: number): Promise<void>
   readonly ended: Promise<number>
 }
 
 /** From a signal to the end of the process, milliseconds. */
-const STOP_MS = 10_000
+const STOP_MS = 30_000
 
 const ENV = { ...process.env, LC_ALL: 'C', PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
 

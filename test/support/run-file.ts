@@ -12,7 +12,7 @@ export interface FileResult extends Verdict {
 }
 
 /** A file that needs longer says so in its first five lines: `// time limit: 300 s`. */
-const DEFAULT_LIMIT_SECONDS = 60
+const DEFAULT_LIMIT_SECONDS = 180
 /** From the polite signal to the other one: laboratories remove what they made. Milliseconds. */
 const GRACE_MS = 10_000
 /** What a test started may take this long to follow it. Milliseconds. */

@@ -13,6 +13,7 @@ import { type Seconds, seconds } from '../../../protocol/time.ts'
 import { explain } from '../../errors.ts'
 import { type Gateway, readGateway } from '../../host/gateway.ts'
 import type { Commands } from '../../host/run.ts'
+import { within } from '../../within.ts'
 import { type Announcement, isOf, startAnnouncements } from './announcements.ts'
 import type { Ask } from './ask.ts'
 import { isOfInternet } from './internet.ts'
@@ -118,8 +119,9 @@ export class Mapper implements AsyncDisposable {
 
   /** Removes the mapping at the gateway, which is waited for two seconds at most. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const { clock } = this.#options
     await this.#reading
-    await this.#within(this.#settled)
+    await within(this.#settled, STOP_MS, clock)
     this.#isEnded = true
     this.#timer?.cancel()
     this.#rereading?.cancel()
@@ -128,7 +130,8 @@ export class Mapper implements AsyncDisposable {
     if (gateway !== undefined && held !== undefined && isPresent) {
       const stop = new AbortController()
       const ask = this.#ask(gateway, WAITS_MS, stop.signal)
-      await this.#within(unmap(ask, held.mapping).catch((error) => this.#unmapFailed(error)))
+      const removal = unmap(ask, held.mapping).catch((error) => this.#unmapFailed(error))
+      await within(removal, STOP_MS, clock)
       stop.abort()
     }
     await this.#stack.disposeAsync()
@@ -136,13 +139,6 @@ export class Mapper implements AsyncDisposable {
 
   #unmapFailed(error: unknown): void {
     this.#options.log('debug', 'port-mapping.removal-failed', { reason: explain(error) })
-  }
-
-  async #within(task: Promise<unknown>): Promise<void> {
-    const waited = new AbortController()
-    const late = this.#options.clock.sleep(STOP_MS, waited.signal).catch(() => undefined)
-    await Promise.race([task, late])
-    waited.abort()
   }
 
   async #read(): Promise<void> {
