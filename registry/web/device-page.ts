@@ -112,7 +112,7 @@ ${ROLES.map(
 function renderOwner(path: string, { device, members }: DeviceView): Html {
   const isOwned = members.some(({ user }) => user === device.ownerId)
   return html`<section class="card"><h2>Owner</h2>
-<p>Who owns it may name, describe and remove it, and it has the groups of their sign-in. It leaves when they leave.</p>
+<p>Who owns it may name, describe and remove it, and it has the groups of their sign-in.</p>
 <form method="post" action="${path}/owner" class="row">
 <label>Owned by<select name="owner" required>${!isOwned && html`<option value="" selected>${device.owner} (no member)</option>`}${members.map(
     ({ user, name }) =>
