@@ -12,6 +12,7 @@ import { storeCommand } from './store-command.ts'
 import {
   keyEncryptionKeyOption,
   option,
+  otherKeyEncryptionKeyOption,
   stateDirectoryOption,
   storeOption,
 } from './store-options.ts'
@@ -23,6 +24,7 @@ interface Options extends IdentityOptions {
   stateDir: string
   store?: StoreLocation
   keyEncryptionKeyFile?: string
+  otherKeyEncryptionKeyFile?: string
   listen: HostPort
   publicUrl?: URL
   tlsCert?: string
@@ -59,6 +61,7 @@ function optionList(): Option[] {
     stateDirectoryOption(),
     storeOption(),
     keyEncryptionKeyOption(),
+    otherKeyEncryptionKeyOption(),
     option('--listen <host:port>', 'address of the web pages and the API')
       .argParser(parseHostPort)
       .default({ host: '127.0.0.1', port: 3000 }, '127.0.0.1:3000'),
@@ -117,6 +120,9 @@ function configOf(options: Options): Config {
     ...(options.store !== undefined && { store: options.store }),
     ...(options.keyEncryptionKeyFile !== undefined && {
       keyEncryptionKeyFile: options.keyEncryptionKeyFile,
+    }),
+    ...(options.otherKeyEncryptionKeyFile !== undefined && {
+      otherKeyEncryptionKeyFile: options.otherKeyEncryptionKeyFile,
     }),
     listen: options.listen,
     ...(tls !== undefined && { tls }),

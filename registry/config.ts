@@ -38,6 +38,8 @@ export interface Config {
   readonly store?: StoreLocation
   /** Seals the signing keys into the store; absent: they are files of the state directory. */
   readonly keyEncryptionKeyFile?: string
+  /** While keys are changed: the one of before, or the next; opens what it has sealed. */
+  readonly otherKeyEncryptionKeyFile?: string
   readonly listen: HostPort
   /** Absent: http, for a proxy before it. */
   readonly tls?: { readonly cert: string; readonly key: string }

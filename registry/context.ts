@@ -3,7 +3,7 @@ import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Config } from './config.ts'
-import type { KeyEncryptionKey } from './key-encryption-key.ts'
+import type { KeyEncryptionKeys } from './key-encryption.ts'
 import type { Database } from './store/database.ts'
 
 export interface RegistryContext {
@@ -13,7 +13,7 @@ export interface RegistryContext {
   readonly database: Database
   readonly config: Config
   /** Where several registries share the store; see config.ts. */
-  readonly keyEncryptionKey?: KeyEncryptionKey
+  readonly keyEncryptionKeys?: KeyEncryptionKeys
   /** As browsers and agents reach the registry; without a trailing slash. */
   readonly publicUrl: string
 }

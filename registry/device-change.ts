@@ -5,6 +5,7 @@ import { PREFIXES } from '../protocol/limits.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
 import { seconds } from '../protocol/time.ts'
 import { mergeMetadata } from './device-metadata.ts'
+import { withClaimedGroups } from './device-owner.ts'
 import { type Asked, claimName, type DeviceRecord, freeName } from './device-record.ts'
 import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
 import type { Ranges } from './ranges.ts'
@@ -47,7 +48,10 @@ export async function changeDevice(
     roles: [...(wanted.roles ?? record.roles)],
     ...(metadata !== undefined && { metadata: mergeMetadata(record.metadata, metadata) }),
   }
-  return putChanged(change, id, record, withDenied(record, changed))
+  // What the last owner's identity provider gave is not the next one's.
+  const isGiven = changed.ownerId !== record.ownerId
+  const owned = isGiven ? await withClaimedGroups(change, changed) : changed
+  return putChanged(change, id, record, withDenied(record, owned))
 }
 
 /** The device answers to another member from now on. */

@@ -21,6 +21,7 @@ import { createIdentity, type Identity } from './identity/identity.ts'
 import { openInvitations } from './invitations.ts'
 import { leastLeft } from './issuer-expiry.ts'
 import { openIssuing } from './issuing.ts'
+import { openKeyEncryption } from './key-encryption.ts'
 import { type KeyEncryptionKey, readKeyEncryptionKey } from './key-encryption-key.ts'
 import { type KeyStore, openKeyStore } from './key-store.ts'
 import { openLogins } from './login-authorization.ts'
@@ -35,7 +36,7 @@ import { openRegistrationKeys } from './registration-keys.ts'
 import { listeningOf } from './rendezvous/listening.ts'
 import { type Rendezvous, startRendezvous } from './rendezvous/rendezvous.ts'
 import { openRootCustody } from './root-custody.ts'
-import { assertNotSealed, openSealedKeyStore } from './sealed-key-store.ts'
+import { openSealedKeyStore } from './sealed-key-store.ts'
 import { openDatabase } from './store/database.ts'
 import type { StoreLocation } from './store/location.ts'
 import { openStore } from './store/open-store.ts'
@@ -65,7 +66,7 @@ export interface Registry extends AsyncDisposable {
 export async function startRegistry(config: Config, parts: RegistryParts): Promise<Registry> {
   await using opened = new AsyncDisposableStack()
   await makeStateDirectory(config.stateDirectory)
-  const keyEncryptionKey = await keyEncryptionKeyOf(config, parts)
+  const givenKeys = await keyEncryptionKeysOf(config, parts)
   const store = opened.use(await openStore(storeOf(config), parts))
   await checkSchema(store)
   const { stateDirectory } = config
@@ -76,9 +77,10 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
     config.publicUrl?.origin ?? `${server.protocol}://${formatHostPort(server.address)}`
   const { clock, randomBytes, log } = parts
   const database = openDatabase(store, parts)
+  const keyEncryptionKeys = await openKeyEncryption(database, givenKeys)
   const context: RegistryContext = {
     ...{ clock, randomBytes, log, database, config, publicUrl },
-    ...(keyEncryptionKey !== undefined && { keyEncryptionKey }),
+    ...(keyEncryptionKeys !== undefined && { keyEncryptionKeys }),
   }
   const services = await openServices(context, server.localUrl)
   const rendezvous = opened.use(await openRendezvous(context, services))
@@ -153,20 +155,24 @@ async function openRendezvous(context: RegistryContext, { issuing }: Services) {
 
 /** In the store, sealed, where we have been given what opens them. */
 async function openKeys(context: RegistryContext): Promise<KeyStore> {
-  const { database, log, config, keyEncryptionKey: key } = context
+  const { database, log, config, keyEncryptionKeys: keys } = context
   const files = await openKeyStore(config.stateDirectory)
-  if (key !== undefined) return openSealedKeyStore({ database, key, files, log })
-  await assertNotSealed(database)
-  return files
+  return keys === undefined ? files : openSealedKeyStore({ database, keys, files, log })
 }
 
 /** Throws ConfigError where several registries would each have keys of their own. */
-async function keyEncryptionKeyOf(
-  { keyEncryptionKeyFile: file, store }: Config,
+async function keyEncryptionKeysOf(
+  { keyEncryptionKeyFile: file, otherKeyEncryptionKeyFile: other, store }: Config,
   { randomBytes }: RegistryParts,
-): Promise<KeyEncryptionKey | undefined> {
-  if (file !== undefined) return readKeyEncryptionKey(file, randomBytes)
-  if (store?.kind !== 'etcd') return undefined
+): Promise<readonly KeyEncryptionKey[]> {
+  if (file !== undefined) {
+    const files = [file, ...(other === undefined ? [] : [other])]
+    return Promise.all(files.map((each) => readKeyEncryptionKey(each, randomBytes)))
+  }
+  if (other !== undefined) {
+    throw new ConfigError('--other-key-encryption-key-file needs --key-encryption-key-file')
+  }
+  if (store?.kind !== 'etcd') return []
   throw new ConfigError(
     '--store etcd://… needs --key-encryption-key-file: the same file at every registry, so that each can sign for every organization (make it once with "nexodus-registry store make-key FILE")',
   )

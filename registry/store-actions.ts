@@ -4,11 +4,14 @@ import { randomBytes } from '../crypto/random.ts'
 import type { Log } from '../protocol/log.ts'
 import { backupLines, restoreBackup, writeBackup } from './backup.ts'
 import { backupOfRunning } from './backup-socket.ts'
-import { makeKeyEncryptionKey } from './key-encryption-key.ts'
+import { changeKeyEncryptionKey } from './key-encryption.ts'
+import { makeKeyEncryptionKey, readKeyEncryptionKey } from './key-encryption-key.ts'
 import { createLog } from './log.ts'
 import { copyStore } from './store/copy.ts'
+import { openDatabase } from './store/database.ts'
 import { formatStoreLocation, type StoreLocation } from './store/location.ts'
 import { openStore } from './store/open-store.ts'
+import { refuseNewer, schemaVersion } from './store/schema.ts'
 import { systemClock } from './system-clock.ts'
 
 export interface Place {
@@ -54,6 +57,18 @@ async function backupStopped(file: string, stateDirectory: string, at?: StoreLoc
 export async function restore(file: string, { stateDir, store }: Place): Promise<void> {
   const location = locationOf(stateDir, store)
   say(await restoreBackup(file, { ...parts(), location, stateDirectory: stateDir }))
+}
+
+export async function changeKey(old: string, next: string, place: Place): Promise<void> {
+  const from = await readKeyEncryptionKey(old, randomBytes)
+  const to = await readKeyEncryptionKey(next, randomBytes)
+  await using store = await openStore(locationOf(place.stateDir, place.store), parts())
+  refuseNewer((await schemaVersion(store)) ?? 0, 'the store')
+  const { sealed, before } = await changeKeyEncryptionKey(openDatabase(store, parts()), from, to)
+  say(
+    `${sealed} keys are sealed with ${next} now, ${before} were before. Restart every registry with ` +
+      `--key-encryption-key-file ${next} alone. Backups of before still need ${old}.`,
+  )
 }
 
 function locationOf(stateDirectory: string, store: StoreLocation | undefined): StoreLocation {

@@ -32,5 +32,15 @@ export function storeCommand(): Command {
     .description('make a file for --key-encryption-key-file')
     .argument('<file>', 'is made')
     .action(async (file) => (await actions()).makeKey(file))
+  command
+    .command('change-key')
+    .description(
+      'seal the signing keys of a store with another key; may be broken off and run again',
+    )
+    .argument('<old>', 'the file of --key-encryption-key-file until now')
+    .argument('<new>', 'another one, of make-key; every registry that runs must have both')
+    .addOption(stateDirectoryOption())
+    .addOption(storeOption())
+    .action(async (old, next, place) => (await actions()).changeKey(old, next, place))
   return command
 }

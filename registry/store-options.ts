@@ -34,6 +34,13 @@ export function keyEncryptionKeyOption(): Option {
   )
 }
 
+export function otherKeyEncryptionKeyOption(): Option {
+  return option(
+    '--other-key-encryption-key-file <file>',
+    'opens what it has sealed, while "store change-key" runs and until every registry has the new key',
+  )
+}
+
 /** Throws ConfigError. Not commander's own error: that shows the text, which may hold a password.
  *  @param name of the option or argument */
 export function parseLocation(name: string, text: string): StoreLocation {

@@ -54,7 +54,8 @@ export async function createIdentity(
   const issuers = isEmbedded ? [embeddedIssuer(publicUrl, localUrl)] : external
   const names = issuers.map(({ name }) => name)
   if (isEmbedded) refusePublicHttp(publicUrl, config.insecureHttp)
-  const keys = await loadIdentityKeys(config.stateDirectory, randomBytes, context.keyEncryptionKey)
+  const [shared] = context.keyEncryptionKeys ?? []
+  const keys = await loadIdentityKeys(config.stateDirectory, randomBytes, shared)
   const sessions = createSessions(context, names)
   const providers = issuers.map((issuer) => ({
     ...{ issuer, relyingParty: createRelyingParty(context, issuer) },

@@ -1,15 +1,15 @@
 /** The registry as a client of an OpenID provider, its own or the organization's: code flow with PKCE. */
-import { readFile } from 'node:fs/promises'
 import * as oidc from 'openid-client'
 import { toHex, utf8 } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import { type Config, ConfigError, type IssuerConfig, isLoopback } from '../config.ts'
+import { type Config, type IssuerConfig, isLoopback } from '../config.ts'
 import type { RegistryContext } from '../context.ts'
-import { ProblemError } from '../problem.ts'
 import { type AllowRules, type Claims, missingClaims } from './allow-list.ts'
+import { authenticationOf } from './client-authentication.ts'
 import { PROVIDER_CLIENT_ID } from './embedded-provider.ts'
 import type { SignInAttempt } from './sign-in-attempt.ts'
+import { signInRefusal, unreachable } from './sign-in-refusal.ts'
 
 /** Whom the registry is a client of, and how. */
 export interface Issuer {
@@ -77,12 +77,7 @@ export function createRelyingParty(context: RegistryContext, issuer: Issuer): Re
         issuer: issuer.url.href,
         error: cause,
       })
-      throw new ProblemError(
-        502,
-        'identity-provider-unreachable',
-        `the identity provider ${issuer.url.host} cannot be reached: try again in a moment`,
-        { cause },
-      )
+      throw unreachable(issuer.url.host, cause)
     }
   }
   return {
@@ -102,7 +97,7 @@ export function createRelyingParty(context: RegistryContext, issuer: Issuer): Re
       try {
         return await exchange(provider, issuer.rules, answer, attempt)
       } catch (cause) {
-        throw refusedBy(issuer, cause)
+        throw signInRefusal(issuer.url.host, cause)
       }
     },
     async endSessionUrl(idToken) {
@@ -165,18 +160,6 @@ async function fullClaims(
   return { ...(await oidc.fetchUserInfo(provider, tokens.access_token, subject)), ...claims }
 }
 
-function refusedBy(issuer: Issuer, cause: unknown): ProblemError {
-  const code = cause instanceof oidc.AuthorizationResponseError ? cause.error : undefined
-  const why =
-    code === undefined ? 'its answer does not belong to this sign-in' : `it said "${code}"`
-  return new ProblemError(
-    400,
-    'sign-in-refused',
-    `sign-in with ${issuer.url.host} was not completed: ${why}. Start again from the first page.`,
-    { cause },
-  )
-}
-
 /** Providers that the operator has named. Throws ConfigError when a secret cannot be read. */
 export async function externalIssuers(config: Config): Promise<readonly Issuer[]> {
   const { issuers = [], insecureHttp } = config
@@ -195,20 +178,6 @@ async function externalIssuer(issuer: IssuerConfig, insecureHttp: boolean): Prom
     scopes: issuer.scopes,
     insecure: issuer.url.protocol === 'http:' && (isLoopback(issuer.url.hostname) || insecureHttp),
   }
-}
-
-async function authenticationOf(issuer: IssuerConfig): Promise<oidc.ClientAuth> {
-  const { clientAuthentication, clientSecretFile } = issuer
-  if (clientAuthentication === 'none' || clientSecretFile === undefined) return oidc.None()
-  const secret = await readFile(clientSecretFile, 'utf8').catch((cause: unknown) => {
-    throw new ConfigError(`--oidc-client-secret-file ${clientSecretFile}: cannot be read`, {
-      cause,
-    })
-  })
-  const value = secret.trim()
-  return clientAuthentication === 'client_secret_basic'
-    ? oidc.ClientSecretBasic(value)
-    : oidc.ClientSecretPost(value)
 }
 
 /** The provider in this process, reached by the address it listens on: no proxy, no hairpin. */

@@ -1,5 +1,7 @@
 /** One device of an organization: what it is, asks for and may do, and its removal. */
+import { ROLES, type Role } from '../../protocol/membership-certificate.ts'
 import type { Seconds } from '../../protocol/time.ts'
+import type { Member } from '../members.ts'
 import type { Organization } from '../organizations.ts'
 import { when } from './format.ts'
 import { type Html, html } from './html.ts'
@@ -11,6 +13,8 @@ export interface DeviceView extends OrganizationFrame {
   readonly device: LiveDevice
   /** Theirs, or they are an admin. */
   readonly mayChange: boolean
+  /** Who may own it instead: only for admins. */
+  readonly members: readonly Pick<Member, 'user' | 'name'>[]
   readonly now: Seconds
 }
 
@@ -26,6 +30,8 @@ ${error !== undefined && notice('error', error)}
 ${renderFacts(view)}
 ${mayGrant(view) && isAsking(device) && renderRequests(path, device)}
 ${mayGrant(view) && renderGrants(path, device)}
+${mayGrant(view) && renderRoles(path, device)}
+${mayGrant(view) && renderOwner(path, view)}
 ${mayChange && renderMetadata(path, device)}
 ${
   mayChange &&
@@ -84,6 +90,35 @@ ${prefixes.length === 0 ? html`<p>None yet.</p>` : renderPrefixes(path, prefixes
 <form method="post" action="${path}/groups" class="row">
 <label>Groups, separated by commas<input name="groups" value="${groups.join(', ')}" maxlength="2048"></label>
 <button>Save groups</button></form></section>`
+}
+
+const MEANING: Readonly<Record<Role, string>> = {
+  relay: 'carries what others cannot send each other directly',
+  router: 'forwards for others to the prefixes that it may advertise',
+  'exit-node': 'is a way out to the Internet for others',
+}
+
+function renderRoles(path: string, { roles }: LiveDevice): Html {
+  return html`<section class="card"><h2>Roles</h2>
+<form method="post" action="${path}/roles">
+${ROLES.map(
+  (role) =>
+    html`<label class="check"><input type="checkbox" name="roles" value="${role}"${roles.includes(role) && html` checked`}> ${role}: ${MEANING[role]}</label>`,
+)}
+<button>Save roles</button></form></section>`
+}
+
+/** Nobody is chosen where its owner is no member any more. */
+function renderOwner(path: string, { device, members }: DeviceView): Html {
+  const isOwned = members.some(({ user }) => user === device.ownerId)
+  return html`<section class="card"><h2>Owner</h2>
+<p>Who owns it may name, describe and remove it, and it has the groups of their sign-in.</p>
+<form method="post" action="${path}/owner" class="row">
+<label>Owned by<select name="owner" required>${!isOwned && html`<option value="" selected>${device.owner} (no member)</option>`}${members.map(
+    ({ user, name }) =>
+      html`<option value="${user}"${user === device.ownerId && html` selected`}>${name}</option>`,
+  )}</select></label>
+<button>Change owner</button></form></section>`
 }
 
 function renderPrefixes(path: string, prefixes: readonly string[]): Html {

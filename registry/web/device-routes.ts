@@ -3,12 +3,15 @@ import { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { type Prefix, parsePrefix } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
+import type { OrganizationId } from '../../protocol/keys.ts'
 import { ROLES } from '../../protocol/membership-certificate.ts'
 import type { RegistryContext } from '../context.ts'
 import type { DeviceChange } from '../device-change.ts'
 import { checkName } from '../enrolment.ts'
+import { ownerFor } from '../members.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { isAtLeast, requireRole } from '../roles.ts'
+import type { Database } from '../store/database.ts'
 import { pathOf, renderDevice, renderRemoval } from './device-page.ts'
 import { sendPage } from './guard.ts'
 import { sentence } from './layout.ts'
@@ -33,6 +36,8 @@ export function deviceRoutes(context: RegistryContext, parts: PageParts): Reques
   router.post('/devices/:device/name', to(changing(nameWanted, own)))
   router.post('/devices/:device/metadata', to(changing(noteWanted, own)))
   router.post('/devices/:device/groups', to(changing(groupsWanted, admins)))
+  router.post('/devices/:device/roles', to(changing(rolesWanted, admins)))
+  router.post('/devices/:device/owner', to(changing(ownerWanted, admins)))
   router.post('/devices/:device/prefixes', to(changing(granted, admins)))
   router.post('/devices/:device/prefixes/withdraw', to(changing(withdrawn, admins)))
   router.post('/devices/:device/requests', to(decide))
@@ -75,7 +80,9 @@ async function showDevice(
 ): Promise<void> {
   const { response, who, organization, role } = visit
   const device = await deviceOf(context, parts, visit)
-  const view = { viewer: who, organization, role, device, now: context.clock.now(), error }
+  const members = isAtLeast(role, 'admin') ? await parts.people.members.list(organization.id) : []
+  const now = context.clock.now()
+  const view = { viewer: who, organization, role, device, members, now, error }
   const page = renderDevice({ ...view, mayChange: mayChange(visit, device) })
   sendPage(response, page, error === undefined ? 200 : 422)
 }
@@ -97,7 +104,11 @@ const removeDevice: Handler = async (context, parts, visit) => {
 }
 
 /** What a form asks for, of the device as it is. */
-type Wanted = (body: unknown, device: LiveDevice) => DeviceChange
+type Wanted = (
+  body: unknown,
+  device: LiveDevice,
+  place: { readonly database: Database; readonly organization: OrganizationId },
+) => DeviceChange | Promise<DeviceChange>
 
 const nameWanted: Wanted = (body) => {
   const { name } = parseInput(z.object({ name: z.string().trim().max(64) }), body)
@@ -108,6 +119,19 @@ const groupsWanted: Wanted = (body) => {
   const { groups } = parseInput(z.object({ groups: z.string().max(2048) }), body)
   const list = z.array(z.string().max(128)).max(16, 'more than 16 groups')
   return { groups: parseInput(list, listOf(groups)) }
+}
+
+/** One box is sent as text, several as a list, none not at all. */
+const rolesWanted: Wanted = (body) => {
+  const role = z.enum(ROLES)
+  const boxes = z.union([role.transform((one) => [one]), z.array(role).max(ROLES.length)])
+  const { roles } = parseInput(z.object({ roles: boxes.default([]) }), body)
+  return { roles: [...new Set(roles)] }
+}
+
+const ownerWanted: Wanted = async (body, _, { database, organization }) => {
+  const { owner } = parseInput(z.object({ owner: z.string().max(64) }), body)
+  return { owner: await ownerFor(database, organization, owner) }
 }
 
 const noteWanted: Wanted = (body) => {
@@ -141,6 +165,12 @@ function prefixOf(text: string): Prefix {
   }
 }
 
+/** Whoever sent the form can mend it: also where it names a member who has left meanwhile. */
+function isOfTheForm(error: unknown): error is ProblemError {
+  if (!(error instanceof ProblemError)) return false
+  return [400, 409, 422].includes(error.status) || error.code === 'member-unknown'
+}
+
 /** A form that changes the device: what is wrong with it is told on the device's page. */
 function changing(
   wanted: Wanted,
@@ -151,12 +181,12 @@ function changing(
     const device = await deviceOf(context, parts, visit)
     check(visit, device)
     try {
-      const change = wanted(request.body, device)
+      const place = { database: context.database, organization: organization.id }
+      const change = await wanted(request.body, device, place)
       const changed = await parts.people.devices.change(organization.id, device.id, change, act)
       if (changed === undefined) throw deviceNotFound()
     } catch (error) {
-      const isTheirs = error instanceof ProblemError && [400, 409, 422].includes(error.status)
-      if (!isTheirs) throw error
+      if (!isOfTheForm(error)) throw error
       return showDevice(context, parts, visit, sentence(error.message))
     }
     response.redirect(303, pathOf(organization, device))

@@ -147,6 +147,23 @@ rule(
   },
 )
 
+rule('who is given a device gives it the groups of their own sign-in, at once', async () => {
+  const { core, organization, ada, laptop, certificateOf } = await scene()
+  await using _ = core
+  await core.signIn('ada', { groups: ['engineering'] })
+  await core.letIn(organization, laptop, ada)
+  assert.equal((await certificateOf()).groups, ['engineering'])
+  for (const [name, groups] of [
+    ['grace', []],
+    ['alan', ['research']],
+  ] as const) {
+    const ownerId = await core.signIn(name, { groups })
+    const owner = { owner: `${name}@example.org`, ownerId }
+    await core.devices.change(organization, laptop.id, { owner })
+    assert.equal((await certificateOf()).groups, groups)
+  }
+})
+
 rule('a registration key gives its groups, and says when it is used up or over', async () => {
   const { core, organization, laptop, certificateOf } = await scene()
   await using _ = core

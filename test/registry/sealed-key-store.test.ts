@@ -7,9 +7,10 @@ import { randomBytes } from '../../crypto/random.ts'
 import { generateSigningKeyPair, seedOf } from '../../crypto/signing.ts'
 import { organizationIdOf } from '../../protocol/keys.ts'
 import { loadIdentityKeys } from '../../registry/identity/keys.ts'
+import { openKeyEncryption } from '../../registry/key-encryption.ts'
 import { makeKeyEncryptionKey, readKeyEncryptionKey } from '../../registry/key-encryption-key.ts'
 import { openKeyStore } from '../../registry/key-store.ts'
-import { assertNotSealed, openSealedKeyStore } from '../../registry/sealed-key-store.ts'
+import { openSealedKeyStore } from '../../registry/sealed-key-store.ts'
 import { openDatabase } from '../../registry/store/database.ts'
 import { openLevelStore } from '../../registry/store/level-store.ts'
 import { systemClock } from '../../registry/system-clock.ts'
@@ -28,7 +29,8 @@ async function scene() {
   const registry = async () => {
     const stateDirectory = await temporaryDirectory()
     const files = await openKeyStore(stateDirectory)
-    const keys = await openSealedKeyStore({ database, key, files, log })
+    const given = (await openKeyEncryption(database, [key])) ?? [key]
+    const keys = openSealedKeyStore({ database, keys: given, files, log })
     return { keys, files, stateDirectory }
   }
   return { store, database, file, key, registry }
@@ -163,14 +165,12 @@ rule(
 
 rule('refuses a registry that was given another key, or none', async () => {
   const { database, registry, store } = await scene()
-  await assertNotSealed(database)
-  const { files } = await registry()
-  const none = await assertNotSealed(database).catch((e: unknown) => e)
+  assert.is(await openKeyEncryption(database, []), undefined)
+  await registry()
+  const none = await openKeyEncryption(database, []).catch((e: unknown) => e)
   assert.match(String(none), '--key-encryption-key-file is needed')
   const { key: other, store: otherStore } = await scene()
-  const error = await openSealedKeyStore({ database, key: other, files, log }).catch(
-    (e: unknown) => e,
-  )
+  const error = await openKeyEncryption(database, [other]).catch((e: unknown) => e)
   assert.match(String(error), `--key-encryption-key-file ${other.path}`)
   assert.match(String(error), 'sealed with another key')
   await store[Symbol.asyncDispose]()

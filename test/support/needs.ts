@@ -11,6 +11,12 @@ interface Means {
   readonly hint: string
 }
 
+/** What the package's programs are linked with, beyond what those come with. */
+const GLEWLWYD_LIBRARIES = [
+  ...['libhoel.so.1.4', 'libulfius.so.2.7', 'libiddawc.so.1.1', 'liboath.so.0'],
+  ...['libconfig.so.9', 'libcbor.so.0.8', 'libldap-2.5.so.0'],
+]
+
 const MEANS = {
   root: { isThere: () => process.getuid?.() === 0, hint: 'run as root' },
   netns: {
@@ -55,6 +61,10 @@ const MEANS = {
   n2n: packaged('edge', 'n2n'),
   'docker-compose': packaged('docker-compose'),
   etcd: packaged('etcd', 'etcd-server'),
+  glewlwyd: {
+    isThere: () => GLEWLWYD_LIBRARIES.every(hasLibrary) && isPackageKnown('glewlwyd'),
+    hint: 'on Debian 12: apt-get update, and apt-get install libhoel1.4 libulfius2.7 libiddawc1.1 liboath0 libconfig9 libcbor0.8 libldap-2.5-0',
+  },
   tun: { isThere: () => isAccessible('/dev/net/tun'), hint: '/dev/net/tun must be there' },
   'wasm-clang': {
     isThere: () =>
@@ -95,6 +105,11 @@ function packaged(command: string, debianPackage = command): Means {
 function hasCommand(name: string): boolean {
   const folders = `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin:/usr/local/sbin`.split(':')
   return folders.some((folder) => isAccessible(`${folder}/${name}`, constants.X_OK))
+}
+
+function hasLibrary(name: string): boolean {
+  const { stdout } = spawnSync('/sbin/ldconfig', ['-p'], { encoding: 'utf8' })
+  return stdout?.includes(`\t${name} `) ?? false
 }
 
 function isAccessible(path: string, mode: number = constants.F_OK): boolean {

@@ -174,6 +174,15 @@ rule(
     assert.is(await page.getByRole('heading', { name: 'It asks to' }).count(), 0)
     await page.getByLabel('Groups, separated').fill('lab')
     await page.getByRole('button', { name: 'Save groups' }).click()
+    await page.getByLabel('relay: ').check()
+    await page.getByLabel('exit-node: ').check()
+    await page.getByRole('button', { name: 'Save roles' }).click()
+    await page.getByText('relay, exit-node', { exact: true }).waitFor()
+    for (const owner of [ADA.email, BOB.email]) {
+      await page.getByLabel('Owned by').selectOption(owner)
+      await page.getByRole('button', { name: 'Change owner' }).click()
+      await page.getByRole('definition').filter({ hasText: owner }).waitFor()
+    }
     await page.getByLabel('Key').fill('rack')
     await page.getByLabel('Value').fill('b7 <i>')
     await page.getByRole('button', { name: 'Save note' }).click()
