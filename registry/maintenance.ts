@@ -2,6 +2,7 @@
 import { forgetClaims } from './api/idempotency.ts'
 import type { RegistryContext } from './context.ts'
 import { type Connected, lookForDevices } from './device-presence.ts'
+import { forgetGuesses } from './guess-lock.ts'
 import { openIssuerExpiryTeller } from './issuer-expiry.ts'
 import { certifyConnected, renewIssuers } from './issuer-renewal.ts'
 import { purgeOrganizations } from './organization-purge.ts'
@@ -30,6 +31,7 @@ export function startMaintenance(
     devices: () => lookForDevices({ ...context, issuing: services.issuing }, connected),
     invitations: () => services.invitations.forgetExpired(),
     organizations: () => purgeOrganizations({ ...context, issuing: services.issuing }),
+    guesses: () => forgetGuesses(database, clock.now()),
     proofs: () => forgetProofs(database, clock.now()),
     issuers: () => renewIssuers({ ...context, issuing: services.issuing }),
     expiry: () => expiry.look(),

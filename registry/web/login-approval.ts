@@ -59,14 +59,14 @@ export function decideLogin(
 ): RequestHandler {
   return forUsers(identity, async (request, response, who) => {
     const wanted = parseInput(decision, request.body)
-    codes.check(who.user)
+    await codes.check(who.user)
     const { user, name } = who
     const approved = wanted.decision === 'approve'
     const done = approved
       ? await logins.approve(wanted.user_code, { user, name })
       : await logins.deny(wanted.user_code)
     if (!done) {
-      codes.wrong(who.user)
+      await codes.wrong(who.user)
       const error = 'Nothing waits with this code: it may be mistyped, expired or decided.'
       return sendPage(response, renderCodeEntry(who, { code: wanted.user_code, error }), 404)
     }

@@ -35,7 +35,7 @@ const PAGES = { windowSeconds: 60, limit: 300 }
 const CODES = { windowSeconds: 60, limit: 30 }
 
 /** Codes tried by one user, from wherever: nobody mistypes so often. */
-const GUESSES = { wrong: 10, seconds: 900, guessers: 10_000 }
+const GUESSES = { wrong: 10, seconds: 900 }
 
 const MAX_FORM_BYTES = 8 * 1024
 
@@ -67,7 +67,7 @@ export function pages(context: RegistryContext, parts: PageParts): RequestHandle
   router.use(express.urlencoded({ extended: false, limit: MAX_FORM_BYTES, parameterLimit: 16 }))
   router.get('/', home(context, parts))
   router.use('/device', rateLimit(CODES))
-  const codes = openGuessLock(context.clock, GUESSES)
+  const codes = openGuessLock(context, GUESSES)
   router.get('/device', showPending(context, parts, codes))
   router.post('/device', decide(context, parts, codes))
   router.post('/device/login', decideLogin(context, { ...parts, codes }))
@@ -104,13 +104,13 @@ function showPending(
   return forUsers(identity, async (request, response, who) => {
     const code = request.query['code']
     if (typeof code !== 'string' || code === '') return sendPage(response, renderCodeEntry(who, {}))
-    codes.check(who.user)
+    await codes.check(who.user)
     const login = await logins.find(code)
     if (login !== undefined) {
       return sendPage(response, renderLogin(who, login, context.clock.now()))
     }
     const pending = await directories.approvals.find(code)
-    if (pending === undefined) codes.wrong(who.user)
+    if (pending === undefined) await codes.wrong(who.user)
     if (pending === undefined)
       return sendPage(response, renderCodeEntry(who, unknownCode(code)), 404)
     const organizations = await organizationsOf(context.database, who.user)
@@ -133,9 +133,9 @@ function decide(
   const { approvals } = directories
   return forUsers(identity, async (request, response, who) => {
     const wanted = parseInput(decision, request.body)
-    codes.check(who.user)
+    await codes.check(who.user)
     const pending = await approvals.find(wanted.user_code)
-    if (pending === undefined) codes.wrong(who.user)
+    if (pending === undefined) await codes.wrong(who.user)
     const own = await organizationsOf(context.database, who.user)
     const organization = own.find(({ id }) => id === wanted.organization)
     if (wanted.decision === 'approve' && organization === undefined) {
