@@ -16,6 +16,7 @@ import { OwnPunches } from './own-punches.ts'
 import { mtuHost, ownSide } from './own-side.ts'
 import { type LocalReachability, OwnStatements } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
+import { PathReports } from './path-reports.ts'
 import { type Plan, plan } from './plan.ts'
 import {
   describePath,
@@ -58,6 +59,7 @@ export class Daemon {
   readonly #watch: Watch
   readonly #punches: OwnPunches
   readonly #pace = new StatementPace()
+  readonly #reports = new PathReports(this)
   #join: Join
   #plan: Plan
   #paths: Paths | undefined
@@ -224,6 +226,7 @@ export class Daemon {
       ...this.#local,
       multiaddrs: this.#mesh.multiaddrs(),
       policy: this.enforcement.told(),
+      paths: this.#reports.told(),
     })
     if (bytes !== undefined) this.publish(bytes)
   }

@@ -2,7 +2,7 @@
 import type { Prefix } from '../protocol/address.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { CborMap } from '../protocol/codec.ts'
-import { type Candidate, encodeEndpointUpdate } from '../protocol/endpoint-update.ts'
+import { type Candidate, encodeEndpointUpdate, fittingPaths } from '../protocol/endpoint-update.ts'
 import { openEnvelope, sealEnvelope } from '../protocol/envelope.ts'
 import { type DeviceId, type DeviceKeyPair, deviceIdOf } from '../protocol/keys.ts'
 import {
@@ -12,6 +12,7 @@ import {
   ROUTE_ADVERTISEMENT_LIFETIME,
 } from '../protocol/limits.ts'
 import { encodeNatReport, type NatMapping, type NatReport } from '../protocol/nat-report.ts'
+import type { PathReport } from '../protocol/path-report.ts'
 import type { PolicyStatus } from '../protocol/policy-status.ts'
 import {
   encodeRouteAdvertisement,
@@ -40,10 +41,12 @@ export interface Reachability {
   readonly nat: readonly NatReport[]
   /** Undefined where there is nothing to tell. */
   readonly policy?: PolicyStatus | undefined
+  /** How peers are reached, as far as it is worth telling. */
+  readonly paths?: readonly PathReport[]
 }
 
 /** What paths know of it. */
-export type LocalReachability = Omit<Reachability, 'multiaddrs' | 'policy'>
+export type LocalReachability = Omit<Reachability, 'multiaddrs' | 'policy' | 'paths'>
 
 export class OwnStatements {
   readonly #knowledge: Knowledge
@@ -65,10 +68,11 @@ export class OwnStatements {
     natMapping,
     nat,
     policy,
+    paths = [],
   }: Reachability): Uint8Array | undefined {
     const now = this.#clock.now()
     const said = this.#knowledge.state().endpoints.get(this.#device)?.body
-    const update = {
+    const others = {
       sequence: nextSequence(this.#clock, said?.sequence),
       issuedAt: now,
       notAfter: after(now, ENDPOINT_UPDATE_LIFETIME),
@@ -79,6 +83,7 @@ export class OwnStatements {
       system: this.#system,
       ...(policy === undefined ? {} : { policy }),
     }
+    const update = { ...others, paths: fittingPaths(others, paths) }
     if (said !== undefined && !isOld(said, now) && isSameReachability({ nat: [], ...said }, update))
       return undefined
     return this.#seal('endpoint-update', encodeEndpointUpdate(update))
@@ -150,7 +155,14 @@ function isOld(
 }
 
 function isSameReachability(a: Reachability, b: Reachability): boolean {
-  const text = ({ candidates, multiaddrs, natMapping, nat, policy }: Reachability): string =>
+  const text = ({
+    candidates,
+    multiaddrs,
+    natMapping,
+    nat,
+    policy,
+    paths = [],
+  }: Reachability): string =>
     JSON.stringify([
       candidates.map(({ kind, address, port }) => [kind, address, port]),
       multiaddrs,
@@ -158,6 +170,7 @@ function isSameReachability(a: Reachability, b: Reachability): boolean {
       nat.map(encodeNatReport),
       policy?.revision,
       policy?.state,
+      paths.map(({ peer, kind, roundTripMs, relay }) => [peer, kind, roundTripMs, relay]),
     ])
   return text(a) === text(b)
 }

@@ -1,9 +1,16 @@
 /** Endpoint update: where a device says it may be reached (SPEC §6.1). */
 import { addressBytes, addressFromBytes, type Endpoint } from './address.ts'
 import { type Claims, integer, list, moment, text, texts } from './claims.ts'
-import type { CborMap, CborValue } from './codec.ts'
+import { type CborMap, type CborValue, encodeCbor } from './codec.ts'
 import { MalformedError } from './errors.ts'
-import { CANDIDATES, ENDPOINT_UPDATE_LIFETIME, MULTIADDRS, TEXT_CHARACTERS } from './limits.ts'
+import {
+  CANDIDATES,
+  ENDPOINT_UPDATE_LIFETIME,
+  ENVELOPE_BYTES,
+  MULTIADDRS,
+  PATH_REPORTS,
+  TEXT_CHARACTERS,
+} from './limits.ts'
 import {
   encodeNatReport,
   NAT_MAPPINGS,
@@ -11,6 +18,7 @@ import {
   type NatReport,
   parseNatReports,
 } from './nat-report.ts'
+import { encodePathReport, type PathReport, parsePathReports } from './path-report.ts'
 import { encodePolicyStatus, type PolicyStatus, parsePolicyStatus } from './policy-status.ts'
 import type { Seconds } from './time.ts'
 
@@ -41,6 +49,8 @@ export interface EndpointUpdate {
   readonly nat?: readonly NatReport[]
   /** Missing where the policy is of version 0. */
   readonly policy?: PolicyStatus
+  /** To some of the peers that it is in touch with, for people. */
+  readonly paths?: readonly PathReport[]
 }
 
 const NOT_AFTER = { key: 4, name: 'notAfter' }
@@ -52,6 +62,10 @@ const MAPPING = { key: -65540, name: 'NAT mapping' }
 const SYSTEM = { key: -65541, name: 'system' }
 const NAT = { key: -65542, name: 'NAT reports' }
 const POLICY = { key: -65543, name: 'policy status' }
+const PATHS = { key: -65544, name: 'path reports' }
+
+/** What an envelope adds to the claims, and the reports' claim to the reports: 190 bytes, and some. */
+const FRAMING_BYTES = 224
 
 export function encodeEndpointUpdate(update: EndpointUpdate): CborMap {
   return new Map<CborValue, CborValue>([
@@ -64,6 +78,7 @@ export function encodeEndpointUpdate(update: EndpointUpdate): CborMap {
     [SYSTEM.key, update.system],
     ...natClaim(update.nat ?? []),
     ...policyClaim(update.policy),
+    ...pathClaim(update.paths ?? []),
   ])
 }
 
@@ -75,10 +90,27 @@ function policyClaim(status: PolicyStatus | undefined): [CborValue, CborValue][]
   return status === undefined ? [] : [[POLICY.key, encodePolicyStatus(status)]]
 }
 
+function pathClaim(reports: readonly PathReport[]): [CborValue, CborValue][] {
+  return reports.length === 0 ? [] : [[PATHS.key, reports.map(encodePathReport)]]
+}
+
+/** The reports that there is room for in an envelope beside all else that the update says. */
+export function fittingPaths(
+  update: Omit<EndpointUpdate, 'paths'>,
+  reports: readonly PathReport[],
+): readonly PathReport[] {
+  let room = ENVELOPE_BYTES - FRAMING_BYTES - encodeCbor(encodeEndpointUpdate(update)).length
+  return reports.slice(0, PATH_REPORTS).filter((report) => {
+    room -= encodeCbor(encodePathReport(report)).length
+    return room >= 0
+  })
+}
+
 /** Throws MalformedError. */
 export function parseEndpointUpdate(claims: Claims): EndpointUpdate {
   const nat = parseNatReports(claims, NAT)
   const policy = parsePolicyStatus(claims, POLICY)
+  const paths = parsePathReports(claims, PATHS)
   return {
     sequence: integer(claims, SEQUENCE, 1, 2 ** 48),
     ...validity(claims, ENDPOINT_UPDATE_LIFETIME),
@@ -89,6 +121,7 @@ export function parseEndpointUpdate(claims: Claims): EndpointUpdate {
     system: text(claims, SYSTEM, TEXT_CHARACTERS),
     ...(nat.length === 0 ? {} : { nat }),
     ...(policy === undefined ? {} : { policy }),
+    ...(paths.length === 0 ? {} : { paths }),
   }
 }
 

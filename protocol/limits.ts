@@ -69,6 +69,13 @@ export const NAT_REPORTS = 2
 export const NAT_REPORT_POSITIONS = 16
 /** Seconds of a mapping's lifetime that can be told: a day. */
 export const LONGEST_NAT_LIFETIME = 86_400
+/** Path reports in an endpoint update: all links of the 33 devices of an organization whose paths are all kept ready
+ *  (each link has two ends), and 400 bytes of ENVELOPE_BYTES. */
+export const PATH_REPORTS = 16
+/** Items of a path report: four, and room for later versions. */
+export const PATH_REPORT_POSITIONS = 8
+/** Milliseconds of a round trip that can be told: longer than a path lives without an answer. */
+export const LONGEST_ROUND_TRIP_MS = 65_535
 /** Of one side's evidence about a path: the pairs of CANDIDATES and of what checks taught, relays that a person
  *  reads, connections of which two are rare, reasons of which there are six, prefixes that say enough. */
 export const EVIDENCE_PAIRS = 32

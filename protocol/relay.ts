@@ -7,7 +7,7 @@ import { type DeviceId, deviceKeyOf } from './keys.ts'
 
 export const RELAY_PROTOCOL = '/nexodus/relay/1'
 /** Bytes naming a device in a frame: the head of the hash of its key. */
-const ADDRESS_BYTES = 9
+export const RELAY_ADDRESS_BYTES = 9
 /** Bytes of a datagram: Ethernet's 1500, and room for larger WireGuard packets on fast links. */
 export const DATAGRAM_BYTES = 9216
 
@@ -20,12 +20,12 @@ export type RelayAddress = string
 
 /** A device's name in relay frames and in STUN usernames. */
 export function relayAddressOf(device: DeviceId): RelayAddress {
-  return toHex(sha256(deviceKeyOf(device)).subarray(0, ADDRESS_BYTES))
+  return toHex(sha256(deviceKeyOf(device)).subarray(0, RELAY_ADDRESS_BYTES))
 }
 
 /** With its length in front, ready for a stream. */
 export function encodeRelayFrame({ peer, datagram }: RelayFrame): Uint8Array {
-  const length = ADDRESS_BYTES + datagram.length
+  const length = RELAY_ADDRESS_BYTES + datagram.length
   return concat(Uint8Array.of(length >> 8, length & 0xff), fromHex(peer), datagram)
 }
 
@@ -39,15 +39,15 @@ export function parseRelayFrames(buffered: Uint8Array): {
   let offset = 0
   while (buffered.length - offset >= 2) {
     const length = ((buffered[offset] ?? 0) << 8) | (buffered[offset + 1] ?? 0)
-    if (length < ADDRESS_BYTES || length > ADDRESS_BYTES + DATAGRAM_BYTES) {
+    if (length < RELAY_ADDRESS_BYTES || length > RELAY_ADDRESS_BYTES + DATAGRAM_BYTES) {
       throw new MalformedError(
-        `relay frame: ${length} bytes, want ${ADDRESS_BYTES} to ${ADDRESS_BYTES + DATAGRAM_BYTES}`,
+        `relay frame: ${length} bytes, want ${RELAY_ADDRESS_BYTES} to ${RELAY_ADDRESS_BYTES + DATAGRAM_BYTES}`,
       )
     }
     const end = offset + 2 + length
     if (end > buffered.length) break
-    const peer = toHex(buffered.subarray(offset + 2, offset + 2 + ADDRESS_BYTES))
-    frames.push({ peer, datagram: buffered.subarray(offset + 2 + ADDRESS_BYTES, end) })
+    const peer = toHex(buffered.subarray(offset + 2, offset + 2 + RELAY_ADDRESS_BYTES))
+    frames.push({ peer, datagram: buffered.subarray(offset + 2 + RELAY_ADDRESS_BYTES, end) })
     offset = end
   }
   return { frames, rest: buffered.subarray(offset) }

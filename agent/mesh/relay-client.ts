@@ -44,6 +44,8 @@ export interface RelayClientOptions {
 /** How a device is reached. */
 export interface RelayInUse {
   readonly name: string
+  /** Undefined: a registry. */
+  readonly device: DeviceId | undefined
   readonly by: 'udp' | 'tcp'
 }
 
@@ -196,7 +198,7 @@ export class RelayClient {
     const now = this.#options.clock.monotonicMs()
     const [best, second] = chooseRelays(this.#choices(to), now, this.#used.get(to)?.id)
     if (best === undefined || second !== undefined) return undefined
-    return { name: best.name, by: best.end.by() }
+    return { name: best.name, device: deviceOfLink(best.end.link), by: best.end.by() }
   }
 
   /** Whoever is no relay brings nothing of others: it could break handshakes in their name. */
