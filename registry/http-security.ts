@@ -3,7 +3,7 @@ import type { Request, RequestHandler } from 'express'
 import helmet from 'helmet'
 import { ProblemError } from './problem.ts'
 
-/** Pages have no script at all, and take style, images and forms from the registry alone. */
+/** Pages have no script at all, but for that of the network (web/network-routes.ts), and take style, images and forms from the registry alone. */
 export function securityHeaders(secure: boolean): RequestHandler {
   const headers = helmet({
     contentSecurityPolicy: {

@@ -29,6 +29,7 @@ import { startMaintenance } from './maintenance.ts'
 import { openMembers } from './members.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { startMetricsServer } from './metrics-server.ts'
+import { openNetworks } from './network.ts'
 import { openOrganizationLifecycle } from './organization-lifecycle.ts'
 import { openPolicies } from './policy.ts'
 import { type Presence, startPresence } from './presence.ts'
@@ -211,6 +212,9 @@ function appOf(
   { rendezvous, presence, metrics, version }: Running,
 ) {
   const { identity, directories, ...rest } = services
+  const { connected, belief } = rendezvous
+  const registries = () => presence.urls()
+  const networks = openNetworks({ ...context, ...rest, connected, belief, registries })
   const api = createApi({
     ...context,
     ...rest,
@@ -218,8 +222,7 @@ function appOf(
     callerOf: (request) => callerOf({ identity, tokens: services.tokens }, request),
     directory: directories.devices,
     rendezvous: () => rendezvous.meeting,
-    registries: () => presence.urls(),
-    connected: rendezvous.connected,
+    ...{ registries, connected, networks },
   })
   return createApp(context, {
     api,
@@ -227,7 +230,7 @@ function appOf(
     ...(identity.provider !== undefined && { provider: identity.provider }),
     pages: pages(context, {
       ...{ identity, directories, logins: services.logins },
-      people: { ...rest, connected: rendezvous.connected },
+      people: { ...rest, connected, networks },
     }),
     errorPage: (problem) => renderProblem(problem),
   })

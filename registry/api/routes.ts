@@ -9,6 +9,7 @@ import { JOIN_REQUEST_ROUTES, type JoinRequestApiParts } from './join-requests.t
 import { LOGIN_ROUTES, type LoginApiParts } from './logins.ts'
 import { MEMBER_ROUTES, type MemberApiParts } from './members.ts'
 import { NAME_ROUTES, type NamesApiParts } from './names.ts'
+import { NETWORK_ROUTES, type NetworkApiParts } from './network.ts'
 import { ORGANIZATION_ROUTES, type OrganizationApiParts } from './organizations.ts'
 import { POLICY_ROUTES, type PolicyApiParts } from './policy.ts'
 import { REGISTRATION_KEY_ROUTES, type RegistrationKeyApiParts } from './registration-keys.ts'
@@ -28,7 +29,8 @@ export type RouteParts = AgentApiParts &
   TokenApiParts &
   LoginApiParts &
   EventApiParts &
-  NamesApiParts
+  NamesApiParts &
+  NetworkApiParts
 
 export const ROUTES: readonly Route<RouteParts>[] = [
   ...AGENT_ROUTES,
@@ -45,4 +47,5 @@ export const ROUTES: readonly Route<RouteParts>[] = [
   ...LOGIN_ROUTES,
   ...EVENT_ROUTES,
   ...NAME_ROUTES,
+  ...NETWORK_ROUTES,
 ]

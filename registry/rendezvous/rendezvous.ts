@@ -11,6 +11,7 @@ import type { OrganizationId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Rendezvous as Meeting } from '../../protocol/manifest.ts'
 import type { RelayRate } from '../../protocol/relay-meter.ts'
+import type { OrganizationState } from '../../protocol/state.ts'
 import type { HostPort } from '../config.ts'
 import type { Issuing } from '../issuing.ts'
 import type { Database } from '../store/database.ts'
@@ -56,6 +57,8 @@ export interface Rendezvous extends AsyncDisposable {
   readonly meeting: Meeting
   /** Devices connected now. */
   connected(organization: OrganizationId): readonly { device: string; name: string }[]
+  /** What this registry believes of an organization that it has, what its devices said last among it. */
+  belief(organization: OrganizationId): OrganizationState | undefined
 }
 
 /** Listens when it resolves. Throws ConfigError where an address can't be listened on, or KeyFileError. */
@@ -98,6 +101,7 @@ export async function startRendezvous(options: RendezvousOptions): Promise<Rende
     meeting,
     connected: (organization) =>
       links.in(organization).map(({ device, name }) => ({ device, name })),
+    belief: (organization) => organizations.state(organization),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   }
 }

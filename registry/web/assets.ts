@@ -1,4 +1,4 @@
-/** The stylesheet and the icon: the only files that pages refer to. */
+/** The stylesheet, the icon and the script of the network's page: the only files that pages refer to. */
 import { readFileSync } from 'node:fs'
 import { type RequestHandler, Router } from 'express'
 
@@ -6,12 +6,14 @@ const ICON = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><path 
 
 export function assets(): RequestHandler {
   const style = readFileSync(new URL('./style.css', import.meta.url), 'utf8')
+  const script = readFileSync(new URL('./network.js', import.meta.url), 'utf8')
   const router = Router()
-  router.use(['/style.css', '/icon.svg'], (_request, response, next) => {
+  router.use(['/style.css', '/icon.svg', '/network.js'], (_request, response, next) => {
     response.set('Cache-Control', 'public, max-age=600')
     next()
   })
   router.get('/style.css', (_request, response) => void response.type('css').send(style))
+  router.get('/network.js', (_request, response) => void response.type('js').send(script))
   router.get('/icon.svg', (_request, response) => void response.type('svg').send(ICON))
   return router
 }

@@ -12,6 +12,7 @@ export interface OrganizationFrame extends Membership {
 /** By the end of its path; for whom it is. */
 const TABS: readonly (readonly [path: string, name: string, least: MemberRole])[] = [
   ['', 'Devices', 'member'],
+  ['/network', 'Network', 'member'],
   ['/members', 'Members', 'member'],
   ['/policy', 'Policy', 'member'],
   ['/audit', 'Audit log', 'admin'],

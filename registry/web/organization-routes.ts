@@ -11,6 +11,7 @@ import { deviceRoutes } from './device-routes.ts'
 import { sendPage } from './guard.ts'
 import { listOf, liveDevices } from './live-devices.ts'
 import { memberRoutes } from './member-routes.ts'
+import { networkRoutes } from './network-routes.ts'
 import { renderOrganization, STATES } from './organization-page.ts'
 import { forMembers, type OrganizationVisit } from './organization-visit.ts'
 import type { PageParts } from './pages.ts'
@@ -35,6 +36,7 @@ export function organizationRoutes(context: RegistryContext, parts: PageParts): 
   router.post('/join-requests/:request', to(decideJoinRequest))
   router.use(deviceRoutes(context, parts), memberRoutes(context, parts))
   router.use(policyRoutes(context, parts), settingsRoutes(context, parts))
+  router.use(networkRoutes(context, parts))
   return router
 }
 

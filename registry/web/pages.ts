@@ -12,6 +12,7 @@ import type { Invitations } from '../invitations.ts'
 import type { Issuing } from '../issuing.ts'
 import type { Logins } from '../login-authorization.ts'
 import type { Members } from '../members.ts'
+import type { Networks } from '../network.ts'
 import type { OrganizationLifecycle } from '../organization-lifecycle.ts'
 import { organizationsOf } from '../organizations.ts'
 import type { Policies } from '../policy.ts'
@@ -51,6 +52,7 @@ export interface PageParts {
     readonly issuing: Issuing
     readonly connected: Connected
     readonly policies: Policies
+    readonly networks: Networks
   }
 }
 

@@ -15,9 +15,11 @@ import {
   type OrganizationId,
   organizationIdOf,
 } from '../../protocol/keys.ts'
+import { PATH_REPORTS } from '../../protocol/limits.ts'
 import { encodeManifest } from '../../protocol/manifest.ts'
 import { encodeMembershipCertificate } from '../../protocol/membership-certificate.ts'
 import { ALLOW_ALL } from '../../protocol/policy.ts'
+import { relayAddressOf } from '../../protocol/relay.ts'
 import { encodeRouteAdvertisement } from '../../protocol/route-advertisement.ts'
 import { apply, emptyState, type OrganizationState } from '../../protocol/state.ts'
 import { type Seconds, seconds } from '../../protocol/time.ts'
@@ -113,7 +115,7 @@ export function simulatedOrganization(
   return { id, devices, state }
 }
 
-/** A new endpoint update of the device, as large as a usual one. */
+/** A new endpoint update of the device, as large as that of one that is in touch with as many as it tells of. */
 export function sealedEndpointUpdate(
   organization: SimulatedOrganization,
   device: SimulatedDevice,
@@ -133,6 +135,9 @@ export function sealedEndpointUpdate(
     multiaddrs: ['/ip4/192.0.2.11/tcp/51822', '/ip4/192.0.2.14/tcp/51822'],
     natMapping: 'endpoint-independent',
     system: 'nexd simulated, linux',
+    paths: organization.devices.slice(0, PATH_REPORTS).map(({ id }) => ({
+      ...{ peer: relayAddressOf(id), kind: 'direct', roundTripMs: 20 + (sequence % 200) },
+    })),
   })
   return sealEnvelope('endpoint-update', organization.id, claims, device.key)
 }
