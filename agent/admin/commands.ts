@@ -13,6 +13,7 @@ import {
 } from './device-commands.ts'
 import { LOGIN_SCOPES, logIn } from './login.ts'
 import { defaultLoginFile, readLogin, removeLogin } from './login-file.ts'
+import { addNetworkCommands } from './network-commands.ts'
 import {
   addInvitationCommands,
   addMemberCommands,
@@ -44,6 +45,7 @@ export function addRegistryCommands(program: Command): void {
   addDeviceCommands(program)
   addJoinRequestCommands(program)
   addRegistrationKeyCommands(program)
+  addNetworkCommands(program)
   addTokenCommands(program)
   addAuditCommands(program)
 }

@@ -15,8 +15,8 @@ export interface PlacedNode extends Point {
 }
 
 export interface Layout {
-  readonly width: number
-  readonly height: number
+  /** Left and upper end of what is seen, its width and its height. */
+  readonly box: readonly [x: number, y: number, width: number, height: number]
   /** Where a registry that relays is drawn. */
   readonly centre: Point
   readonly nodes: readonly PlacedNode[]
@@ -24,13 +24,18 @@ export interface Layout {
 
 /** So many names can be read as they are; more are turned outwards. */
 const UPRIGHT = 14
-const SMALL = { width: 640, height: 420, radiusX: 205, radiusY: 138 } as const
+const SMALL = { radiusX: 190, radiusY: 138 } as const
 const MANY = { side: 760, radius: 232 } as const
 const GAP = 18
+/** Of a letter, about; of a line, and of what is left free around. */
+const LETTER = 8
+const LINE = 18
+const MARGIN = 14
 
-/** On a ring, from the top, clockwise. */
-export function layoutOf(count: number): Layout {
-  return count <= UPRIGHT ? upright(count) : turned(count)
+/** On a ring, from the top, clockwise.
+ *  @param names how many characters each has */
+export function layoutOf(names: readonly number[]): Layout {
+  return names.length <= UPRIGHT ? upright(names) : turned(names.length)
 }
 
 function angleOf(index: number, count: number): number {
@@ -39,21 +44,45 @@ function angleOf(index: number, count: number): number {
   return first + (2 * Math.PI * index) / Math.max(1, count)
 }
 
-function upright(count: number): Layout {
-  const { width, height, radiusX, radiusY } = SMALL
-  const centre = { x: width / 2, y: height / 2 }
-  const nodes = Array.from({ length: count }, (_, index): PlacedNode => {
+function upright(names: readonly number[]): Layout {
+  const { radiusX, radiusY } = SMALL
+  const count = names.length
+  const nodes = names.map((_, index): PlacedNode => {
     const angle = angleOf(index, count)
     const [cos, sin] = [Math.cos(angle), Math.sin(angle)]
-    const x = round(centre.x + (count === 1 ? 0 : radiusX * cos))
-    const y = round(centre.y + (count === 1 ? 0 : radiusY * sin))
+    const x = count === 1 ? 0 : round(radiusX * cos)
+    const y = count === 1 ? 0 : round(radiusY * sin)
     const isSide = Math.abs(cos) > 0.3 && count > 1
     const label = isSide
-      ? { x: x + Math.sign(cos) * GAP, y: round(y + 5 + sin * 6) }
-      : { x, y: y + (sin > 0 || count === 1 ? GAP + 14 : -GAP) }
+      ? { x: round(x + Math.sign(cos) * GAP), y: round(y + 5 + sin * 6) }
+      : { x, y: round(y + (sin > 0 || count === 1 ? GAP + 14 : -GAP)) }
     return { x, y, label, turn: 0, anchor: isSide ? (cos > 0 ? 'start' : 'end') : 'middle' }
   })
-  return { width, height, centre, nodes }
+  return { box: boxOf(nodes, names), centre: { x: 0, y: 0 }, nodes }
+}
+
+/** Around nodes and names. */
+function boxOf(nodes: readonly PlacedNode[], names: readonly number[]): Layout['box'] {
+  const spans = nodes.map(({ x, label, anchor }, index): [number, number] => {
+    const width = (names[index] ?? 0) * LETTER
+    const before = anchor === 'start' ? 0 : anchor === 'end' ? width : width / 2
+    return [Math.min(x - GAP, label.x - before), Math.max(x + GAP, label.x - before + width)]
+  })
+  const heights = nodes.flatMap(({ y, label }) => [
+    y - GAP,
+    y + GAP,
+    label.y - LINE,
+    label.y + LINE / 2,
+  ])
+  const left = Math.min(...spans.map(([from]) => from)) - MARGIN
+  const top = Math.min(...heights) - MARGIN
+  const width = Math.max(...spans.map(([, to]) => to)) + MARGIN - left
+  return [left, top, width, Math.max(...heights) + MARGIN - top].map(round) as [
+    number,
+    number,
+    number,
+    number,
+  ]
 }
 
 function turned(count: number): Layout {
@@ -75,7 +104,7 @@ function turned(count: number): Layout {
       anchor: isLeft ? 'end' : 'start',
     }
   })
-  return { width: side, height: side, centre, nodes }
+  return { box: [0, 0, side, side], centre, nodes }
 }
 
 export interface Curve {
@@ -96,16 +125,18 @@ export function direct(a: Point, b: Point, centre: Point): Curve {
   return { d: `M${at(a)}Q${at(control)} ${at(b)}`, middle }
 }
 
-/** By way of the relay, passing it a little on the side of the two. */
+/** By way of the relay. */
 export function through(a: Point, b: Point, relay: Point): Curve {
-  const half = { x: (a.x + b.x) / 2, y: (a.y + b.y) / 2 }
-  const apart = Math.hypot(half.x - relay.x, half.y - relay.y)
-  const via = between(relay, half, apart === 0 ? 0 : Math.min(0.5, 12 / apart))
-  const [before, after] = [between(a, via, 0.62), between(b, via, 0.62)]
-  return {
-    d: `M${at(a)}C${at(before)} ${at(via)} ${at(via)}S${at(after)} ${at(b)}`,
-    middle: between(via, a, 0.5),
+  // A quadratic Bézier curve that is at the relay half the way.
+  const control = {
+    x: round(2 * relay.x - (a.x + b.x) / 2),
+    y: round(2 * relay.y - (a.y + b.y) / 2),
   }
+  const middle = {
+    x: round(0.5625 * a.x + 0.375 * control.x + 0.0625 * b.x),
+    y: round(0.5625 * a.y + 0.375 * control.y + 0.0625 * b.y),
+  }
+  return { d: `M${at(a)}Q${at(control)} ${at(b)}`, middle }
 }
 
 function between(from: Point, to: Point, share: number): Point {

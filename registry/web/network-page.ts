@@ -1,6 +1,7 @@
 /** The network of an organization as it is now: a picture, and the same in tables. */
 import { toHex, utf8 } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
+import { PATH_REPORTS } from '../../protocol/limits.ts'
 import { PATH_KINDS } from '../../protocol/path-report.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { Network, NetworkDevice, NetworkLink } from '../network.ts'
@@ -30,25 +31,30 @@ export interface NetworkView extends OrganizationFrame {
 
 /** Rows of a table on one page. */
 const ROWS = 50
+/** So many are found without a search: it stands behind them. */
+const FEW = 14
 
 export function renderNetwork(view: NetworkView): string {
-  const { organization, look } = view
-  const home = `/organizations/${organization.id}/network`
   return renderInOrganization(
     view,
     'Network',
     html`<p id="network-summary" role="status">${summaryText(view.network)}</p>
+${view.network.devices.length > FEW && renderSearch(view)}
 ${renderLive(view)}
-<section class="card"><h2>Find in it</h2>
-<form method="get" action="${home}" class="row filter" role="search">
-<label>Device<input type="search" name="text" value="${look.text}" maxlength="64" placeholder="part of a name"></label>
-<label>Links<select name="path">${LINK_CHOICES.map(
-      (choice) => html`<option${choice === look.path && html` selected`}>${choice}</option>`,
-    )}</select></label>
-<button>Filter</button></form>
-<p class="faint">Devices tell how they reach at most 16 others each, soon after a path has changed; round trips every few minutes. <a href="${home}">Show all</a></p></section>
+${view.network.devices.length <= FEW && renderSearch(view)}
+<p class="faint">Devices tell how they reach at most ${PATH_REPORTS} others each: soon after a path has changed, round trips every few minutes.</p>
 <script src="/network.js" defer></script>`,
   )
+}
+
+function renderSearch({ organization, look }: NetworkView): Html {
+  const home = `/organizations/${organization.id}/network`
+  return html`<form method="get" action="${home}" class="row filter" role="search">
+<label>Device<input type="search" name="text" value="${look.text}" maxlength="64" placeholder="part of a name"></label>
+<label>Links<select name="path">${LINK_CHOICES.map(
+    (choice) => html`<option${choice === look.path && html` selected`}>${choice}</option>`,
+  )}</select></label>
+<button>Filter</button>${(look.text !== '' || look.path !== 'all') && html`<a class="button" href="${home}">Show all</a>`}</form>`
 }
 
 /** The part that changes by itself: it names where it comes from, and what it shows. */
@@ -115,7 +121,7 @@ ${links.length === 0 && html`<p>${view.network.links.length === 0 ? 'No device h
 ${
   links.length > 0 &&
   html`<div class="scroll" tabindex="0" role="region" aria-label="Links"><table class="left">
-<thead><tr><th>Between</th><th>Path</th><th>Round trip</th><th>As told by</th></tr></thead>
+<thead><tr><th>Between</th><th>Round trip</th><th>Path</th><th>As told by</th></tr></thead>
 <tbody>${rowsOf(links, look).map((link) => renderLink(link, nameOf, now))}</tbody></table></div>`
 }
 ${renderPages(links.length, view)}</section>`
@@ -125,6 +131,7 @@ function renderLink(link: NetworkLink, nameOf: (id: string) => string, now: Seco
   const isRelayed = link.kind === 'relayed'
   return html`<tr>
 <td><strong>${nameOf(link.a)}</strong> – <strong>${nameOf(link.b)}</strong></td>
+<td>${roundTripText(link.roundTripMs)}</td>
 <td><span class="path ${link.kind}">${pathText(link, nameOf)}</span>${link.reports
     .slice(1)
     .map(
@@ -132,7 +139,6 @@ function renderLink(link: NetworkLink, nameOf: (id: string) => string, now: Seco
         (report.kind !== link.kind || report.relay !== link.relay) &&
         html`<br><span class="faint">${nameOf(report.by)}: ${pathText(report, nameOf)}</span>`,
     )}${isRelayed && html`<br><span class="faint">try <code>nexctl why ${nameOf(link.b)}</code> on ${nameOf(link.a)}</span>`}</td>
-<td>${roundTripText(link.roundTripMs)}</td>
 <td>${link.reports.map(({ by }) => nameOf(by)).join(', ')}<br><span class="faint">${when(link.saidAt, now)}</span></td></tr>`
 }
 
@@ -152,7 +158,7 @@ function renderDevices({ devices, links }: Network, view: NetworkView, now: Seco
   if (devices.length === 0) return false
   return html`<section class="card"><h2>Devices <span class="count">${shown.length}</span></h2>
 <div class="scroll" tabindex="0" role="region" aria-label="Devices"><table class="left">
-<thead><tr><th>Name</th><th>Owner</th><th>State</th><th>Direct</th><th>Relayed</th></tr></thead>
+<thead><tr><th>Name</th><th>State</th><th>Direct</th><th>Relayed</th><th>Owner</th></tr></thead>
 <tbody>${rowsOf(shown, look).map((device) => renderDevice(device, links, organization.id, now))}</tbody></table></div>
 ${shown.length > ROWS && renderPages(shown.length, view)}</section>`
 }
@@ -166,9 +172,9 @@ function renderDevice(
   const { id, name, owner, state, seenAt } = device
   const own = links.filter(({ a, b }) => a === id || b === id)
   const relayed = own.filter(({ kind }) => kind === 'relayed').length
-  return html`<tr><td><a href="/organizations/${organization}/network?device=${id}"><strong>${name}</strong></a></td><td>${owner}</td>
+  return html`<tr><td><a href="/organizations/${organization}/network?device=${id}"><strong>${name}</strong></a></td>
 <td><span class="state ${state}">${deviceStateText(state)}</span>${state === 'offline' && html`, seen ${when(seenAt, now)}`}</td>
-<td>${own.length - relayed}</td><td>${relayed}</td></tr>`
+<td>${own.length - relayed}</td><td>${relayed}</td><td>${owner}</td></tr>`
 }
 
 function rowsOf<T>(rows: readonly T[], { page }: NetworkLook): readonly T[] {

@@ -19,6 +19,8 @@ const LABELLED = 16
 /** With more than that, lines are thin. */
 const MANY_LINKS = 60
 const NAME_CHARACTERS = 20
+/** Pixels of a unit, where there is room. */
+const SCALE = 1.1
 
 export interface Drawn {
   readonly devices: readonly NetworkDevice[]
@@ -56,7 +58,7 @@ export function renderPicture(
   hrefOf: (id: DeviceId) => string,
   chosen?: string,
 ): Html {
-  const layout = layoutOf(devices.length)
+  const layout = layoutOf(devices.map(({ name }) => shownName(name).length))
   const places = new Map(devices.map(({ id }, index) => [id, layout.nodes[index]]))
   const curves = links.flatMap((link) => {
     const curve = curveOf(link, places, layout)
@@ -65,8 +67,8 @@ export function renderPicture(
   const hasRegistry = links.some(
     ({ kind, relay }) => kind === 'relayed' && places.get(relay as DeviceId) === undefined,
   )
-  const { width, height, centre } = layout
-  return html`<svg class="network${links.length > MANY_LINKS && ' many'}${devices.length > 14 && ' wide'}" viewBox="0 0 ${width} ${height}" role="group" aria-label="Picture of the network; the table below says the same">
+  const { box, centre } = layout
+  return html`<svg class="network${links.length > MANY_LINKS && ' many'}${devices.length > 14 && ' wide'}" viewBox="${box.join(' ')}" width="${Math.round(box[2] * SCALE)}" role="group" aria-label="Picture of the network; the table below says the same">
 <g aria-hidden="true">${curves.map(
     ({ link, curve }) =>
       html`<path class="link ${link.kind}" d="${curve.d}"><title>${nameOf(link.a)} – ${nameOf(link.b)}: ${linkText(link, nameOf)}</title></path>`,
@@ -75,6 +77,10 @@ ${hasRegistry && html`<g class="registry"><rect x="${centre.x - 10}" y="${centre
 ${links.length <= LABELLED && curves.map(({ link, curve }) => label(link, curve))}</g>
 ${devices.map((device) => renderNode(device, places.get(device.id), hrefOf(device.id), device.id === chosen))}
 </svg>`
+}
+
+function shownName(name: string): string {
+  return name.length > NAME_CHARACTERS ? `${name.slice(0, NAME_CHARACTERS - 1)}…` : name
 }
 
 function curveOf(
@@ -101,7 +107,6 @@ function renderNode(
 ): Html | false {
   if (place === undefined) return false
   const { x, y, label: at, anchor, turn } = place
-  const shown = name.length > NAME_CHARACTERS ? `${name.slice(0, NAME_CHARACTERS - 1)}…` : name
   return html`<a id="node-${id}" class="node ${state}${isChosen && ' chosen'}" href="${href}" aria-label="${name}, ${deviceStateText(state)}"><title>${name}: ${deviceStateText(state)}</title>
-<circle cx="${x}" cy="${y}" r="9"></circle><text x="${at.x}" y="${at.y}" text-anchor="${anchor}"${turn !== 0 && html` transform="rotate(${turn} ${at.x} ${at.y})" dominant-baseline="central"`}>${shown}</text></a>`
+<circle cx="${x}" cy="${y}" r="9"></circle><text x="${at.x}" y="${at.y}" text-anchor="${anchor}"${turn !== 0 && html` transform="rotate(${turn} ${at.x} ${at.y})" dominant-baseline="central"`}>${shownName(name)}</text></a>`
 }
