@@ -138,7 +138,8 @@ async function setRole(
   })
 }
 
-async function removeMember(
+/** Who goes by themselves needs no role. Throws Refused (role-needed, member-unknown, last-owner). */
+export async function removeMember(
   change: OrganizationChange,
   by: Act,
   user: string,

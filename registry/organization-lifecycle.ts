@@ -209,7 +209,8 @@ function inBounds(
   )
 }
 
-async function deleteIn(change: OrganizationChange, force: boolean, by: Act): Promise<void> {
+/** Throws Refused (organization-not-empty). */
+export async function deleteIn(change: OrganizationChange, force: boolean, by: Act): Promise<void> {
   const { transaction, organization, now } = change
   const devices = await transaction.list(DEVICE, { under: `${organization}/` })
   if (devices.length > 0 && !force) {

@@ -13,6 +13,7 @@ const STATUS = {
   'invitation-unknown': 404,
   'issuer-unusable': 503,
   'names-invalid': 400,
+  'last-admin': 409,
   'last-owner': 409,
   'member-unknown': 404,
   'metadata-invalid': 400,

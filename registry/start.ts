@@ -42,6 +42,7 @@ import { openDatabase } from './store/database.ts'
 import type { StoreLocation } from './store/location.ts'
 import { openStore } from './store/open-store.ts'
 import { checkSchema } from './store/schema.ts'
+import { openUserDeletion } from './user-deletion.ts'
 import { renderProblem } from './web/layout.ts'
 import { pages } from './web/pages.ts'
 
@@ -126,7 +127,9 @@ async function openServices(context: RegistryContext, localUrl: string) {
     localUrl,
     found: (name, also, ranges) => issuing.found(name, also, ranges),
   })
+  const userDeletion = openUserDeletion({ ...context, issuing, tokens, identity })
   return {
+    userDeletion,
     issuing,
     custody,
     authorizations,

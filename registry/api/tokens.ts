@@ -9,6 +9,7 @@ import { pageOf } from '../page.ts'
 import { ProblemError } from '../problem.ts'
 import { Refused } from '../refusal.ts'
 import type { Database } from '../store/database.ts'
+import { DEVICES_OF_DELETED, type UserDeletion } from '../user-deletion.ts'
 import type { Caller } from './access.ts'
 import { LABEL, MOMENT } from './fields.ts'
 import { openRoute, type Route, userRoute } from './route.ts'
@@ -16,6 +17,7 @@ import { openRoute, type Route, userRoute } from './route.ts'
 export interface TokenApiParts {
   readonly database: Database
   readonly tokens: ApiTokens
+  readonly userDeletion: UserDeletion
   readonly clock: Pick<Clock, 'now'>
 }
 
@@ -51,6 +53,11 @@ const USER = z.object({
   /** The token that asks; absent: a session. */
   token: TOKEN.optional(),
 })
+const DELETION = z.strictObject({
+  confirm: z.string().max(254),
+  /** Revoked, or given to the owner of each organization who has been one for longest. */
+  devices: z.enum(DEVICES_OF_DELETED).default('revoke'),
+})
 /** RFC 7009 §2.1. */
 const REVOCATION = z.object({
   token: z.string().min(1).max(128),
@@ -69,6 +76,20 @@ export const TOKEN_ROUTES: readonly Route<TokenApiParts>[] = [
       ...{ id: user, name },
       ...(token !== undefined && { token }),
     }),
+  }),
+  userRoute({
+    method: 'DELETE',
+    path: '/user',
+    operation: 'deleteUser',
+    summary:
+      'Deletes you: out of every organization, no session and no token any more; `confirm` is your name, as getUser tells it',
+    scope: 'organizations:write',
+    query: DELETION,
+    handle: async ({ userDeletion }: TokenApiParts, { caller, query, act }) => {
+      if (query.confirm === caller.name) return userDeletion.delete(query.devices, act)
+      const words = `confirm: is not your name, ${caller.name}: nothing was deleted`
+      throw new ProblemError(400, 'confirmation-wrong', words, { field: 'confirm' })
+    },
   }),
   userRoute({
     method: 'GET',

@@ -4,6 +4,7 @@ import { toBase32 } from '../../crypto/bytes.ts'
 import { hashPassword, verifyPassword } from '../../crypto/password.ts'
 import type { RegistryContext } from '../context.ts'
 import { ProblemError } from '../problem.ts'
+import { Refused } from '../refusal.ts'
 import { collection } from '../store/collection.ts'
 import type { Transaction } from '../store/database.ts'
 import {
@@ -61,6 +62,10 @@ export interface Accounts {
   verify(email: string, password: string): Promise<string | undefined>
   find(id: string): Promise<Account | undefined>
   list(): Promise<readonly Account[]>
+  /** Throws Refused (last-admin) of who alone may invite others, while there are others. */
+  checkRemovable(id: string): Promise<void>
+  /** Harmless where there is none. As `checkRemovable`. */
+  remove(id: string): Promise<void>
 }
 
 export function createAccounts(context: RegistryContext): Accounts {
@@ -103,6 +108,8 @@ export function createAccounts(context: RegistryContext): Accounts {
       return valid && account !== undefined ? found?.account : undefined
     },
     find: (id) => database.get(accounts, id),
+    checkRemovable: (id) => database.transact(ACCOUNTS_SCOPE, (each) => checkRemovable(each, id)),
+    remove: (id) => database.transact(ACCOUNTS_SCOPE, (each) => remove(each, id)),
     async list() {
       const found: Account[] = []
       for await (const { value } of database.list(accounts)) found.push(value)
@@ -128,6 +135,26 @@ async function create(
   transaction.put(accounts, id, { ...account, admin: count === 0 })
   transaction.put(accountsByEmail, byEmail, { account: id })
   transaction.put(head, 'accounts', { count: count + 1 })
+}
+
+async function remove(transaction: Transaction, id: string): Promise<void> {
+  await checkRemovable(transaction, id)
+  const account = await transaction.get(accounts, id)
+  if (account === undefined) return
+  transaction.delete(accounts, id)
+  transaction.delete(accountsByEmail, hashOf(account.email.toLowerCase()))
+  transaction.put(head, 'accounts', { count: (await countAccounts(transaction)) - 1 })
+}
+
+/** Throws Refused (last-admin). */
+async function checkRemovable(transaction: Transaction, id: string): Promise<void> {
+  const account = await transaction.get(accounts, id)
+  const others = (await countAccounts(transaction)) - 1
+  if (account?.admin !== true || others <= 0) return
+  throw new Refused(
+    'last-admin',
+    `you alone may invite users to this registry, and it has ${others} more: they must go first`,
+  )
 }
 
 async function countAccounts(transaction: Transaction): Promise<number> {

@@ -47,6 +47,8 @@ export interface Sessions {
   find(request: Request): Promise<Session | undefined>
   /** Ends the request's session; what it was, if there was one. */
   end(request: Request, response: Response): Promise<Session | undefined>
+  /** Ends all of a user's, wherever they are. */
+  endAll(user: UserId): Promise<void>
   /** Deletes sessions that are over. */
   sweep(): Promise<void>
 }
@@ -65,6 +67,9 @@ export function createSessions(context: RegistryContext, issuers: readonly strin
       transaction.delete(sessions, key)
       return session
     })
+  const removeAll = async (isMeant: (session: Session) => boolean): Promise<void> => {
+    for await (const { id, value } of database.list(sessions)) if (isMeant(value)) await remove(id)
+  }
   const find = async (request: Request): Promise<Session | undefined> => {
     const key = keyOfRequest(request)
     const session = key && (await database.get(sessions, key))
@@ -96,11 +101,8 @@ export function createSessions(context: RegistryContext, issuers: readonly strin
       jar.clear(response, COOKIE)
       return key === undefined ? undefined : await remove(key)
     },
-    async sweep() {
-      for await (const { id, value } of database.list(sessions)) {
-        if (isOver(value, clock.now())) await remove(id)
-      }
-    },
+    endAll: (user) => removeAll((session) => session.user === user),
+    sweep: () => removeAll((session) => isOver(session, clock.now())),
   }
 }
 

@@ -47,7 +47,7 @@ function navigation(viewer: Viewer): Html {
 <a href="/">Organizations</a>
 <a href="/device">Approve a device</a>
 ${viewer.admin && html`<a href="/users">Users</a>`}
-<form method="post" action="/logout"><span class="who">${viewer.name}</span>
+<form method="post" action="/logout"><a class="who" href="/account" title="Your account: API tokens, deletion">${viewer.name}</a>
 <button class="quiet">Sign out</button></form>
 </nav>`
 }

@@ -25,7 +25,7 @@ export interface Layout {
 /** So many names can be read as they are; more are turned outwards. */
 const UPRIGHT = 14
 const SMALL = { radiusX: 190, radiusY: 138 } as const
-const MANY = { side: 760, radius: 232 } as const
+const MANY = { side: 860, radius: 240 } as const
 const GAP = 18
 /** Of a letter, about; of a line, and of what is left free around. */
 const LETTER = 8

@@ -107,6 +107,6 @@ function renderNode(
 ): Html | false {
   if (place === undefined) return false
   const { x, y, label: at, anchor, turn } = place
-  return html`<a id="node-${id}" class="node ${state}${isChosen && ' chosen'}" href="${href}" aria-label="${name}, ${deviceStateText(state)}"><title>${name}: ${deviceStateText(state)}</title>
+  return html`<a id="node-${id}" class="node ${state}${isChosen && ' chosen'}" href="${href}"><title>${name}, ${deviceStateText(state)}</title>
 <circle cx="${x}" cy="${y}" r="9"></circle><text x="${at.x}" y="${at.y}" text-anchor="${anchor}"${turn !== 0 && html` transform="rotate(${turn} ${at.x} ${at.y})" dominant-baseline="central"`}>${shownName(name)}</text></a>`
 }

@@ -1,6 +1,7 @@
 /** The pages' routes: what each reads, what each form does. */
 import express, { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
+import type { ApiTokens } from '../api-tokens.ts'
 import { noStore } from '../app.ts'
 import type { RegistryContext } from '../context.ts'
 import type { Connected } from '../device-presence.ts'
@@ -18,6 +19,8 @@ import { organizationsOf } from '../organizations.ts'
 import type { Policies } from '../policy.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
+import type { UserDeletion } from '../user-deletion.ts'
+import { accountRoutes } from './account-routes.ts'
 import { renderApproval, renderCodeEntry, renderDecision } from './approval-page.ts'
 import { assets } from './assets.ts'
 import type { Directories } from './directories.ts'
@@ -53,6 +56,8 @@ export interface PageParts {
     readonly connected: Connected
     readonly policies: Policies
     readonly networks: Networks
+    readonly tokens: ApiTokens
+    readonly userDeletion: UserDeletion
   }
 }
 
@@ -61,7 +66,7 @@ export function pages(context: RegistryContext, parts: PageParts): RequestHandle
   router.use(assets())
   router.use(...parts.identity.routes)
   router.use(
-    ['/', '/device', '/users', '/organizations', '/invitations'],
+    ['/', '/account', '/device', '/users', '/organizations', '/invitations'],
     rateLimit(PAGES),
     noStore,
   )
@@ -74,6 +79,7 @@ export function pages(context: RegistryContext, parts: PageParts): RequestHandle
   router.post('/device', decide(context, parts, codes))
   router.post('/device/login', decideLogin(context, { ...parts, codes }))
   router.use(userRoutes(context, parts))
+  router.use('/account', accountRoutes(context, parts))
   router.use('/invitations', invitationRoutes(context, parts))
   router.use('/organizations', newOrganizationRoutes(context, parts))
   router.use('/organizations/:organization', organizationRoutes(context, parts))
