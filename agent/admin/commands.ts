@@ -25,6 +25,7 @@ import { printed } from './output.ts'
 import { openRegistryApi } from './registry-api.ts'
 import { addRootCommands } from './root-commands.ts'
 import { type AdminSession, openSession, optionsOf, pick } from './session.ts'
+import { addUserCommands } from './user-commands.ts'
 
 export function addRegistryCommands(program: Command): void {
   program
@@ -47,6 +48,7 @@ export function addRegistryCommands(program: Command): void {
   addRegistrationKeyCommands(program)
   addNetworkCommands(program)
   addTokenCommands(program)
+  addUserCommands(program)
   addAuditCommands(program)
 }
 

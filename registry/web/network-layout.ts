@@ -28,7 +28,7 @@ const SMALL = { radiusX: 190, radiusY: 138 } as const
 const MANY = { side: 860, radius: 240 } as const
 const GAP = 18
 /** Of a letter, about; of a line, and of what is left free around. */
-const LETTER = 8
+const LETTER = 9.5
 const LINE = 18
 const MARGIN = 14
 

@@ -1,8 +1,5 @@
 // time limit: 900 s
-import { mkdir } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Browser } from 'playwright-core'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { generateSigningKeyPair } from '../../../crypto/signing.ts'
@@ -10,58 +7,24 @@ import { type DeviceId, deviceIdOf } from '../../../protocol/keys.ts'
 import { seconds } from '../../../protocol/time.ts'
 import type { Network, NetworkLink } from '../../../registry/network.ts'
 import { renderNetwork } from '../../../registry/web/network-page.ts'
+import { launchChromium, looking, SLOW_MS } from '../../support/chromium.ts'
 import { needs } from '../../support/needs.ts'
 import { networkScene } from '../../support/network-scene.ts'
-import { startTestRegistry, temporaryDirectory } from '../../support/registry.ts'
+import { startTestRegistry } from '../../support/registry.ts'
 
 needs('chromium')
 
 const rule = suite('page of the network in Chromium')
 
-/** Kept where NEXODUS_SCREENSHOTS says, to be looked at. */
-const pictures = process.env['NEXODUS_SCREENSHOTS'] ?? (await temporaryDirectory())
-await mkdir(pictures, { recursive: true })
-const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const NOW = seconds(1_800_000_000)
 const WIDE = { width: 1180, height: 760 }
-/** Of a machine with much else to do. */
-const SLOW_MS = 120_000
 const PHONE = { width: 390, height: 800 }
 
 let browser: Browser
 rule.before(async () => {
-  browser = await chromium.launch({
-    executablePath: '/usr/bin/chromium',
-    args: [
-      ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
-      ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-    ],
-  })
+  browser = await launchChromium()
 })
 rule.after(() => browser.close())
-
-interface AxeResults {
-  readonly violations: readonly {
-    readonly id: string
-    readonly nodes: readonly { readonly html: string }[]
-  }[]
-}
-
-/** What the browser complains of, and what axe-core finds. */
-async function looking(page: Page) {
-  const complaints: string[] = []
-  page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text())
-  })
-  page.on('pageerror', (error) => void complaints.push(error.message))
-  const look = async (name: string) => {
-    await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true })
-    await page.addScriptTag({ path: axe }).catch(() => undefined)
-    const { violations } = (await page.evaluate('axe.run()')) as AxeResults
-    complaints.push(...violations.map(({ id, nodes }) => `${name}: ${id} at ${nodes[0]?.html}`))
-  }
-  return { complaints, look }
-}
 
 const NAMES = ['laptop', 'phone', 'edge', 'rack-a', 'rack-b', 'printer', 'camera', 'db', 'web']
 

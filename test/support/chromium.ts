@@ -1,0 +1,49 @@
+/** Chromium from Debian without a window, and what it complains of. */
+import { mkdir } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { temporaryDirectory } from './registry.ts'
+
+/** Milliseconds that a step may take on a machine with much else to do. */
+export const SLOW_MS = 120_000
+
+const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+
+interface AxeResults {
+  readonly violations: readonly {
+    readonly id: string
+    readonly nodes: readonly { readonly html: string }[]
+  }[]
+}
+
+export function launchChromium(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: '/usr/bin/chromium',
+    timeout: SLOW_MS,
+    args: [
+      ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
+      ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    ],
+  })
+}
+
+/** What the browser complains of, and what axe-core finds at each look; a look is kept as a picture where
+ *  NEXODUS_SCREENSHOTS says. */
+export async function looking(page: Page) {
+  const pictures = process.env['NEXODUS_SCREENSHOTS'] ?? (await temporaryDirectory())
+  await mkdir(pictures, { recursive: true })
+  const complaints: string[] = []
+  page.on('console', (message) => {
+    const isStatus = message.text().includes('the server responded with a status')
+    if (message.type() === 'error' && !isStatus) complaints.push(message.text())
+  })
+  page.on('pageerror', (error) => void complaints.push(error.message))
+  const look = async (name: string) => {
+    await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true })
+    await page.addScriptTag({ path: axe }).catch(() => undefined)
+    const { violations } = (await page.evaluate('axe.run()')) as AxeResults
+    complaints.push(...violations.map(({ id, nodes }) => `${name}: ${id} at ${nodes[0]?.html}`))
+  }
+  return { complaints, look }
+}
