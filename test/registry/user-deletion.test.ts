@@ -83,11 +83,11 @@ rule(
     const { ada, bob, home, ids, names } = await withDevice(registry)
     // Bob's own organization, with a device in it.
     const all = (await ask(bob, 'GET', 'organizations')).json['organizations'] as {
-    readonly id: string
-    readonly name: string
-  }[]
-  const bobs = `organizations/${all.find((each) => each.name === 'bob')?.id}`
-  await enrolled(registry, bob, bobs, 'rack')
+      readonly id: string
+      readonly name: string
+    }[]
+    const bobs = `organizations/${all.find((each) => each.name === 'bob')?.id}`
+    await enrolled(registry, bob, bobs, 'rack')
     const refused = await ask(bob, 'DELETE', path(BOB.email))
     assert.equal([refused.status, refused.json['code']], [409, 'last-owner'])
     assert.match(String(refused.json['detail']), /last owner of bob \(1 device\): make another/)
