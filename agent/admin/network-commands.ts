@@ -27,7 +27,7 @@ const NETWORK = z.looseObject({
 type Network = z.output<typeof NETWORK>
 
 /** The most that the registry tells at once. */
-const LIMIT = 5000
+const LIMIT = 1000
 
 export function addNetworkCommands(program: Command): void {
   const network = program

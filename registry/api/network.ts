@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { PATH_KINDS } from '../../protocol/path-report.ts'
 import { DEVICE_STATES, type Network, type Networks } from '../network.ts'
+import { PAGE_LIMIT } from '../page.ts'
 import { ANY_MEMBER } from './access.ts'
 import { MOMENT } from './fields.ts'
 import { ID, memberRoute, type Route } from './route.ts'
@@ -12,7 +13,6 @@ export interface NetworkApiParts {
 
 /** Devices and links of one answer, where the query does not say. */
 const USUAL = 500
-const MOST = 5000
 
 const SAID = {
   kind: z.enum(PATH_KINDS),
@@ -57,7 +57,7 @@ const NETWORK = z.object({
 const LOOK = z.strictObject({
   /** Links of that one alone, and the devices at their ends. */
   device: ID.optional(),
-  limit: z.coerce.number().int().min(1).max(MOST).default(USUAL),
+  limit: z.coerce.number().int().min(1).max(PAGE_LIMIT.most).default(USUAL),
 })
 
 export const NETWORK_ROUTES: readonly Route<NetworkApiParts>[] = [
