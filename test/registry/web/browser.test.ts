@@ -104,10 +104,10 @@ rule('take a person from the set-up link to an approved device and its removal',
   await picture(page, '07-organization')
 
   await page.getByRole('link', { name: 'laptop' }).click()
-  await page.getByLabel('Prefix').fill('10.99.0.1/32')
+  await page.getByRole('textbox', { name: 'Prefix' }).fill('10.99.0.1/32')
   await page.getByRole('button', { name: 'Grant' }).click()
   await page.getByRole('cell', { name: '10.99.0.1/32' }).waitFor()
-  await page.getByLabel('Prefix').fill('10.99.0.1/8')
+  await page.getByRole('textbox', { name: 'Prefix' }).fill('10.99.0.1/8')
   await page.getByRole('button', { name: 'Grant' }).click()
   await page.getByRole('alert').waitFor()
   await picture(page, '08-device')
