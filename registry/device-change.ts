@@ -63,8 +63,7 @@ export async function giveDevice(
   const record = await change.device(id)
   if (record === undefined) return
   // What the last owner's identity provider gave is not the next one's.
-  const { claimedGroups: _, ...kept } = record
-  await putChanged(change, id, record, { ...kept, ...owner })
+  await putChanged(change, id, record, await withClaimedGroups(change, { ...record, ...owner }))
 }
 
 /** Puts the record, with a new certificate where the old one says something else. */

@@ -129,8 +129,12 @@ rule('or go to a named member, with the registration keys, and renew on', async 
     const refused = members.remove(organization, ada, eve, { transferTo: to })
     assert.is(await refusal(refused), 'member-unknown', to)
   }
+  await core.signIn('eve', { groups: ['interns'] })
+  await core.renew(laptop, organization)
+  await core.signIn('bob', { groups: ['operators'] })
   await members.remove(organization, ada, eve, { transferTo: bob })
   const [device] = await core.devices.list(organization)
+  assert.equal(device?.claimedGroups, ['operators'])
   assert.equal([device?.owner, device?.ownerId], ['bob@example.org', bob])
   await core.renew(laptop, organization)
   await core.enrol(asker('phone'), secret)
