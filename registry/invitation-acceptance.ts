@@ -4,27 +4,27 @@ import { audit } from './audit.ts'
 import { emailOf, INVITATION, type InvitationRecord } from './invitation-record.ts'
 import { MEMBERS } from './members.ts'
 import type { OrganizationChange } from './organization-change.ts'
-import { members, putMember, type User, users } from './organizations.ts'
+import { members, putMember, requireUser, type User } from './organizations.ts'
 import { Refused } from './refusal.ts'
 import { isAtLeast, mayGive } from './roles.ts'
 
 /** One by e-mail address is for who proves that address, one by link for who holds it. */
 export function isFor(
   { email }: InvitationRecord,
-  user: Pick<User, 'email' | 'emailVerified'> | undefined,
+  user: Pick<User, 'email' | 'emailVerified'>,
 ): boolean {
   if (email === undefined) return true
-  return user?.emailVerified === true && emailOf(user.email ?? '') === email
+  return user.emailVerified === true && emailOf(user.email ?? '') === email
 }
 
 /** Makes the user a member; a member stays what they are, or becomes more. Throws Refused (invitation-unknown,
- *  invitation-over, too-many-members). */
+ *  invitation-over, too-many-members), or a problem as `requireUser`. */
 export async function acceptIn(change: OrganizationChange, id: string, by: Act): Promise<void> {
   const { transaction, organization, now } = change
   const user = userOf(by)
   const key = `${organization}/${id}`
   const invitation = await transaction.get(INVITATION, key)
-  const about = await transaction.get(users, user)
+  const about = await requireUser(transaction, user)
   if (invitation === undefined || !isFor(invitation, about)) throw unknownInvitation()
   const member = await transaction.get(members, `${organization}/${user}`)
   if (invitation.acceptedBy === user && member !== undefined) return

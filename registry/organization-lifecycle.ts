@@ -17,6 +17,7 @@ import {
   membershipsOf,
   organizations,
   putMember,
+  requireUser,
   roleOf,
   type UserId,
 } from './organizations.ts'
@@ -56,7 +57,7 @@ export interface NewOrganization extends WantedRanges {
 export interface OrganizationLifecycle {
   details(organization: OrganizationId): Promise<OrganizationDetails>
   /** The user is its owner. Throws Refused (organization-invalid, organization-name-taken,
-   *  too-many-organizations, range-invalid). */
+   *  too-many-organizations, range-invalid), or a 401 problem (signed-out) when the user was deleted. */
   create(by: Act, wanted: NewOrganization): Promise<OrganizationId>
   /** Throws Refused (organization-invalid, role-needed). */
   rename(organization: OrganizationId, by: Act, name: string): Promise<void>
@@ -139,6 +140,7 @@ async function create(
     name,
     async (transaction, organization) => {
       const now = clock.now()
+      await requireUser(transaction, user)
       transaction.put(organizations, organization, { id: organization, name, createdAt: now })
       putMember(transaction, organization, user, { role: 'owner', since: now })
       await audit(transaction, organization, by, {

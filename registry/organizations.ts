@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { type Brand, toBase32, utf8 } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
 import { type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
-import type { Seconds } from '../protocol/time.ts'
+import { type Seconds, seconds } from '../protocol/time.ts'
 import type { Act } from './act.ts'
 import { audit } from './audit.ts'
 import type { RegistryContext } from './context.ts'
@@ -91,7 +91,8 @@ export async function welcome(
   const who = { kind: 'user', user: id, name: signIn.email ?? name } as const
   const act = { who, at: now, ...(from !== undefined && { from }) }
   await database.transact(`user/${id}`, async (transaction) => {
-    const createdAt = (await transaction.get(users, id))?.createdAt ?? now
+    // Sessions and tokens count from then on: never from a moment that the clock has not come to.
+    const createdAt = seconds(Math.min((await transaction.get(users, id))?.createdAt ?? now, now))
     const record = { ...proved, groups: [...groups], name, createdAt, signedInAt: now }
     transaction.put(users, id, record)
   })
@@ -115,13 +116,23 @@ export async function welcome(
 /** Two first sign-ins of one user at once: the later one's organization is not made. */
 class FoundedMeanwhile extends Error {}
 
-/** Throws FoundedMeanwhile. Reads and writes the user, so that of two founders one must retry. */
+/** Throws FoundedMeanwhile, or as `requireUser`: of two founders one must retry. */
 async function assertFirst(transaction: Transaction, id: UserId): Promise<void> {
-  const user = await transaction.get(users, id)
-  if (user !== undefined) transaction.put(users, id, user)
+  await requireUser(transaction, id)
   if ((await transaction.list(memberships, { under: `${id}/` })).length > 0) {
     throw new FoundedMeanwhile()
   }
+}
+
+/** Reads and writes the user: whoever becomes a member beside a deletion of the user, or another change of theirs
+ *  that calls it, must retry. Throws a 401 problem (signed-out) when the user is gone. */
+export async function requireUser(transaction: Transaction, id: UserId): Promise<User> {
+  const user = await transaction.get(users, id)
+  if (user === undefined) {
+    throw new ProblemError(401, 'signed-out', 'your user was deleted: sign in again')
+  }
+  transaction.put(users, id, user)
+  return user
 }
 
 export function putMember(

@@ -1,6 +1,7 @@
 /** Deleting one's own user: out of every organization, then no session, no token and no account any more. What the
  *  audit logs say of them stays. */
 import type { OrganizationId } from '../protocol/keys.ts'
+import type { Log } from '../protocol/log.ts'
 import { type Act, userOf } from './act.ts'
 import type { ApiTokens } from './api-tokens.ts'
 import { audit } from './audit.ts'
@@ -16,17 +17,18 @@ import { ProblemError } from './problem.ts'
 import { Refused } from './refusal.ts'
 import type { Database, Transaction } from './store/database.ts'
 
-/** What becomes of their devices: revoked, or given to the owner of each organization who has been one for longest. */
+/** What becomes of their devices: revoked, or given to the owner of each organization who has been a member for longest. */
 export const DEVICES_OF_DELETED = ['revoke', 'transfer'] as const
 export type DevicesOfDeleted = (typeof DEVICES_OF_DELETED)[number]
 
 export interface UserDeletionParts {
   readonly database: Database
+  readonly log: Log
   readonly issuing: Pick<Issuing, 'change'>
   readonly tokens: Pick<ApiTokens, 'page' | 'revoke'>
   readonly identity: {
     readonly sessions: Pick<Sessions, 'endAll'>
-    readonly accounts?: Pick<Accounts, 'checkRemovable' | 'remove'>
+    readonly accounts?: Pick<Accounts, 'checkRemovable' | 'removeIn'>
   }
 }
 
@@ -41,8 +43,8 @@ export interface UserDeletion {
   /** Organizations whose last owner the user is, with others or devices in them. */
   obstacles(user: UserId): Promise<readonly Obstacle[]>
   /** Of the user who acts. Organizations that they have for themselves, without a device, are deleted with them. What
-   *  was interrupted may be asked for again. Throws Refused (last-owner, last-admin), before anything is changed where
-   *  nobody joins or leaves meanwhile. */
+   *  was interrupted or refused may be asked for again. Throws Refused (last-owner, last-admin), before anything is
+   *  changed where nobody joins or leaves meanwhile, or a 409 problem to who has joined an organization meanwhile. */
   delete(devices: DevicesOfDeleted, by: Act): Promise<void>
 }
 
@@ -58,16 +60,16 @@ async function obstaclesOf(database: Database, user: UserId): Promise<readonly O
   const found: Obstacle[] = []
   for (const { organization, role } of await membershipsOf(database, user)) {
     if (role !== 'owner') continue
-    let [others, owners, devices] = [0, 0, 0]
+    let [others, owners] = [0, 0]
     for await (const { id, value } of database.list(members, { under: `${organization.id}/` })) {
       if (id.endsWith(`/${user}`)) continue
       others += 1
       if (value.role === 'owner') owners += 1
     }
+    if (owners > 0) continue
+    let devices = 0
     for await (const _ of database.list(DEVICE, { under: `${organization.id}/` })) devices += 1
-    if (owners === 0 && others + devices > 0) {
-      found.push({ name: organization.name, members: others, devices })
-    }
+    if (others + devices > 0) found.push({ name: organization.name, members: others, devices })
   }
   return found
 }
@@ -77,7 +79,7 @@ async function deleteUser(
   devices: DevicesOfDeleted,
   by: Act,
 ): Promise<void> {
-  const { database, issuing, tokens, identity } = parts
+  const { database, log, issuing, tokens, identity } = parts
   const user = userOf(by)
   const subject = (await database.get(users, user))?.subject ?? ''
   await identity.accounts?.checkRemovable(subject)
@@ -92,10 +94,12 @@ async function deleteUser(
     for (const { id } of items) await tokens.revoke(user, id, by)
     isMore = next !== undefined
   }
-  await identity.accounts?.remove(subject)
-  await database.transact(`user/${user}`, (transaction) =>
-    forget(transaction, user, by, left.length),
-  )
+  const isForgotten = await database.transact(`user/${user}`, async (transaction) => {
+    if (!(await forget(transaction, user, by, left.length))) return false
+    await identity.accounts?.removeIn(transaction, subject)
+    return true
+  })
+  if (isForgotten) log('info', 'user.deleted', { user, organizations: left.length })
   await identity.sessions.endAll(user)
 }
 
@@ -145,12 +149,15 @@ function userIn(id: string, organization: OrganizationId): string {
   return id.slice(organization.length + 1)
 }
 
+/** Whether there was such a user. Reads and deletes the record that whoever joins or founds an organization reads
+ *  and writes: of a deletion and one of those at once one must retry. Throws a 409 problem (user-busy). */
 async function forget(
   transaction: Transaction,
   user: UserId,
   by: Act,
   organizations: number,
-): Promise<void> {
+): Promise<boolean> {
+  if ((await transaction.get(users, user)) === undefined) return false
   if ((await transaction.list(memberships, { under: `${user}/` })).length > 0) {
     throw new ProblemError(409, 'user-busy', 'you joined an organization meanwhile: try again')
   }
@@ -158,4 +165,5 @@ async function forget(
   await audit(transaction, user, by, {
     ...{ action: 'user.deleted', subject: user, before: { organizations } },
   })
+  return true
 }

@@ -10,6 +10,7 @@ import type { Transaction } from '../store/database.ts'
 import {
   ACCOUNTS_SCOPE,
   checkLink,
+  deleteAllLinks,
   deleteFirstUserLinks,
   FIRST_USER_LINK_LIFETIME,
   hashOf,
@@ -51,8 +52,8 @@ export interface Accounts {
   /** The token of a new link for the first user, the only one that works from now on; undefined when
    *  there is a user. */
   firstUserLink(): Promise<string | undefined>
-  /** The token of a new link for one more user: of that e-mail address, where one is given. Throws a 422
-   *  problem (`field` email). */
+  /** The token of a new link for one more user: of that e-mail address, where one is given. Throws a problem:
+   *  422 (`field` email), 409 while there is no account. */
   invite(email?: string): Promise<string>
   /** Throws a 410 problem when the link is unknown, used or over. */
   checkLink(token: string): Promise<SetupLink>
@@ -64,11 +65,14 @@ export interface Accounts {
   list(): Promise<readonly Account[]>
   /** Throws Refused (last-admin) of who alone may invite others, while there are others. */
   checkRemovable(id: string): Promise<void>
-  /** Harmless where there is none. As `checkRemovable`. */
-  remove(id: string): Promise<void>
+  /** In a transaction of the caller's. Harmless where there is none; with the last one go all links. As
+   *  `checkRemovable`. */
+  removeIn(transaction: Transaction, id: string): Promise<void>
 }
 
-export function createAccounts(context: RegistryContext): Accounts {
+type AccountContext = Pick<RegistryContext, 'database' | 'clock' | 'randomBytes' | 'log'>
+
+export function createAccounts(context: AccountContext): Accounts {
   const { database, clock, randomBytes } = context
   return {
     firstUserLink: () =>
@@ -77,13 +81,7 @@ export function createAccounts(context: RegistryContext): Accounts {
         await deleteFirstUserLinks(transaction)
         return { kind: 'first-user', expiresAt: clock.now() + FIRST_USER_LINK_LIFETIME }
       }),
-    invite: (email) => {
-      if (email !== undefined) checkEmail(email)
-      return makeLink(context, async () => ({
-        ...{ kind: 'invitation', expiresAt: clock.now() + INVITATION_LIFETIME },
-        ...(email !== undefined && { email }),
-      }))
-    },
+    invite: (email) => invite(context, email),
     checkLink: (token) => checkLink(context, token),
     async complete(token, { email, password }) {
       const link = await checkLink(context, token)
@@ -109,13 +107,24 @@ export function createAccounts(context: RegistryContext): Accounts {
     },
     find: (id) => database.get(accounts, id),
     checkRemovable: (id) => database.transact(ACCOUNTS_SCOPE, (each) => checkRemovable(each, id)),
-    remove: (id) => database.transact(ACCOUNTS_SCOPE, (each) => remove(each, id)),
+    removeIn,
     async list() {
       const found: Account[] = []
       for await (const { value } of database.list(accounts)) found.push(value)
       return found.sort((a, b) => a.createdAt - b.createdAt)
     },
   }
+}
+
+async function invite(context: AccountContext, email: string | undefined): Promise<string> {
+  if (email !== undefined) checkEmail(email)
+  return makeLink(context, async (transaction) => {
+    await assertSomebodyInvites(transaction)
+    return {
+      ...{ kind: 'invitation', expiresAt: context.clock.now() + INVITATION_LIFETIME },
+      ...(email !== undefined && { email }),
+    }
+  })
 }
 
 async function create(
@@ -137,13 +146,24 @@ async function create(
   transaction.put(head, 'accounts', { count: count + 1 })
 }
 
-async function remove(transaction: Transaction, id: string): Promise<void> {
+async function removeIn(transaction: Transaction, id: string): Promise<void> {
   await checkRemovable(transaction, id)
   const account = await transaction.get(accounts, id)
   if (account === undefined) return
   transaction.delete(accounts, id)
   transaction.delete(accountsByEmail, hashOf(account.email.toLowerCase()))
-  transaction.put(head, 'accounts', { count: (await countAccounts(transaction)) - 1 })
+  const count = (await countAccounts(transaction)) - 1
+  transaction.put(head, 'accounts', { count })
+  if (count === 0) await deleteAllLinks(transaction)
+}
+
+/** Reads and writes the head, so that no link is made beside the removal of the last account. Throws a 409
+ *  problem. */
+async function assertSomebodyInvites(transaction: Transaction): Promise<void> {
+  const count = await countAccounts(transaction)
+  transaction.put(head, 'accounts', { count })
+  if (count > 0) return
+  throw new ProblemError(409, 'no-account', 'nobody has an account who could invite others')
 }
 
 /** Throws Refused (last-admin). */

@@ -29,7 +29,7 @@ export const ACCOUNTS_SCOPE = 'accounts'
 
 /** Records the link that `decide` wants and gives its token, which the store does not hold. */
 export async function makeLink<Wanted extends SetupLink | undefined>(
-  { database, randomBytes }: RegistryContext,
+  { database, randomBytes }: Pick<RegistryContext, 'database' | 'randomBytes'>,
   decide: (transaction: Transaction) => Promise<Wanted>,
 ): Promise<Wanted extends undefined ? undefined : string> {
   const token = toBase64url(randomBytes(32))
@@ -43,7 +43,7 @@ export async function makeLink<Wanted extends SetupLink | undefined>(
 
 /** Throws a 410 problem when the link is unknown, used or over. */
 export async function checkLink(
-  { database, clock }: RegistryContext,
+  { database, clock }: Pick<RegistryContext, 'database' | 'clock'>,
   token: string,
 ): Promise<SetupLink> {
   return assertUsable(await database.get(setupLinks, hashOf(token)), clock.now())
@@ -66,6 +66,11 @@ export async function deleteFirstUserLinks(transaction: Transaction): Promise<vo
   for (const { id, value } of await transaction.list(setupLinks)) {
     if (value.kind === 'first-user') transaction.delete(setupLinks, id)
   }
+}
+
+/** With the last account go the invitations of who has left: whoever held one would become the first user. */
+export async function deleteAllLinks(transaction: Transaction): Promise<void> {
+  for (const { id } of await transaction.list(setupLinks)) transaction.delete(setupLinks, id)
 }
 
 /** Deletes links that are over. */

@@ -31,6 +31,8 @@ export interface AccountView {
   /** Where more tokens follow. */
   readonly next?: string | undefined
   readonly obstacles: readonly Obstacle[]
+  /** Their account is the registry's own, and goes with them. */
+  readonly hasAccount: boolean
   readonly publicUrl: string
   readonly now: Seconds
   /** The secret of one just made: this page alone ever shows it. */
@@ -106,9 +108,12 @@ function renderNewToken({ form }: AccountView): Html {
 </form></section>`
 }
 
-function renderDeletion({ viewer, obstacles }: AccountView): Html {
+function renderDeletion({ viewer, obstacles, hasAccount }: AccountView): Html {
+  const after = hasAccount
+    ? 'to come again you need a new invitation, and begin anew'
+    : 'who signs in again begins anew'
   return html`<section class="card"><h2>Delete your user</h2>
-<p>You leave every organization; those that you have for yourself, without a device, are deleted. Your sessions and tokens end. What the audit logs say of you stays. There is no way back: who signs in again begins anew.</p>
+<p>You leave every organization; those that you have for yourself, without a device, are deleted. Your sessions and tokens end. What the audit logs say of you stays. There is no way back: ${after}.</p>
 ${
   obstacles.length > 0
     ? html`<p class="bad">You are the last owner of ${obstacleText(obstacles)}: make another member an owner, or delete it, first.</p>`

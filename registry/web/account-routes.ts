@@ -44,7 +44,7 @@ const TOKENS = 50
 
 async function show(
   { clock, publicUrl }: RegistryContext,
-  { people }: PageParts,
+  { people, identity }: PageParts,
   { request, response, who }: Visit,
   also: Pick<AccountView, 'newToken' | 'form' | 'error'> = {},
 ): Promise<void> {
@@ -54,6 +54,7 @@ async function show(
   const obstacles = await people.userDeletion.obstacles(who.user)
   const page = renderAccount({
     ...{ viewer: who, tokens: items, next, obstacles, publicUrl, now: clock.now(), ...also },
+    hasAccount: identity.accounts !== undefined,
   })
   sendPage(response, page, also.error === undefined ? 200 : 422)
 }
@@ -122,7 +123,6 @@ async function deleteUser(context: RegistryContext, parts: PageParts, visit: Vis
   } catch (error) {
     return show(context, parts, visit, { error: formError(error) })
   }
-  context.log('info', 'user.deleted', { user: who.user })
   await parts.identity.sessions.end(request, response)
   sendPage(response, renderGone())
 }

@@ -1,7 +1,7 @@
 // time limit: 300 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { loginByHttp } from '../../simulations/lab/login.ts'
+import { completeSetup, inviteUser, loginByHttp, openBrowser } from '../../simulations/lab/login.ts'
 import { withToken } from '../support/api.ts'
 import { ask, enrolled, scene } from '../support/people-scene.ts'
 import { ADA, BOB, startTestRegistry } from '../support/registry.ts'
@@ -121,6 +121,17 @@ rule('is refused to who alone may invite users, until they are the only one', as
   assert.is((await ask(ada, 'GET', 'user')).status, 401)
 })
 
+rule('the last one takes along the links that they gave away', async () => {
+  await using registry = await startTestRegistry()
+  const ada = await registry.ada()
+  const link = await inviteUser(ada)
+  assert.is((await ask(ada, 'DELETE', path(ADA.email))).status, 204)
+  const eve = { ...BOB, email: 'eve@example.org' }
+  const words = await completeSetup(link, eve).catch((error: Error) => error.message)
+  assert.match(String(words), 'unknown, used or expired')
+  assert.is((await openBrowser(registry.url).open(new URL(link).pathname)).status, 410)
+})
+
 rule('has a form on the page, whose word must be the name, and tokens beside it', async () => {
   await using registry = await startTestRegistry()
   const { bob } = await scene(registry)
@@ -158,6 +169,7 @@ rule('has a form on the page, whose word must be the name, and tokens beside it'
   assert.is((await bob.submit(revoke, {})).status, 200)
   assert.is((await withToken(registry.url, token)('GET', '/user')).status, 401)
   assert.is((await bob.submit(revoke, {})).status, 404)
+  assert.match(shown, 'to come again you need a new invitation')
   const not = await bob.submit('/account/delete', { confirm: 'Bob', devices: 'revoke' })
   assert.match(not.text, 'That is not your name')
   assert.is((await ask(bob, 'GET', 'user')).status, 200)
