@@ -20,7 +20,7 @@ export async function callerOf(
     const [, secret = ''] = /^bearer +(nxt_[a-z2-7]{32})$/i.exec(authorization) ?? []
     const token = secret === '' ? undefined : await tokens.find(secret, request.ip ?? 'unknown')
     // A user who is gone takes their tokens along.
-    const who = token && (await identity.known(token.user))
+    const who = token && (await identity.known(token.user, token.createdAt))
     if (token !== undefined && who !== undefined) {
       return { user: token.user, name: who.name, token }
     }

@@ -27,8 +27,9 @@ export interface Identity {
   readonly sessions: Sessions
   /** The session's user; undefined when there is none. */
   signedIn(request: Request): Promise<SignedIn | undefined>
-  /** A user, as long as they may sign in; undefined when they are unknown, or their account is gone. */
-  known(user: UserId): Promise<SignedIn | undefined>
+  /** A user, as long as they may sign in; undefined when they are unknown, their account is gone, or what they show
+   *  is of before their record: of a user who was deleted and came again. */
+  known(user: UserId, since: number): Promise<SignedIn | undefined>
   /** Accounts of the embedded provider. */
   readonly accounts?: Accounts
   /** Where the first user sets up their account; undefined when there is one, or no such need. */
@@ -66,7 +67,7 @@ export async function createIdentity(
       routes: [signIn],
       sessions,
       signedIn: (request) => signedIn(context, sessions, request),
-      known: (user) => knownUser(context, user, names),
+      known: (user, since) => knownUser(context, { user, since }, names),
       firstUserUrl: async () => undefined,
       sweep: () => sessions.sweep(),
     }
@@ -78,7 +79,7 @@ export async function createIdentity(
     sessions,
     routes: [signIn, embeddedRoutes(context, accounts, provider)],
     signedIn: (request) => signedIn(context, sessions, request, accounts),
-    known: (user) => knownUser(context, user, names, accounts),
+    known: (user, since) => knownUser(context, { user, since }, names, accounts),
     accounts,
     async firstUserUrl() {
       const token = await accounts.firstUserLink()
@@ -99,18 +100,22 @@ async function signedIn(
   accounts?: Accounts,
 ): Promise<SignedIn | undefined> {
   const session = await sessions.find(request)
-  return session && knownUser(context, session.user, [session.issuer], accounts)
+  if (session === undefined) return undefined
+  const { user, issuer, createdAt } = session
+  return knownUser(context, { user, since: createdAt }, [issuer], accounts)
 }
 
 async function knownUser(
   { database }: RegistryContext,
-  id: UserId,
+  { user: id, since }: { readonly user: UserId; readonly since: number },
   issuers: readonly string[],
   accounts?: Accounts,
 ): Promise<SignedIn | undefined> {
   const user = await database.get(users, id)
   // With another provider configured, whom the former vouched for is unknown.
   if (user === undefined || !issuers.includes(user.issuer)) return undefined
+  // Who was deleted may come again, and what they had does not.
+  if (since < user.createdAt) return undefined
   const account = await accounts?.find(user.subject)
   // An account that was removed ends the sessions and tokens made with it.
   if (accounts !== undefined && account === undefined) return undefined

@@ -14,6 +14,7 @@ import {
   openBrowser,
   organizationsOf,
 } from '../../../simulations/lab/login.ts'
+import { newToken, withSession, withToken } from '../../support/api.ts'
 import { ISSUER_CLIENT } from '../../support/oidc-issuer.ts'
 import {
   freePort,
@@ -104,6 +105,37 @@ rule('knows a user again by issuer and subject, and no other user', () =>
     const grace = await of('grace')
     assert.equal(await of('grace'), grace)
     assert.not.equal(await of('edsger'), grace)
+  }),
+)
+
+rule('what a user had who was deleted does not come back with them', () =>
+  withSite('client_secret_post', async ({ registry, startIssuer }) => {
+    await startIssuer()
+    const grace = openBrowser(registry.url)
+    await signInAs(grace, 'grace')
+    assert.match((await grace.open('/account')).text, 'who signs in again begins anew')
+    const stranger = withToken(registry.url)
+    const wanted = { client: 'nexctl', scopes: ['read'], lifetime: 3600 }
+    const { json } = await stranger('POST', '/login-authorizations', wanted)
+    await grace.submit('/device/login', {
+      ...{ user_code: String(json['user_code']), decision: 'approve' },
+    })
+    const confirm = encodeURIComponent('grace@issuer.example')
+    assert.is((await withSession(grace)('DELETE', `/user?confirm=${confirm}`)).status, 204)
+    const polled = await stranger('POST', '/token', {
+      grant_type: 'urn:ietf:params:oauth:grant-type:device_code',
+      device_code: json['device_code'],
+    })
+    const late = withToken(registry.url, String(polled.json['access_token']))
+    assert.is((await late('GET', '/user')).status, 401)
+    registry.clock.advance(2)
+    const again = openBrowser(registry.url)
+    await signInAs(again, 'grace')
+    assert.is((await withSession(again)('GET', '/user')).status, 200)
+    assert.is((await late('GET', '/user')).status, 401)
+    assert.is((await withSession(grace)('GET', '/user')).status, 401)
+    const { token } = await newToken(withSession(again), ['read'])
+    assert.is((await withToken(registry.url, token)('GET', '/user')).status, 200)
   }),
 )
 
