@@ -7,7 +7,8 @@ export const SCOPE_TEXT = {
   'devices:write': 'approve, change and remove devices',
   'registration-keys:write': 'make and revoke registration keys',
   'members:write': 'invite, change and remove members',
-  'organizations:write': 'make, change and delete organizations, and delete your user',
+  'organizations:write':
+    'make, change and delete organizations; with members:write, devices:write and tokens:write delete your user, too',
   'policy:write': 'change the policy',
   'audit:read': 'read the audit log',
   root: 'take the root key of your organizations out, put it back, and install what it signs',

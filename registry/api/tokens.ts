@@ -10,7 +10,7 @@ import { ProblemError } from '../problem.ts'
 import { Refused } from '../refusal.ts'
 import type { Database } from '../store/database.ts'
 import { DEVICES_OF_DELETED, type UserDeletion } from '../user-deletion.ts'
-import type { Caller } from './access.ts'
+import { type Caller, checkScope } from './access.ts'
 import { LABEL, MOMENT } from './fields.ts'
 import { openRoute, type Route, userRoute } from './route.ts'
 
@@ -55,7 +55,7 @@ const USER = z.object({
 })
 const DELETION = z.strictObject({
   confirm: z.string().max(254),
-  /** Revoked, or given to the owner of each organization who has been one for longest. */
+  /** Revoked, or given to the owner of each organization who has been a member for longest. */
   devices: z.enum(DEVICES_OF_DELETED).default('revoke'),
 })
 /** RFC 7009 §2.1. */
@@ -63,6 +63,9 @@ const REVOCATION = z.object({
   token: z.string().min(1).max(128),
   token_type_hint: z.string().max(64).optional(),
 })
+
+/** Beside `organizations:write`: the deletion does what each of them allows, in every organization. */
+const ALSO_TO_DELETE: readonly Scope[] = ['devices:write', 'members:write', 'tokens:write']
 
 export const TOKEN_ROUTES: readonly Route<TokenApiParts>[] = [
   userRoute({
@@ -82,10 +85,11 @@ export const TOKEN_ROUTES: readonly Route<TokenApiParts>[] = [
     path: '/user',
     operation: 'deleteUser',
     summary:
-      'Deletes you: out of every organization, no session and no token any more; `confirm` is your name, as getUser tells it',
+      'Deletes you: out of every organization, no session and no token any more; `confirm` is your name, as getUser tells it; a token needs devices:write, members:write and tokens:write, too',
     scope: 'organizations:write',
     query: DELETION,
     handle: async ({ userDeletion }: TokenApiParts, { caller, query, act }) => {
+      for (const scope of ALSO_TO_DELETE) checkScope(caller, scope)
       if (query.confirm === caller.name) return userDeletion.delete(query.devices, act)
       const words = `confirm: is not your name, ${caller.name}: nothing was deleted`
       throw new ProblemError(400, 'confirmation-wrong', words, { field: 'confirm' })

@@ -38,6 +38,30 @@ rule('a token does what its scopes say, and nothing else', async () => {
   }
 })
 
+rule('a token deletes its user only with the scope of everything that goes along', async () => {
+  await using registry = await startTestRegistry()
+  const { ada } = await scene(registry)
+  const all = ['organizations:write', 'devices:write', 'members:write', 'tokens:write']
+  const tokens = await Promise.all(
+    all.map((missing) =>
+      newToken(
+        ada,
+        SCOPES.filter((scope) => scope !== missing),
+      ),
+    ),
+  )
+  const last = await newToken(ada, all)
+  const path = `/user?confirm=${encodeURIComponent('ada@example.org')}`
+  for (const { token } of tokens) {
+    const { status, json } = await withToken(registry.url, token)('DELETE', path)
+    assert.equal([status, json['code']], [403, 'scope-missing'], String(json['detail']))
+  }
+  assert.is((await ada('GET', '/user')).status, 200)
+  assert.is((await withToken(registry.url, last.token)('DELETE', path)).status, 204)
+  assert.is((await ada('GET', '/user')).status, 401)
+  assert.ok(registry.logged.some(({ event }) => event === 'user.deleted'))
+})
+
 rule('says who asks, by what token, and when it was used', async () => {
   await using registry = await startTestRegistry()
   const { ada } = await scene(registry)
