@@ -8,6 +8,7 @@ import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
 import { type Connected, type LiveFacts, liveFactsIn } from './device-presence.ts'
 import type { Device, Devices } from './devices.ts'
+import { Refused } from './refusal.ts'
 import type { Database } from './store/database.ts'
 
 /** `online`: connected to this registry · `reached`: not that, but others are in touch with it. */
@@ -78,6 +79,12 @@ export function networkOf(facts: NetworkFacts): Network {
       .sort((a, b) => a.name.localeCompare(b.name)),
     links,
   }
+}
+
+/** Throws Refused (device-unknown) unless the organization has it. */
+export function requireDevice({ devices }: Network, device: string): void {
+  if (devices.some(({ id }) => id === device)) return
+  throw new Refused('device-unknown', 'the organization has no such device', { field: 'device' })
 }
 
 interface Said extends LinkReport {

@@ -1,7 +1,7 @@
 /** The route of an organization's network: who is in touch with whom. */
 import { z } from 'zod'
 import { PATH_KINDS } from '../../protocol/path-report.ts'
-import { DEVICE_STATES, type Network, type Networks } from '../network.ts'
+import { DEVICE_STATES, type Network, type Networks, requireDevice } from '../network.ts'
 import { PAGE_LIMIT } from '../page.ts'
 import { ANY_MEMBER } from './access.ts'
 import { MOMENT } from './fields.ts'
@@ -75,8 +75,9 @@ export const NETWORK_ROUTES: readonly Route<NetworkApiParts>[] = [
   }),
 ]
 
-/** Relayed links first, and devices that are there. */
+/** Relayed links first, and devices that are there. Throws Refused (device-unknown). */
 function told(network: Network, { device, limit }: z.output<typeof LOOK>) {
+  if (device !== undefined) requireDevice(network, device)
   const links = network.links.filter(
     ({ a, b }) => device === undefined || a === device || b === device,
   )

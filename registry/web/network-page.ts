@@ -177,16 +177,26 @@ function renderDevice(
 <td>${own.length - relayed}</td><td>${relayed}</td><td>${owner}</td></tr>`
 }
 
-function rowsOf<T>(rows: readonly T[], { page }: NetworkLook): readonly T[] {
+function rowsOf<T>(rows: readonly T[], look: NetworkLook): readonly T[] {
+  const page = pageIn(rows.length, look)
   return rows.slice((page - 1) * ROWS, page * ROWS)
 }
 
+function pagesOf(count: number): number {
+  return Math.max(1, Math.ceil(count / ROWS))
+}
+
+/** The tables turn their pages together; the shorter one stays at its last. */
+function pageIn(count: number, { page }: NetworkLook): number {
+  return Math.min(page, pagesOf(count))
+}
+
 function renderPages(count: number, { organization, look }: NetworkView): Html | false {
-  const pages = Math.ceil(count / ROWS)
+  const pages = pagesOf(count)
   if (pages <= 1) return false
   const to = (page: number, name: string): Html =>
     html`<a class="button small" href="/organizations/${organization.id}/network?${queryOf({ ...look, page })}">${name}</a>`
-  const { page } = look
+  const page = pageIn(count, look)
   return html`<p class="actions">${page > 1 && to(page - 1, 'Earlier rows')}<span class="faint">Page ${page} of ${pages}</span>${page < pages && to(page + 1, 'Later rows')}</p>`
 }
 

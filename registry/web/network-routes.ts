@@ -2,6 +2,7 @@
 import { type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import type { RegistryContext } from '../context.ts'
+import { requireDevice } from '../network.ts'
 import { parseInput } from '../problem.ts'
 import { sendPage } from './guard.ts'
 import { LINK_CHOICES, type NetworkView, renderLive, renderNetwork } from './network-page.ts'
@@ -43,10 +44,12 @@ export function networkRoutes(context: RegistryContext, parts: PageParts): Reque
   return router
 }
 
+/** Throws Refused (device-unknown). */
 async function viewOf({ clock }: RegistryContext, { people }: PageParts, visit: OrganizationVisit) {
   const { version, ...look } = parseInput(LOOK, visit.request.query)
   const { who, organization, role } = visit
   const network = await people.networks.now(organization.id)
+  if (look.device !== undefined) requireDevice(network, look.device)
   const view: NetworkView = {
     ...{ viewer: who, organization, role, network, look, now: clock.now() },
   }

@@ -18,7 +18,7 @@ import type { OrganizationLifecycle } from '../organization-lifecycle.ts'
 import { organizationsOf } from '../organizations.ts'
 import type { Policies } from '../policy.ts'
 import { ProblemError, parseInput } from '../problem.ts'
-import { rateLimit } from '../rate-limit.ts'
+import { type RateLimit, rateLimit } from '../rate-limit.ts'
 import type { UserDeletion } from '../user-deletion.ts'
 import { accountRoutes } from './account-routes.ts'
 import { renderApproval, renderCodeEntry, renderDecision } from './approval-page.ts'
@@ -33,8 +33,13 @@ import { policyForms } from './policy-routes.ts'
 import { newOrganizationRoutes } from './settings-routes.ts'
 import { renderUsers } from './users-page.ts'
 
-/** Of one client address. Pages read the store a few times each. */
-const PAGES = { windowSeconds: 60, limit: 300 }
+/** Of one client address. Pages read the store a few times each. What a page of the network asks by itself is counted
+ *  apart, 20 a minute for each one open: however many there are, people still get pages. */
+const PAGES: RateLimit = {
+  ...{ windowSeconds: 60, limit: 300 },
+  key: ({ originalUrl }) => (LIVE.test(originalUrl) ? 'live' : ''),
+}
+const LIVE = /^\/organizations\/[^/?]+\/network\/live(?:\?|$)/
 /** Codes tried by one client address: 20⁸ codes stay out of reach (RFC 8628 §5.1). */
 const CODES = { windowSeconds: 60, limit: 30 }
 
