@@ -36,15 +36,22 @@ export function signInRefusal(host: string, cause: unknown): ProblemError {
   )
 }
 
-/** RFC 6749 §4.1.2.1, §5.2. */
+/** RFC 6749 §4.1.2.1, §5.2; of a challenge what it says (RFC 6750 §3), else that it wants a client to prove itself. */
 function codeOf(cause: unknown): string | undefined {
-  if (cause instanceof oidc.WWWAuthenticateChallengeError) return 'invalid_client'
+  if (cause instanceof oidc.WWWAuthenticateChallengeError) {
+    const said = cause.cause.map(({ parameters }) => parameters.error)
+    return said.find((error) => error !== undefined) ?? 'invalid_client'
+  }
   const isSaid =
     cause instanceof oidc.AuthorizationResponseError || cause instanceof oidc.ResponseBodyError
   return isSaid ? cause.error : undefined
 }
 
+/** It does not answer, or something before it answers in its place, or it fails. */
 function isUnreachable(cause: unknown): boolean {
-  if (cause instanceof oidc.ClientError) return cause.code === 'OAUTH_TIMEOUT'
+  if (cause instanceof oidc.ClientError) {
+    const { code, cause: answer } = cause
+    return code === 'OAUTH_TIMEOUT' || (answer instanceof Response && answer.status >= 500)
+  }
   return cause instanceof TypeError && cause.message === 'fetch failed'
 }

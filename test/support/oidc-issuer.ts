@@ -15,6 +15,8 @@ export interface IssuerHabits {
   readonly ahead?: number
   /** The ID token says only who it is; the rest is at the userinfo endpoint. */
   readonly terse?: boolean
+  /** What it answers at one path instead of the truth. */
+  readonly fails?: { readonly path: string; readonly status: number; readonly challenge?: string }
 }
 
 const [port = '', redirectUri = '', method = '', habits = '{}'] = process.argv.slice(2)
@@ -25,7 +27,7 @@ function serve(
   listen: number,
   redirect: string,
   authMethod: ClientAuthMethod,
-  { ahead = 0, terse = false }: IssuerHabits,
+  { ahead = 0, terse = false, fails }: IssuerHabits,
 ): void {
   const now = Date.now
   Date.now = () => now() + ahead * 1000
@@ -68,6 +70,10 @@ function serve(
   })
   const callback = provider.callback()
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    if (fails !== undefined && request.url === fails.path) {
+      if (fails.challenge !== undefined) response.setHeader('www-authenticate', fails.challenge)
+      return response.writeHead(fails.status, { 'content-type': 'text/html' }).end('<p>no</p>')
+    }
     if (!request.url?.startsWith('/interaction/')) return callback(request, response)
     const { uid } = await provider.interactionDetails(request, response)
     if (request.method === 'GET') {

@@ -157,6 +157,37 @@ rule('asks the userinfo endpoint where the ID token says only who it is', () =>
   ),
 )
 
+rule(
+  'tells a provider that fails from one that refuses this registry, or this sign-in',
+  async () => {
+    const [token, userinfo] = ['/token', '/me']
+    for (const [fails, status, why] of [
+      [
+        { path: userinfo, status: 401, challenge: 'Bearer error="invalid_token"' },
+        400,
+        'invalid_token',
+      ],
+      [{ path: token, status: 401, challenge: 'Basic realm="x"' }, 502, 'refuses this registry'],
+      [
+        { path: token, status: 401, challenge: 'Basic realm="x", error="unauthorized_client"' },
+        ...([502, 'refuses this registry ("unauthorized_client")'] as const),
+      ],
+      [{ path: token, status: 503 }, 502, 'cannot be reached'],
+      [{ path: userinfo, status: 500 }, 502, 'cannot be reached'],
+      [{ path: token, status: 404 }, 400, 'does not belong to this sign-in'],
+    ] as const) {
+      await withIssuers([{ habits: { terse: true, fails } }], async (registry) => {
+        const browser = openBrowser(registry.url)
+        const page = await signIn(browser, 'grace')
+        const about = `${JSON.stringify(fails)}: ${messageOf(page)}`
+        assert.is(page.status, status, about)
+        assert.ok(page.text.replaceAll('&quot;', '"').includes(why), about)
+        assert.is(await whoIs(registry, browser), 401)
+      })
+    }
+  },
+)
+
 rule('bears a provider’s clock that is off by less than a minute, and no more', async () => {
   for (const [ahead, status] of [
     [30, 200],
