@@ -81,23 +81,38 @@ export interface KeyChange {
 
 /** Seals every key of the store with `to`. Broken off at any point it leaves a store that registries with
  *  both keys use, and goes on when it is called again; or back, with the two exchanged.
- *  Throws ConfigError where the store is sealed with neither; nothing is changed then. */
+ *  Throws ConfigError where the store is sealed with neither; nothing is changed then. And where some records
+ *  open with neither: all others are sealed with `to` then, and the change has no end until those are mended. */
 export async function changeKeyEncryptionKey(
   database: Database,
   from: KeyEncryptionKey,
   to: KeyEncryptionKey,
 ): Promise<KeyChange> {
   await beginChange(database, from, to)
-  let [sealed, before] = [0, 0]
+  const count = { sealed: 0, before: 0 }
+  const unreadable: string[] = []
   for await (const { id } of database.list(SEALED_KEY)) {
-    if (await sealAnew(database, id, from, to)) sealed++
-    else before++
+    const done = await sealAnew(database, id, from, to)
+    if (done === 'unreadable') unreadable.push(id)
+    else count[done] += 1
   }
+  if (unreadable.length > 0) throw openWithNeither(unreadable, to, count)
   await database.transact('key-encryption', async (transaction) => {
     await checkSealsWith(transaction, to)
     transaction.put(KEY_ENCRYPTION, 'check', { id: to.id })
   })
-  return { sealed, before }
+  return count
+}
+
+function openWithNeither(
+  names: readonly string[],
+  to: KeyEncryptionKey,
+  { sealed, before }: KeyChange,
+): ConfigError {
+  const named = names.map((name) => `"${name}"`).join(', ')
+  return new ConfigError(
+    `opened by neither key: sealed key ${named} (changed, or sealed with another one). All others, ${sealed + before}, are sealed with ${to.path} now. Leave both keys to the registries, mend what is named from a backup, and run the change again`,
+  )
 }
 
 /** From now on everybody seals with `to`. */
@@ -130,26 +145,22 @@ async function checkSealsWith(transaction: Transaction, key: KeyEncryptionKey): 
   throw new ConfigError('somebody else changes the key meanwhile: run one change only, to its end')
 }
 
-/** False where it was before, or is no more. */
+/** `before` also where it is no more. */
 async function sealAnew(
   database: Database,
   name: string,
   from: KeyEncryptionKey,
   to: KeyEncryptionKey,
-): Promise<boolean> {
+): Promise<keyof KeyChange | 'unreadable'> {
   return database.transact(`sealed-key/${name}`, async (transaction) => {
     await checkSealsWith(transaction, to)
     const record = await transaction.get(SEALED_KEY, name)
-    if (record === undefined) return false
+    if (record === undefined) return 'before'
     const sealed = fromBase64(record.sealed)
-    if (to.open(sealed, name) !== undefined) return false
+    if (to.open(sealed, name) !== undefined) return 'before'
     const seed = from.open(sealed, name)
-    if (seed === undefined) {
-      throw new ConfigError(
-        `sealed key "${name}" opens with neither key: it was changed (the others stay as they are; nothing is lost that was not)`,
-      )
-    }
+    if (seed === undefined) return 'unreadable'
     transaction.put(SEALED_KEY, name, { sealed: toBase64(to.seal(seed, name)) })
-    return true
+    return 'sealed'
   })
 }

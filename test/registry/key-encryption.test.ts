@@ -3,11 +3,15 @@
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { toBase32 } from '../../crypto/bytes.ts'
+import { toBase32, toBase64 } from '../../crypto/bytes.ts'
 import { randomBytes } from '../../crypto/random.ts'
 import { generateSigningKeyPair, seedOf } from '../../crypto/signing.ts'
 import { organizationIdOf } from '../../protocol/keys.ts'
-import { changeKeyEncryptionKey, openKeyEncryption } from '../../registry/key-encryption.ts'
+import {
+  changeKeyEncryptionKey,
+  openKeyEncryption,
+  SEALED_KEY,
+} from '../../registry/key-encryption.ts'
 import {
   type KeyEncryptionKey,
   makeKeyEncryptionKey,
@@ -163,6 +167,35 @@ rule('changes nothing where the keys are not those of the store', async () => {
   const none = await errorOf(changeKeyEncryptionKey(databaseOf(empty), old, next))
   assert.match(none, 'has no sealed keys')
 })
+
+rule(
+  'goes on behind what opens with neither key, names all of it, and ends when it is mended',
+  async () => {
+    await using scene_ = await scene()
+    const { database, old, next } = scene_
+    const whole = await Array.fromAsync(database.list(SEALED_KEY))
+    const put = (id: string, value: { sealed: string }) =>
+      database.transact('test', async (transaction) => transaction.put(SEALED_KEY, id, value))
+    const [first, , third] = whole
+    if (first === undefined || third === undefined) throw new Error('no four keys')
+    await put(first.id, { sealed: toBase64(randomBytes(72)) })
+    await put(third.id, {
+      sealed: toBase64((await newKey('other.key')).seal(randomBytes(32), 'x')),
+    })
+    for (const run of ['first', 'second']) {
+      const error = await errorOf(changeKeyEncryptionKey(database, old, next))
+      assert.match(error, 'ConfigError', run)
+      assert.match(error, `"${first.id}", "${third.id}"`)
+      assert.match(error, `All others, 2, are sealed with ${next.path} now`)
+    }
+    assert.match(await errorOf(keysWith(database, next)), 'change-key" again, to its end')
+    await put(first.id, first.value)
+    await put(third.id, third.value)
+    await assertAllThere(await keysWith(database, old, next))
+    assert.equal(await changeKeyEncryptionKey(database, old, next), { sealed: 2, before: 2 })
+    await assertAllThere(await keysWith(database, next))
+  },
+)
 
 rule('two changes at once are not mixed: one of them is told', async () => {
   await using scene_ = await scene()
