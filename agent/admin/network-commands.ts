@@ -21,6 +21,7 @@ const NETWORK = z.looseObject({
     devices: z.number(),
     online: z.number(),
     links: z.number(),
+    direct: z.number(),
     relayed: z.number(),
   }),
 })
@@ -67,8 +68,10 @@ function networkText({ devices, links, count }: Network): string {
   const apart = devices
     .filter(({ state }) => state !== 'online')
     .map(({ name, state }) => `${printable(name)} (${state})`)
+  const others = count.links - count.direct - count.relayed
+  const otherwise = others === 0 ? '' : `, ${others} in some other way`
   return [
-    `${count.online} of ${count.devices} devices online; ${count.links - count.relayed} links direct, ${count.relayed} relayed`,
+    `${count.online} of ${count.devices} devices online; ${count.direct} links direct, ${count.relayed} relayed${otherwise}`,
     ...(apart.length === 0 ? [] : [`not connected to the registry: ${apart.join(', ')}`]),
     ...(rows.length === 0
       ? []

@@ -1,7 +1,13 @@
 /** The route of an organization's network: who is in touch with whom. */
 import { z } from 'zod'
 import { PATH_KINDS } from '../../protocol/path-report.ts'
-import { DEVICE_STATES, type Network, type Networks, requireDevice } from '../network.ts'
+import {
+  DEVICE_STATES,
+  type Network,
+  type NetworkLink,
+  type Networks,
+  requireDevice,
+} from '../network.ts'
 import { PAGE_LIMIT } from '../page.ts'
 import { ANY_MEMBER } from './access.ts'
 import { MOMENT } from './fields.ts'
@@ -51,11 +57,13 @@ const NETWORK = z.object({
     devices: z.int(),
     online: z.int(),
     links: z.int(),
+    direct: z.int(),
+    /** Those that are neither go some way that this registry does not know. */
     relayed: z.int(),
   }),
 })
 const LOOK = z.strictObject({
-  /** Links of that one alone, and the devices at their ends. */
+  /** Links of that one alone, the devices at their ends, and those that relay them. */
   device: ID.optional(),
   limit: z.coerce.number().int().min(1).max(PAGE_LIMIT.most).default(USUAL),
 })
@@ -81,8 +89,8 @@ function told(network: Network, { device, limit }: z.output<typeof LOOK>) {
   const links = network.links.filter(
     ({ a, b }) => device === undefined || a === device || b === device,
   )
-  const ends = new Set<string>([...links.flatMap(({ a, b }) => [a, b]), device ?? ''])
-  const devices = network.devices.filter(({ id }) => device === undefined || ends.has(id))
+  const named = new Set<string | undefined>([device, ...links.flatMap(namedIn)])
+  const devices = network.devices.filter(({ id }) => device === undefined || named.has(id))
   const relayed = links.filter(({ kind }) => kind === 'relayed')
   const others = links.filter(({ kind }) => kind !== 'relayed')
   const order = (state: (typeof DEVICE_STATES)[number]): number => DEVICE_STATES.indexOf(state)
@@ -93,7 +101,13 @@ function told(network: Network, { device, limit }: z.output<typeof LOOK>) {
       devices: devices.length,
       online: devices.filter(({ state }) => state === 'online').length,
       links: links.length,
+      direct: links.filter(({ kind }) => kind === 'direct').length,
       relayed: relayed.length,
     },
   }
+}
+
+/** Its ends, and who relays, as either end says. */
+function namedIn({ a, b, reports }: NetworkLink): readonly (string | undefined)[] {
+  return [a, b, ...reports.map(({ relay }) => relay)]
 }

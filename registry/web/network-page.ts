@@ -171,10 +171,11 @@ function renderDevice(
 ): Html {
   const { id, name, owner, state, seenAt } = device
   const own = links.filter(({ a, b }) => a === id || b === id)
-  const relayed = own.filter(({ kind }) => kind === 'relayed').length
+  const of = (wanted: NetworkLink['kind']): number =>
+    own.filter(({ kind }) => kind === wanted).length
   return html`<tr><td><a href="/organizations/${organization}/network?device=${id}"><strong>${name}</strong></a></td>
 <td><span class="state ${state}">${deviceStateText(state)}</span>${state === 'offline' && html`, seen ${when(seenAt, now)}`}</td>
-<td>${own.length - relayed}</td><td>${relayed}</td><td>${owner}</td></tr>`
+<td>${of('direct')}</td><td>${of('relayed')}</td><td>${owner}</td></tr>`
 }
 
 function rowsOf<T>(rows: readonly T[], look: NetworkLook): readonly T[] {

@@ -32,14 +32,16 @@ export function linkText(report: Omit<LinkReport, 'by'>, nameOf: (id: string) =>
   return report.roundTripMs === undefined ? path : `${path}, ${roundTripText(report.roundTripMs)}`
 }
 
-/** `3 of 4 devices online; 2 links direct, 1 relayed`. */
+/** `3 of 4 devices online; 2 links direct, 1 relayed`; of others that there are some. */
 export function summaryText({ devices, links }: Network): string {
   const online = devices.filter(({ state }) => state === 'online').length
   const reached = devices.filter(({ state }) => state === 'reached').length
+  const direct = links.filter(({ kind }) => kind === 'direct').length
   const relayed = links.filter(({ kind }) => kind === 'relayed').length
-  const others = links.length - relayed
+  const others = links.length - direct - relayed
   const there = `${online} of ${devices.length} ${devices.length === 1 ? 'device' : 'devices'} online`
   const more = reached === 0 ? '' : `, ${reached} more in touch with others`
-  const linked = `${others} ${others === 1 ? 'link' : 'links'} direct, ${relayed} relayed`
+  const otherwise = others === 0 ? '' : `, ${others} in some other way`
+  const linked = `${direct} ${direct === 1 ? 'link' : 'links'} direct, ${relayed} relayed${otherwise}`
   return `${there}${more}; ${links.length === 0 ? 'no links' : linked}`
 }

@@ -1,4 +1,5 @@
 // time limit: 240 s
+import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { EndpointUpdate } from '../../protocol/endpoint-update.ts'
@@ -118,7 +119,7 @@ rule('is told by the API to members alone, links of one device where it is asked
   await one.say([{ ...other.path('relayed', 81), relay: 'registry' }, lamp.path('direct', 3)])
   const { status, json } = await ada('GET', path)
   assert.is(status, 200)
-  assert.equal(json['count'], { devices: 3, online: 2, links: 2, relayed: 1 })
+  assert.equal(json['count'], { devices: 3, online: 2, links: 2, direct: 1, relayed: 1 })
   const [first, second] = json['links'] as Record<string, unknown>[]
   assert.equal(
     [first?.['kind'], first?.['relay'], first?.['roundTripMs']],
@@ -128,7 +129,18 @@ rule('is told by the API to members alone, links of one device where it is asked
   const names = (await ada('GET', `${path}?limit=1`)).json['devices'] as { name: string }[]
   assert.is(names.length, 1)
   const own = await ada('GET', `${path}?device=${other.id}`)
-  assert.equal(own.json['count'], { devices: 2, online: 2, links: 1, relayed: 1 })
+  assert.equal(own.json['count'], { devices: 2, online: 2, links: 1, direct: 0, relayed: 1 })
+  await one.say([{ ...other.path('relayed', 81), relay: relayAddressOf(lamp.id) }])
+  const ofLaptop = async () => (await ada('GET', `${path}?device=${one.id}`)).json
+  const relays = ({ links }: Record<string, unknown>) => (links as { relay?: string }[])[0]?.relay
+  let through = await ofLaptop()
+  // An organization is looked at anew after a second or two.
+  while (relays(through) !== lamp.id) {
+    await sleep(200)
+    through = await ofLaptop()
+  }
+  const told = (through['devices'] as { name: string }[]).map((each) => each.name)
+  assert.equal(told.toSorted(), ['lamp', 'laptop', 'phone'], 'whoever relays is named, too')
   assert.is((await ada('GET', `${path}?device=no%20id`)).status, 400)
   assert.is((await ada('GET', `${path}?limit=0`)).status, 400)
   const bob = withSession(await here.registry.bob(here.browser))
@@ -163,7 +175,7 @@ rule('has nothing to tell of an organization without devices', async () => {
   assert.equal(json, {
     devices: [],
     links: [],
-    count: { devices: 0, online: 0, links: 0, relayed: 0 },
+    count: { devices: 0, online: 0, links: 0, direct: 0, relayed: 0 },
   })
 })
 

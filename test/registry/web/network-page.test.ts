@@ -62,6 +62,17 @@ rule(
   },
 )
 
+rule('counts as direct what is direct, and says what is neither that nor relayed', () => {
+  const counts = (kind: PathKind) => {
+    const text = pageOf(star(3, kind), 1)
+    const [, direct, relayed] = /<td>(\d+)<\/td><td>(\d+)<\/td><td>ada/.exec(text) ?? []
+    return [/online; ([^<]+)</.exec(text)?.[1], direct, relayed]
+  }
+  assert.equal(counts('direct'), ['2 links direct, 0 relayed', '2', '0'])
+  assert.equal(counts('relayed'), ['0 links direct, 2 relayed', '0', '2'])
+  assert.equal(counts('unknown'), ['0 links direct, 0 relayed, 2 in some other way', '0', '0'])
+})
+
 rule('looks at no device that the organization has not', async () => {
   await using here = await networkScene()
   const { browser, home, ada, path, laptop } = here
