@@ -1,20 +1,20 @@
 /** One device of an organization: what it is, asks for and may do, and its removal. */
 import { ROLES, type Role } from '../../protocol/membership-certificate.ts'
 import type { Seconds } from '../../protocol/time.ts'
-import type { Member } from '../members.ts'
 import type { Organization } from '../organizations.ts'
 import { when } from './format.ts'
 import { type Html, html } from './html.ts'
 import { notice, renderPage } from './layout.ts'
 import { mayGrant, type OrganizationFrame } from './organization-frame.ts'
 import { isAsking, type LiveDevice } from './organization-page.ts'
+import type { OwnerChoice } from './owner-choice.ts'
 
 export interface DeviceView extends OrganizationFrame {
   readonly device: LiveDevice
   /** Theirs, or they are an admin. */
   readonly mayChange: boolean
   /** Who may own it instead: only for admins. */
-  readonly members: readonly Pick<Member, 'user' | 'name'>[]
+  readonly owners: OwnerChoice
   readonly now: Seconds
 }
 
@@ -108,16 +108,17 @@ ${ROLES.map(
 <button>Save roles</button></form></section>`
 }
 
-/** Nobody is chosen where its owner is no member any more. */
-function renderOwner(path: string, { device, members }: DeviceView): Html {
-  const isOwned = members.some(({ user }) => user === device.ownerId)
+/** Nobody is chosen where its owner is none of those listed: no member any more, or one of many. */
+function renderOwner(path: string, { device, owners: { members, areMore } }: DeviceView): Html {
+  const isListed = members.some(({ user }) => user === device.ownerId)
   return html`<section class="card"><h2>Owner</h2>
 <p>Who owns it may name, describe and remove it, and it has the groups of their sign-in.</p>
 <form method="post" action="${path}/owner" class="row">
-<label>Owned by<select name="owner" required>${!isOwned && html`<option value="" selected>${device.owner} (no member)</option>`}${members.map(
+<label>Owned by<select name="owner"${!areMore && html` required`}>${!isListed && html`<option value="" selected>${device.owner}${!areMore && ' (no member)'}</option>`}${members.map(
     ({ user, name }) =>
       html`<option value="${user}"${user === device.ownerId && html` selected`}>${name}</option>`,
   )}</select></label>
+${areMore && html`<label>or a member who is not listed<input name="named" maxlength="254" placeholder="e-mail address" spellcheck="false" autocapitalize="off" autocomplete="off"></label>`}
 <button>Change owner</button></form></section>`
 }
 

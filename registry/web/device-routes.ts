@@ -8,7 +8,7 @@ import { ROLES } from '../../protocol/membership-certificate.ts'
 import type { RegistryContext } from '../context.ts'
 import type { DeviceChange } from '../device-change.ts'
 import { checkName } from '../enrolment.ts'
-import { ownerFor } from '../members.ts'
+import { type Members, ownerFor } from '../members.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { isAtLeast, requireRole } from '../roles.ts'
 import type { Database } from '../store/database.ts'
@@ -18,6 +18,7 @@ import { sentence } from './layout.ts'
 import { listOf, liveDevices } from './live-devices.ts'
 import type { LiveDevice } from './organization-page.ts'
 import { forMembers, type OrganizationVisit } from './organization-visit.ts'
+import { NO_CHOICE, ownerChoice, wantedOwner } from './owner-choice.ts'
 import type { PageParts } from './pages.ts'
 
 type Handler = (
@@ -80,9 +81,10 @@ async function showDevice(
 ): Promise<void> {
   const { response, who, organization, role } = visit
   const device = await deviceOf(context, parts, visit)
-  const members = isAtLeast(role, 'admin') ? await parts.people.members.list(organization.id) : []
+  const { members } = parts.people
+  const owners = isAtLeast(role, 'admin') ? await ownerChoice(members, organization.id) : NO_CHOICE
   const now = context.clock.now()
-  const view = { viewer: who, organization, role, device, members, now, error }
+  const view = { viewer: who, organization, role, device, owners, now, error }
   const page = renderDevice({ ...view, mayChange: mayChange(visit, device) })
   sendPage(response, page, error === undefined ? 200 : 422)
 }
@@ -107,7 +109,11 @@ const removeDevice: Handler = async (context, parts, visit) => {
 type Wanted = (
   body: unknown,
   device: LiveDevice,
-  place: { readonly database: Database; readonly organization: OrganizationId },
+  place: {
+    readonly database: Database
+    readonly organization: OrganizationId
+    readonly members: Members
+  },
 ) => DeviceChange | Promise<DeviceChange>
 
 const nameWanted: Wanted = (body) => {
@@ -129,8 +135,8 @@ const rolesWanted: Wanted = (body) => {
   return { roles: [...new Set(roles)] }
 }
 
-const ownerWanted: Wanted = async (body, _, { database, organization }) => {
-  const { owner } = parseInput(z.object({ owner: z.string().max(64) }), body)
+const ownerWanted: Wanted = async (body, _, { database, organization, members }) => {
+  const owner = await wantedOwner(members, organization, body)
   return { owner: await ownerFor(database, organization, owner) }
 }
 
@@ -181,7 +187,8 @@ function changing(
     const device = await deviceOf(context, parts, visit)
     check(visit, device)
     try {
-      const place = { database: context.database, organization: organization.id }
+      const { members } = parts.people
+      const place = { database: context.database, organization: organization.id, members }
       const change = await wanted(request.body, device, place)
       const changed = await parts.people.devices.change(organization.id, device.id, change, act)
       if (changed === undefined) throw deviceNotFound()
