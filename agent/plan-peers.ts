@@ -76,17 +76,17 @@ export function describePath(status: PathStatus): Record<string, string | number
   }
 }
 
-/** What lies inside the tunnel: the organization's ranges, and networks behind routers, whose own addresses there
- *  would loop. */
+/** What lies inside tunnels: the organization's ranges, and networks behind routers, whose own addresses there would
+ *  loop; and what other organizations of this host have, which is nobody's way to it. */
 export function overlayPrefixes(
   state: OrganizationState,
-  { tunnel }: Plan,
+  { tunnel, elsewhere }: Plan,
   now: Seconds,
 ): readonly Prefix[] {
   const routed = [...tunnel.peers.values()].flatMap(({ allowedIps }) =>
     allowedIps.filter((prefix) => !isHostPrefix(prefix) && !isDefaultPrefix(prefix)),
   )
-  return [...(currentManifest(state, now)?.body.ranges ?? []), ...routed]
+  return [...(currentManifest(state, now)?.body.ranges ?? []), ...routed, ...elsewhere]
 }
 
 /** The planned tunnel with what its paths carry; peers that it does not have yet start at the endpoint that

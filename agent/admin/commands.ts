@@ -25,7 +25,8 @@ import { openRegistryApi } from './registry-api.ts'
 import { addRootCommands } from './root-commands.ts'
 import { type AdminSession, openSession, optionsOf, pick } from './session.ts'
 
-export function addRegistryCommands(program: Command): void {
+/** Returns the command `organization`. */
+export function addRegistryCommands(program: Command): Command {
   program
     .addOption(
       new Option('--login-file <path>', 'where nexctl login keeps its token')
@@ -33,12 +34,14 @@ export function addRegistryCommands(program: Command): void {
         .env('NEXODUS_LOGIN_FILE'),
     )
     .addOption(
-      new Option('--organization <name>', 'name or id, where you have several').env(
-        'NEXODUS_ORGANIZATION',
-      ),
+      new Option(
+        '--organization <name>',
+        'name or id, where you have several; of this device its label, too (the first)',
+      ).env('NEXODUS_ORGANIZATION'),
     )
   addLoginCommands(program)
-  addRootCommands(addOrganizationCommands(program))
+  const organization = addOrganizationCommands(program)
+  addRootCommands(organization)
   addMemberCommands(program)
   addInvitationCommands(program)
   addDeviceCommands(program)
@@ -46,6 +49,7 @@ export function addRegistryCommands(program: Command): void {
   addRegistrationKeyCommands(program)
   addTokenCommands(program)
   addAuditCommands(program)
+  return organization
 }
 
 interface LoginOptions {

@@ -16,6 +16,7 @@ import type { Daemon } from '../daemon.ts'
 import { type ExitNode, startExitNode } from '../host/exit-node.ts'
 import { isContainerInterface, localPrefixes, underlayAddresses } from '../host/local-addresses.ts'
 import type { ExitRouting } from '../host/policy-routing.ts'
+import { hasExit } from '../organizations/share.ts'
 import type { Plan } from '../plan.ts'
 import { rendezvousMultiaddrs } from '../plan-peers.ts'
 import type { ExitSettings } from './exit-choice.ts'
@@ -49,9 +50,11 @@ export class ExitClient implements AsyncDisposable {
 
   /** Removes what a crash left. Throws CommandError. */
   static async start(options: ExitClientOptions): Promise<ExitClient> {
-    const { commands, inside } = options.daemon.options
+    const { commands, inside, neighbours } = options.daemon.options
     const node =
-      inside === undefined ? await startExitNode(commands, options.listenPort) : undefined
+      inside === undefined
+        ? await startExitNode(commands, options.listenPort, neighbours?.isFirst)
+        : undefined
     return new ExitClient(options, node)
   }
 
@@ -78,13 +81,18 @@ export class ExitClient implements AsyncDisposable {
   async configure(plan: Plan, choice: RouteChoice): Promise<void> {
     if (this.#node === undefined) return
     const isWanted = this.settings.preference.kind !== 'off'
-    if (isWanted) await this.#lookUpRegistry()
-    await this.#node.configure(isWanted ? this.#routing(plan, choice.exit) : undefined)
+    const { neighbours } = this.#options.daemon.options
+    if (isWanted) neighbours?.wantExit(true)
+    const isUsed = isWanted && hasExit(neighbours?.current)
+    if (isUsed) await this.#lookUpRegistry()
+    await this.#node.configure(isUsed ? this.#routing(plan, choice.exit) : undefined)
+    // What is not in force any more another organization may have.
+    if (!isWanted) neighbours?.wantExit(false)
   }
 
   #routing(plan: Plan, exit: DeviceId | undefined): ExitRouting {
     const { daemon, interfaceName: tunnelInterface, listenPort } = this.#options
-    const { knowledge, clock, checkPort } = daemon.options
+    const { knowledge, clock, checkPort, neighbours } = daemon.options
     const [state, now] = [knowledge.state(), clock.now()]
     const rendezvous = rendezvousMultiaddrs(state, daemon.join, now)
     const servers = [...this.#registry.addresses, ...underlayServers(state, rendezvous, now)]
@@ -96,9 +104,13 @@ export class ExitClient implements AsyncDisposable {
       families: this.families(plan),
       sources: plan.tunnel.addresses.map(prefixAddress),
       underlayAddresses: underlayAddresses(tunnelInterface),
-      udpPorts: [...new Set([listenPort, checkPort])],
+      udpPorts: [...new Set([listenPort, checkPort, ...(neighbours?.current?.ports ?? [])])],
       servers,
-      beside: besidePrefixes(routed, containerPrefixes(tunnelInterface), servers),
+      beside: besidePrefixes(
+        [...routed, ...plan.elsewhere],
+        containerPrefixes(tunnelInterface),
+        servers,
+      ),
       allowLocal: this.settings.allowLocal,
       mtu: exit === undefined ? undefined : daemon.parts.paths?.mtu(exit),
     }

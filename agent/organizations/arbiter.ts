@@ -1,0 +1,197 @@
+/** Arbiter: says which organization of this host may have what, and remembers it, for who had it first keeps it. */
+import { readFile, rename, writeFile } from 'node:fs/promises'
+import { parsePrefix } from '../../protocol/address.ts'
+import type { Log } from '../../protocol/log.ts'
+import { explain } from '../errors.ts'
+import { recordsOf, textField, wordField } from '../json-fields.ts'
+import { type Claim, FIRST, type Held, type Refused, shareOut } from './claims.ts'
+import { Seat } from './neighbours.ts'
+import { NO_SHARE, type Share } from './share.ts'
+import type { Wants } from './wants.ts'
+
+interface Party {
+  readonly ports: readonly number[]
+  tell(share: Share): void
+  wants: Wants | undefined
+}
+
+export interface ArbiterOptions {
+  /** Where it is remembered who has what. */
+  readonly file: string
+  /** UDP ports of the first organization. */
+  readonly ports: readonly number[]
+  /** Are there others? */
+  readonly hasOthers: boolean
+  /** False where tunnels end inside their processes: then nothing of one is in another's way. */
+  readonly isHostShared: boolean
+  readonly log: Log
+}
+
+/** Never throws: what can't be read is forgotten, and said. */
+export async function openArbiter(options: ArbiterOptions): Promise<Arbiter> {
+  const isNeeded = options.hasOthers && options.isHostShared
+  return new Arbiter(options, isNeeded ? await readHeld(options) : [])
+}
+
+export class Arbiter {
+  /** The first organization's. */
+  readonly seat: Seat
+  readonly #options: ArbiterOptions
+  readonly #parties = new Map<string, Party>()
+  #held: readonly Held[]
+  #refused: ReadonlyMap<string, readonly Refused[]> = new Map()
+  #writing: Promise<void> = Promise.resolve()
+  #written = ''
+
+  constructor(options: ArbiterOptions, held: readonly Held[]) {
+    this.#options = options
+    this.#held = held
+    this.#written = textOf(held)
+    this.seat = new Seat({
+      isFirst: true,
+      share: options.hasOthers && options.isHostShared ? NO_SHARE : undefined,
+      isTelling: false,
+      say: (wants) => this.said(FIRST, wants),
+    })
+    this.#parties.set(FIRST, {
+      ports: options.ports,
+      tell: (share) => this.seat.become(share),
+      wants: undefined,
+    })
+  }
+
+  /** Another organization takes part. It is told when it has said what it wants, and whenever that changes. */
+  open(label: string, ports: readonly number[], tell: (share: Share) => void): void {
+    this.#parties.set(label, { ports, tell, wants: undefined })
+    if (!this.#options.isHostShared) return
+    if (this.seat.current === undefined) this.seat.become(NO_SHARE)
+    else this.#decide()
+  }
+
+  /** What it had is free. */
+  close(label: string): void {
+    this.#parties.delete(label)
+    this.#decide()
+    if (this.#parties.size === 1) this.seat.become(undefined)
+  }
+
+  said(label: string, wants: Wants): void {
+    const party = this.#parties.get(label)
+    if (party === undefined) return
+    party.wants = wants
+    this.#decide()
+  }
+
+  wantsOf(label: string): Wants | undefined {
+    return this.#parties.get(label)?.wants
+  }
+
+  /** Of an organization that has said what it wants. */
+  shareOf(label: string): Share | undefined {
+    const party = this.#parties.get(label)
+    const isTold = this.#options.isHostShared && party?.wants !== undefined
+    return isTold ? this.#share(label) : undefined
+  }
+
+  /** Resolves when what is held is on disk. */
+  settled(): Promise<void> {
+    return this.#writing
+  }
+
+  #decide(): void {
+    // Before the first has said what is its own nobody else is given anything.
+    if (this.#parties.get(FIRST)?.wants === undefined) return
+    const wanted = new Map(
+      [...this.#parties].map(([label, { wants }]): [string, readonly Claim[] | undefined] => [
+        label,
+        wants?.claims,
+      ]),
+    )
+    const before = this.#refused
+    const { held, refused } = shareOut(this.#held, wanted)
+    this.#held = held
+    this.#refused = refused
+    this.#say(before)
+    this.#keep()
+    for (const [label, party] of this.#parties)
+      if (party.wants !== undefined) party.tell(this.#share(label))
+  }
+
+  #share(label: string): Share {
+    const others = [...this.#parties].filter(([each]) => each !== label)
+    const known = others.flatMap(([each, { wants }]) =>
+      wants === undefined ? [] : [[each, wants] as const],
+    )
+    const exitOf = this.#held.find((each) => each.label !== label && each.kind === 'exit')?.label
+    return {
+      ...(exitOf === undefined ? {} : { exitOf }),
+      granted: this.#held
+        .filter((each) => each.label === label)
+        .map(({ kind, value }) => ({ kind, value }) as Claim),
+      refused: this.#refused.get(label) ?? [],
+      names: Object.fromEntries(known.map(([each, { name }]) => [each, name])),
+      ids: Object.fromEntries(known.map(([each, { organization }]) => [each, organization])),
+      others: this.#held.flatMap((each) =>
+        each.label !== label && (each.kind === 'range' || each.kind === 'prefix')
+          ? [each.value]
+          : [],
+      ),
+      ports: others.flatMap(([, { ports }]) => ports),
+    }
+  }
+
+  /** What is refused from now on. */
+  #say(before: ReadonlyMap<string, readonly Refused[]>): void {
+    for (const [label, refused] of this.#refused) {
+      const known = new Set(before.get(label)?.map((each) => JSON.stringify(each)))
+      for (const each of refused) {
+        if (each.kind === 'underlay' || known.has(JSON.stringify(each))) continue
+        const { kind, value, by, over } = each
+        const fields = { organization: label, kind, value, over, ...(by && { heldBy: by }) }
+        this.#options.log('warn', 'organization.refused', fields)
+      }
+    }
+  }
+
+  #keep(): void {
+    const text = textOf(this.#held)
+    if (text === this.#written || this.#parties.size === 1) return
+    this.#written = text
+    const { file, log } = this.#options
+    this.#writing = this.#writing
+      .then(async () => {
+        await writeFile(`${file}.new`, text, { mode: 0o600, flush: true })
+        await rename(`${file}.new`, file)
+      })
+      .catch((error: unknown) => {
+        log('error', 'organization.not-remembered', { reason: explain(error) })
+      })
+  }
+}
+
+/** An exit is chosen anew, and addresses of the underlay are measured anew. */
+function textOf(held: readonly Held[]): string {
+  return JSON.stringify(held.filter(({ kind }) => kind !== 'exit' && kind !== 'underlay'))
+}
+
+async function readHeld({ file, log }: ArbiterOptions): Promise<readonly Held[]> {
+  try {
+    return parseHeld(JSON.parse(await readFile(file, 'utf8')))
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
+    const hint = 'who had a prefix first is not known any more'
+    log('warn', 'organization.memory-unreadable', { file, reason: explain(error), hint })
+    return []
+  }
+}
+
+function parseHeld(value: unknown): readonly Held[] {
+  return recordsOf(value, 'held').map((fields): Held => {
+    const label = textField(fields, 'label')
+    const kind = wordField(fields, 'kind', ['range', 'prefix', 'domain'] as const)
+    const text = textField(fields, 'value')
+    return kind === 'domain'
+      ? { label, kind, value: text }
+      : { label, kind, value: parsePrefix(text) }
+  })
+}
