@@ -20,8 +20,8 @@ export interface ArbiterOptions {
   readonly file: string
   /** UDP ports of the first organization. */
   readonly ports: readonly number[]
-  /** Are there others? */
-  readonly hasOthers: boolean
+  /** Labels of those that will take part: what they had stays theirs until they have said what they want. */
+  readonly others: readonly string[]
   /** False where tunnels end inside their processes: then nothing of one is in another's way. */
   readonly isHostShared: boolean
   readonly log: Log
@@ -29,7 +29,7 @@ export interface ArbiterOptions {
 
 /** Never throws: what can't be read is forgotten, and said. */
 export async function openArbiter(options: ArbiterOptions): Promise<Arbiter> {
-  const isNeeded = options.hasOthers && options.isHostShared
+  const isNeeded = options.others.length > 0 && options.isHostShared
   return new Arbiter(options, isNeeded ? await readHeld(options) : [])
 }
 
@@ -42,6 +42,7 @@ export class Arbiter {
   #refused: ReadonlyMap<string, readonly Refused[]> = new Map()
   #writing: Promise<void> = Promise.resolve()
   #written = ''
+  #hasFirstSaid = false
 
   constructor(options: ArbiterOptions, held: readonly Held[]) {
     this.#options = options
@@ -49,7 +50,7 @@ export class Arbiter {
     this.#written = textOf(held)
     this.seat = new Seat({
       isFirst: true,
-      share: options.hasOthers && options.isHostShared ? NO_SHARE : undefined,
+      share: options.others.length > 0 && options.isHostShared ? NO_SHARE : undefined,
       isTelling: false,
       say: (wants) => this.said(FIRST, wants),
     })
@@ -58,6 +59,7 @@ export class Arbiter {
       tell: (share) => this.seat.become(share),
       wants: undefined,
     })
+    for (const label of options.others) this.open(label, [], () => undefined)
   }
 
   /** Another organization takes part. It is told when it has said what it wants, and whenever that changes. */
@@ -75,10 +77,12 @@ export class Arbiter {
     if (this.#parties.size === 1) this.seat.become(undefined)
   }
 
-  said(label: string, wants: Wants): void {
+  /** @param wants undefined: nothing is known of the organization now, and it keeps what it has */
+  said(label: string, wants: Wants | undefined): void {
     const party = this.#parties.get(label)
     if (party === undefined) return
-    party.wants = wants
+    party.wants = wants ?? party.wants
+    if (label === FIRST) this.#hasFirstSaid = true
     this.#decide()
   }
 
@@ -100,7 +104,7 @@ export class Arbiter {
 
   #decide(): void {
     // Before the first has said what is its own nobody else is given anything.
-    if (this.#parties.get(FIRST)?.wants === undefined) return
+    if (!this.#hasFirstSaid) return
     const wanted = new Map(
       [...this.#parties].map(([label, { wants }]): [string, readonly Claim[] | undefined] => [
         label,

@@ -30,7 +30,7 @@ export async function firstNeighbourhood(options: FirstOptions): Promise<Neighbo
   const arbiter = await openArbiter({
     file: join(stateDir, 'held.json'),
     ports: [listenPort, listenPort + 1],
-    hasOthers: kept.length > 0,
+    others: kept.map(({ label }) => label),
     ...{ isHostShared, log },
   })
   return {

@@ -38,7 +38,7 @@ export function furtherNeighbourhood(
     isFirst: false,
     share: isHostShared ? NO_SHARE : undefined,
     isTelling: true,
-    say: (wants) => say({ kind: 'wants', wants }),
+    say: (wants) => wants && say({ kind: 'wants', wants }),
   })
   process.once('disconnect', stop)
   // It comes from the process that started this one, and decides over it.

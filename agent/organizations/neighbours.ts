@@ -25,15 +25,15 @@ export interface SeatOptions {
   readonly share: Share | undefined
   /** Are wants said even where nothing is shared? */
   readonly isTelling: boolean
-  /** Tells whoever decides: it answers by `become`, at once or later. */
-  say(wants: Wants): void
+  /** Tells whoever decides: it answers by `become`, at once or later. @param wants undefined: nothing is known */
+  say(wants: Wants | undefined): void
 }
 
 /** What one organization has said of its wants, and been answered. */
 export class Seat implements Neighbours {
   readonly isFirst: boolean
   readonly #followers: (() => void)[] = []
-  readonly #say: (wants: Wants) => void
+  readonly #say: (wants: Wants | undefined) => void
   readonly #isTelling: boolean
   #current: Share | undefined
   #isExitWanted = false
@@ -64,8 +64,8 @@ export class Seat implements Neighbours {
     this.#asked = asked
     const onHost = { isExitWanted: this.#isExitWanted, underlay: this.#underlay }
     const wants = wantsOf(state, self, now, onHost)
-    const text = JSON.stringify(wants)
-    if (wants === undefined || text === this.#said) return this.#current
+    const text = JSON.stringify(wants) ?? 'nothing'
+    if (text === this.#said) return this.#current
     this.#said = text
     this.#isSaying = true
     this.#say(wants)

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { nameKnowledge } from '../../../agent/names/knowledge.ts'
+import { type NameKnowledge, nameKnowledge } from '../../../agent/names/knowledge.ts'
 import { hooked } from '../../../agent/names/names.ts'
 import { zonesOf } from '../../../agent/names/zones.ts'
 import { type Claim, FIRST, shareOut } from '../../../agent/organizations/claims.ts'
@@ -17,6 +17,7 @@ import { type Plan, plan, TAKEN } from '../../../agent/plan.ts'
 import { overlayPrefixes } from '../../../agent/plan-peers.ts'
 import { toHex } from '../../../crypto/bytes.ts'
 import { type Prefix, parsePrefix } from '../../../protocol/address.ts'
+import { parseDomainName } from '../../../protocol/domain-name.ts'
 import { parseOrganizationId } from '../../../protocol/keys.ts'
 import type { OrganizationState } from '../../../protocol/state.ts'
 import { NOON, type TestDevice, testOrganization } from '../../support/organization.ts'
@@ -169,10 +170,9 @@ names('have the addresses that are carried alone, backwards, too', () => {
 })
 
 names('of a forward that another has stay away', () => {
-  const forwarding = {
-    ...(known ?? assert.unreachable()),
-    forwards: [{ domain: 'corp.example', resolvers: [] }],
-  } as NonNullable<typeof known>
+  assert.ok(known)
+  const domain = parseDomainName('corp.example', 'domain')
+  const forwarding = { ...known, forwards: [{ domain, resolvers: [] }] } as NameKnowledge
   const share = beside()
   assert.equal(carriedNames(forwarding, share)?.forwards, [])
 })
