@@ -18,6 +18,8 @@ import { systemClock as clock } from './system-clock.ts'
 const CALL = '/v1/organizations'
 /** Milliseconds between questions whether it is in. */
 const LOOK_MS = 500
+/** Milliseconds before one that ends again and again is given up. */
+const PATIENCE_MS = 60_000
 
 /** Where the organization that is meant answers. @param wanted label, id or name; undefined: the first one
  *  Throws OperatorError where this device is in none that is called so, or in several. */
@@ -107,23 +109,23 @@ function addRemove(organization: Command, asked: Ask): void {
   })
 }
 
-/** Tells the person what to do, once; resolves when it is in. Throws OperatorError where it failed; then nothing of it
- *  is left. */
+/** Tells the person what to do, once; resolves when it is in. Throws OperatorError where it failed, and then nothing of
+ *  it is left; or where it does not start, and then nexd goes on trying. */
 async function followed(label: string, asked: Ask): Promise<OrganizationReport> {
   let told = ''
+  const startedMs = clock.monotonicMs()
   for (;;) {
     const found = picked(await asked(ORGANIZATIONS), label)
-    if (found.state === 'running') return found
-    if (found.state === 'failed' || found.state === 'restarting') {
-      if (found.state === 'failed')
-        await asked(ORGANIZATION_CHANGED, {
-          action: 'remove',
-          label,
-          forget: found.organization === undefined,
-        })
-      throw new OperatorError('ERR_ENROLMENT', found.reason ?? `${label} ended`)
+    const { state, reason = `${label} ended` } = found
+    if (state === 'running') return found
+    if (state === 'failed') {
+      const forget = found.organization === undefined
+      await asked(ORGANIZATION_CHANGED, { action: 'remove', label, forget })
+      throw new OperatorError('ERR_ENROLMENT', reason)
     }
-    const text = found.state === 'waiting' ? waitingText(found) : ''
+    if (state === 'restarting' && clock.monotonicMs() - startedMs > PATIENCE_MS)
+      throw new OperatorError('ERR_ENROLMENT', `${reason} (nexd goes on trying)`)
+    const text = state === 'waiting' ? waitingText(found) : ''
     if (text !== told) process.stderr.write(text)
     told = text
     await clock.sleep(LOOK_MS)
