@@ -17,8 +17,8 @@ import { needs } from '../support/needs.ts'
 needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping')
 
 const HOSTS = '127.0.0.1\tlocalhost\n'
-/** What a web server of the internet has. */
-const INTERNET = '198.18.4.2'
+/** An address of the internet that nobody here needs. */
+const INTERNET = '203.0.113.9'
 let hostsFile = ''
 async function prepare(lab: Lab): Promise<void> {
   const folder = `/etc/netns/${lab.host(1).namespace.name}`
