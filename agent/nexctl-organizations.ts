@@ -70,6 +70,7 @@ type Ask = <T>(shape: z.ZodType<T>, body?: OrganizationChange) => Promise<T>
 interface AddOptions {
   readonly label?: string
   readonly registrationKey?: string
+  readonly allowPublicRoutes?: true
 }
 
 function addAdd(organization: Command, asked: Ask): void {
@@ -78,12 +79,18 @@ function addAdd(organization: Command, asked: Ask): void {
     .argument('<registry>', 'https://host or https://host#organization')
     .option('--label <label>', 'what to call it here (made of the registry’s name)')
     .option('--registration-key <key>', 'enrol without a person (nrk_…)')
+    .option(
+      '--allow-public-routes',
+      'let it carry addresses of the internet, which others’ tunnels may need',
+    )
     .description('bring this device into one more organization, with a tunnel and keys of its own')
-  add.action(async (registry: string, { label, registrationKey }: AddOptions) => {
+  add.action(async (registry: string, options: AddOptions) => {
+    const { label, registrationKey, allowPublicRoutes } = options
     const change = {
       ...({ action: 'add', registry } as const),
       ...(label === undefined ? {} : { label }),
       ...(registrationKey === undefined ? {} : { registrationKey }),
+      ...(allowPublicRoutes === undefined ? {} : { allowPublicRoutes }),
     }
     const begun = await asked(ORGANIZATION_CHANGED, change)
     const found = await followed(begun.label, asked)

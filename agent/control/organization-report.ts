@@ -36,6 +36,8 @@ export const ORGANIZATION_CHANGE = z.discriminatedUnion('action', [
     registry: z.string().min(1).max(512),
     label: LABEL.optional(),
     registrationKey: z.string().min(1).max(256).optional(),
+    /** May it carry addresses of the internet on this host? Not unless given. */
+    allowPublicRoutes: z.boolean().optional(),
   }),
   z.strictObject({
     action: z.literal('remove'),

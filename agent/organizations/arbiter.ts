@@ -9,9 +9,15 @@ import { Seat } from './neighbours.ts'
 import { NO_SHARE, type Share } from './share.ts'
 import type { Wants } from './wants.ts'
 
-interface Party {
+/** One that takes part. */
+export interface Taking {
   readonly ports: readonly number[]
+  /** Its operator lets it carry addresses of the internet. */
+  readonly mayBePublic?: boolean
   tell(share: Share): void
+}
+
+interface Party extends Taking {
   wants: Wants | undefined
 }
 
@@ -59,12 +65,12 @@ export class Arbiter {
       tell: (share) => this.seat.become(share),
       wants: undefined,
     })
-    for (const label of options.others) this.open(label, [], () => undefined)
+    for (const label of options.others) this.open(label, { ports: [], tell: () => undefined })
   }
 
   /** Another organization takes part. It is told when it has said what it wants, and whenever that changes. */
-  open(label: string, ports: readonly number[], tell: (share: Share) => void): void {
-    this.#parties.set(label, { ports, tell, wants: undefined })
+  open(label: string, taking: Taking): void {
+    this.#parties.set(label, { ...taking, wants: undefined })
     if (!this.#options.isHostShared) return
     if (this.seat.current === undefined) this.seat.become(NO_SHARE)
     else this.#decide()
@@ -112,7 +118,10 @@ export class Arbiter {
       ]),
     )
     const before = this.#refused
-    const { held, refused } = shareOut(this.#held, wanted)
+    const open = [...this.#parties].flatMap(([label, { mayBePublic }]) =>
+      mayBePublic ? label : [],
+    )
+    const { held, refused } = shareOut(this.#held, wanted, new Set(open))
     this.#held = held
     this.#refused = refused
     this.#say(before)

@@ -1,13 +1,16 @@
 /** Claims: what organizations of one host ask of it, and who may have what. Who had a thing first keeps it, across
- *  restarts; what overlaps it is refused. Pure. */
+ *  restarts; what overlaps it is refused. What the first organization's tunnel runs by it has from whoever came before,
+ *  too. Pure. */
 import {
   type AddressFamily,
   addressFamily,
   type Prefix,
-  prefixesOverlap,
+  prefixContains,
   prefixLength,
 } from '../../protocol/address.ts'
 import { isInDomain } from '../../protocol/domain-name.ts'
+import { ADDRESS_SPACE } from '../../protocol/issuer-request.ts'
+import { type Overlap, overlapTest } from './overlap.ts'
 
 /** range: addresses of an organization · prefix: a route outside of them · domain: names · exit: all that leaves the
  *  host · underlay: an address by which its tunnel runs, which no route of another may lead away. */
@@ -44,41 +47,69 @@ export const CLAIM_LIMITS = {
 
 /** @param before what was held
  *  @param wanted what each organization wants now, the first one first; undefined: it has not said yet, and keeps what it
- *  held. One that is not there holds nothing. */
+ *  held. One that is not there holds nothing.
+ *  @param mayBePublic labels of further ones that their operator lets carry addresses of the internet */
 export function shareOut(
   before: readonly Held[],
   wanted: ReadonlyMap<string, readonly Claim[] | undefined>,
+  mayBePublic: ReadonlySet<string> = new Set(),
 ): Shares {
+  const overlap = overlapTest()
   const keys = new Map([...wanted].map(([label, claims]) => [label, keysOf(claims)]))
-  let held: readonly Held[] = before.filter((each) => {
+  const still = before.filter((each) => {
     const wants = keys.get(each.label)
     return keys.has(each.label) && (wants === undefined || wants.has(keyOf(each)))
   })
+  let held = withoutUnderlay(still, wanted.get(FIRST) ?? [], overlap)
   const refused = new Map<string, readonly Refused[]>()
   for (const [label, claims] of wanted) {
     if (claims === undefined) continue
-    const answer = answerTo(label, claims, held)
+    const rules = { label, overlap, mayBePublic: label === FIRST || mayBePublic.has(label) }
+    const answer = answerTo(rules, claims, held)
     held = answer.held
     refused.set(label, answer.refused)
   }
   return { held, refused }
 }
 
+/** What the first's tunnel runs by nobody else has any more. */
+function withoutUnderlay(
+  held: readonly Held[],
+  first: readonly Claim[],
+  overlap: Overlap,
+): readonly Held[] {
+  const underlay = first.filter(({ kind }) => kind === 'underlay')
+  return held.filter(
+    (each) =>
+      each.label === FIRST || !isSpace(each) || !underlay.some((other) => overlap(each, other)),
+  )
+}
+
+/** For one organization. */
+interface Rules {
+  readonly label: string
+  readonly mayBePublic: boolean
+  readonly overlap: Overlap
+}
+
 function answerTo(
-  label: string,
+  rules: Rules,
   claims: readonly Claim[],
   before: readonly Held[],
 ): { readonly held: readonly Held[]; readonly refused: readonly Refused[] } {
+  const { label } = rules
   const others = before.filter((each) => each.label !== label)
-  const closed = closedFamilies(label, claims, others)
   const had = new Set(before.filter((each) => each.label === label).map(keyOf))
+  const whyNot = (claim: Claim): Why | undefined =>
+    faultOf(rules, claim) ??
+    conflict(claim, others, had.has(keyOf(claim)) ? isOverruled : isConflict, rules)
+  const closed = closedFamilies(claims, had, whyNot)
   const added: Held[] = []
   const kept = new Set<string>()
   const refused: Refused[] = []
   for (const [index, claim] of claims.entries()) {
-    const fault = closedBy(claim, closed) ?? faultOf(label, claim, index)
     const key = keyOf(claim)
-    const why = fault ?? (had.has(key) ? undefined : conflict(claim, others))
+    const why = closedBy(claim, closed) ?? excess(index) ?? whyNot(claim)
     if (why !== undefined) refused.push({ ...claim, ...why })
     else if (had.has(key)) kept.add(key)
     else added.push({ ...claim, label })
@@ -89,50 +120,85 @@ function answerTo(
 
 type Why = Pick<Refused, 'by' | 'over'>
 
-/** Families of whose ranges one is another's: an organization has all of its addresses or none, for half a network would
- *  look like a whole one. Without IPv6 it has nothing left. */
+/** Families of whose ranges one is another's: an organization that comes has all of its addresses or none, for half a
+ *  network would look like a whole one; one that has a range already keeps it, whatever it adds. Without IPv6 it has
+ *  nothing left. */
 function closedFamilies(
-  label: string,
   claims: readonly Claim[],
-  others: readonly Held[],
+  had: ReadonlySet<string>,
+  whyNot: (claim: Claim) => Why | undefined,
 ): ReadonlyMap<AddressFamily, Why> {
+  const ranges = claims.flatMap((claim) =>
+    claim.kind === 'range' ? [{ claim, family: addressFamily(claim.value), why: whyNot(claim) }] : [],
+  )
+  const open = new Set(
+    ranges.flatMap(({ claim, family, why }) =>
+      why === undefined && had.has(keyOf(claim)) ? [family] : [],
+    ),
+  )
   const closed = new Map<AddressFamily, Why>()
-  for (const claim of claims) {
-    if (claim.kind !== 'range') continue
-    const why = faultOf(label, claim, 0) ?? conflict(claim, others)
-    if (why !== undefined) closed.set(addressFamily(claim.value), why)
-  }
+  for (const { family, why } of ranges)
+    if (why !== undefined && !open.has(family)) closed.set(family, why)
   const six = closed.get(6)
   return six === undefined ? closed : new Map([...closed, [4, closed.get(4) ?? six]])
 }
 
 function closedBy(claim: Claim, closed: ReadonlyMap<AddressFamily, Why>): Why | undefined {
-  return claim.kind === 'range' || claim.kind === 'prefix'
-    ? closed.get(addressFamily(claim.value))
-    : undefined
+  return isSpace(claim) ? closed.get(addressFamily(claim.value)) : undefined
 }
 
-function faultOf(label: string, claim: Claim, index: number): Why | undefined {
-  if (index >= CLAIM_LIMITS.claims) return { over: `the limit of ${CLAIM_LIMITS.claims} claims` }
-  if (label === FIRST || (claim.kind !== 'range' && claim.kind !== 'prefix')) return undefined
+function excess(index: number): Why | undefined {
+  return index < CLAIM_LIMITS.claims
+    ? undefined
+    : { over: `the limit of ${CLAIM_LIMITS.claims} claims` }
+}
+
+function faultOf({ label, mayBePublic }: Rules, claim: Claim): Why | undefined {
+  if (label === FIRST || !isSpace(claim)) return undefined
   const shortest = CLAIM_LIMITS.shortest[addressFamily(claim.value)]
-  return prefixLength(claim.value) < shortest
-    ? { over: `the limit of /${shortest} beside other organizations` }
-    : undefined
+  if (prefixLength(claim.value) < shortest)
+    return { over: `the limit of /${shortest} beside other organizations` }
+  if (mayBePublic || ADDRESS_SPACE.some((space) => prefixContains(space, claim.value)))
+    return undefined
+  return { over: 'private addresses (organization add --allow-public-routes lets it have others)' }
 }
 
-function conflict(claim: Claim, others: readonly Held[]): Why | undefined {
-  const other = others.find((each) => isConflict(claim, each))
+type Test = (claim: Claim, other: Held, rules: Rules) => boolean
+
+function conflict(
+  claim: Claim,
+  others: readonly Held[],
+  isOne: Test,
+  rules: Rules,
+): Why | undefined {
+  const other = others.find((each) => isOne(claim, each, rules))
   return other && { by: other.label, over: other.value }
 }
 
-function isConflict(a: Claim, b: Claim): boolean {
-  if (a.kind === 'exit' || b.kind === 'exit') return a.kind === b.kind
-  if (a.kind === 'domain' || b.kind === 'domain')
-    return a.kind === b.kind && (isInDomain(a.value, b.value) || isInDomain(b.value, a.value))
+/** Of what the organization does not have yet. Neither by what its tunnel runs by nor by its ranges does another keep
+ *  the first from anything. */
+function isConflict(claim: Claim, other: Held, { label, overlap }: Rules): boolean {
+  if (claim.kind === 'exit' || other.kind === 'exit') return claim.kind === other.kind
+  if (claim.kind === 'domain') {
+    if (other.kind === 'domain')
+      return isInDomain(claim.value, other.value) || isInDomain(other.value, claim.value)
+    return label !== FIRST && other.kind === 'range' && overlap(claim, other)
+  }
+  if (other.kind === 'domain') return false
   // Two may use one address of the underlay: a relay or a registry of both.
-  if (a.kind === 'underlay' && b.kind === 'underlay') return false
-  return prefixesOverlap(a.value, b.value)
+  if (claim.kind === 'underlay') return label !== FIRST && isSpace(other) && overlap(claim, other)
+  return (label !== FIRST || isSpace(other)) && overlap(claim, other)
+}
+
+/** Of what it has: the first takes back what its tunnel runs by, and its ranges' reverse names. */
+function isOverruled(claim: Claim, other: Held, { label, overlap }: Rules): boolean {
+  if (label === FIRST || other.label !== FIRST) return false
+  if (claim.kind === 'domain') return other.kind === 'range' && overlap(claim, other)
+  return isSpace(claim) && other.kind === 'underlay' && overlap(claim, other)
+}
+
+function isSpace(claim: Claim): claim is Claim & { readonly value: Prefix } {
+  return claim.kind === 'range' || claim.kind === 'prefix'
 }
 
 function keysOf(claims: readonly Claim[] | undefined): ReadonlySet<string> | undefined {

@@ -9,6 +9,8 @@ export interface Kept {
   readonly registry: string
   /** Its place among the ports, interfaces and resolvers of this host. */
   readonly slot: number
+  /** May it carry addresses of the internet? */
+  readonly allowPublicRoutes: boolean
 }
 
 /** In the order of their coming. Throws OperatorError (ERR_STATE_DIRECTORY). */
@@ -25,6 +27,7 @@ export async function readKeptList(file: string): Promise<readonly Kept[]> {
       label: textField(fields, 'label'),
       registry: textField(fields, 'registry'),
       slot: numberField(fields, 'slot'),
+      allowPublicRoutes: fields['allowPublicRoutes'] === true,
     }))
   } catch (cause) {
     throw new OperatorError(

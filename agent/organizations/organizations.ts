@@ -100,6 +100,7 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
     registry,
     label: wanted,
     registrationKey,
+    allowPublicRoutes = false,
   }: OrganizationChange & { readonly action: 'add' }): Promise<OrganizationChanged> {
     if (this.#isEnded) throw new ControlError(409, 'nexd is stopping')
     const reference = checked(() => parseRegistryReference(registry))
@@ -109,7 +110,7 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
     const slot = freeSlot([...this.#further.values()].map(({ kept }) => kept.slot))
     const place = checked(() => placeOf(this.#options.place, label, slot))
     await mkdir(place.folder, { recursive: true, mode: 0o700 })
-    const kept = { label, registry, slot }
+    const kept = { label, registry, slot, allowPublicRoutes }
     await this.#keep([...this.#kept(), kept])
     this.#start(kept, place, registrationKey)
     return { label, folder: place.folder }
@@ -177,9 +178,11 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
     })
     this.#further.set(label, { kept, place, process })
     const { listenPort } = place
-    arbiter.open(label, [listenPort, listenPort + 1], (share) =>
-      process.tell({ kind: 'share', share }),
-    )
+    arbiter.open(label, {
+      ports: [listenPort, listenPort + 1],
+      mayBePublic: kept.allowPublicRoutes,
+      tell: (share) => process.tell({ kind: 'share', share }),
+    })
   }
 
   #kept(): readonly Kept[] {

@@ -50,13 +50,14 @@ export function wantsOf(
     ...unique(ranges).map((value) => ({ kind: 'range', value }) as const),
     { kind: 'domain', value: domain },
     ...(isExitWanted ? [{ kind: 'exit', value: '' } as const] : []),
+    // Before what admins can make more of than is allowed.
+    ...unique(underlay.map(hostPrefix)).map((value) => ({ kind: 'underlay', value }) as const),
     ...unique([...addresses, ...routed].filter(isOutside)).map(
       (value) => ({ kind: 'prefix', value }) as const,
     ),
     ...unique(names.forwards.map(({ domain: value }) => value))
       .filter((value) => value !== domain)
       .map((value) => ({ kind: 'domain', value }) as const),
-    ...unique(underlay.map(hostPrefix)).map((value) => ({ kind: 'underlay', value }) as const),
   ]
   return {
     organization,

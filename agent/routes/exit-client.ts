@@ -1,14 +1,10 @@
 /** Exit client: this host's use of an exit: what its operator wants, and the routing that follows from the plan. */
-import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import {
   type AddressFamily,
   addressFamily,
-  type IpAddress,
   isDefaultPrefix,
   type Prefix,
-  parseIpAddress,
   prefixAddress,
 } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
@@ -21,6 +17,7 @@ import type { Plan } from '../plan.ts'
 import { rendezvousMultiaddrs } from '../plan-peers.ts'
 import type { ExitSettings } from './exit-choice.ts'
 import type { KeptExitSettings } from './exit-settings.ts'
+import { RegistryAddresses } from './registry-addresses.ts'
 import type { RouteChoice } from './route-choice.ts'
 import { besidePrefixes, underlayServers } from './underlay.ts'
 
@@ -31,21 +28,16 @@ export interface ExitClientOptions {
   readonly listenPort: number
 }
 
-/** Milliseconds between look-ups of the registry's name. */
-const LOOKUP_MS = 300_000
-
 export class ExitClient implements AsyncDisposable {
   readonly #options: ExitClientOptions
   /** Undefined without an interface: then nothing but the proxy uses the tunnel. */
   readonly #node: ExitNode | undefined
-  #registry: { readonly addresses: readonly IpAddress[]; readonly atMs: number } = {
-    addresses: [],
-    atMs: -Infinity,
-  }
+  readonly #registry: RegistryAddresses
 
   private constructor(options: ExitClientOptions, node: ExitNode | undefined) {
     this.#options = options
     this.#node = node
+    this.#registry = new RegistryAddresses(options.daemon.options.clock)
   }
 
   /** Removes what a crash left. Throws CommandError. */
@@ -84,7 +76,7 @@ export class ExitClient implements AsyncDisposable {
     const { neighbours } = this.#options.daemon.options
     if (isWanted) neighbours?.wantExit(true)
     const isUsed = isWanted && hasExit(neighbours?.current)
-    if (isUsed) await this.#lookUpRegistry()
+    if (isUsed) await this.#registry.lookUp([this.#options.daemon.join.registry])
     await this.#node.configure(isUsed ? this.#routing(plan, choice.exit) : undefined)
     // What is not in force any more another organization may have.
     if (!isWanted) neighbours?.wantExit(false)
@@ -95,7 +87,7 @@ export class ExitClient implements AsyncDisposable {
     const { knowledge, clock, checkPort, neighbours } = daemon.options
     const [state, now] = [knowledge.state(), clock.now()]
     const rendezvous = rendezvousMultiaddrs(state, daemon.join, now)
-    const servers = [...this.#registry.addresses, ...underlayServers(state, rendezvous, now)]
+    const servers = [...this.#registry.current, ...underlayServers(state, rendezvous, now)]
     const routed = [...plan.tunnel.peers.values()].flatMap(({ allowedIps }) =>
       allowedIps.filter((prefix) => !isDefaultPrefix(prefix)),
     )
@@ -114,23 +106,6 @@ export class ExitClient implements AsyncDisposable {
       allowLocal: this.settings.allowLocal,
       mtu: exit === undefined ? undefined : daemon.parts.paths?.mtu(exit),
     }
-  }
-
-  /** A registry that can't be looked up now keeps the addresses that it had. */
-  async #lookUpRegistry(): Promise<void> {
-    const { daemon } = this.#options
-    const nowMs = daemon.options.clock.monotonicMs()
-    if (nowMs - this.#registry.atMs < LOOKUP_MS) return
-    const host = new URL(daemon.join.registry).hostname.replace(/^\[(.*)\]$/, '$1')
-    const found =
-      isIP(host) > 0
-        ? [host]
-        : await lookup(host, { all: true }).then(
-            (all) => all.map(({ address }) => address),
-            () => undefined,
-          )
-    const addresses = found?.map(parseIpAddress) ?? this.#registry.addresses
-    this.#registry = { addresses, atMs: nowMs }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -48,6 +48,7 @@ function beside(...claims: readonly Claim[]): Share {
       [FIRST, claims],
       ['evil', wants?.claims ?? []],
     ]),
+    new Set(['evil']),
   )
   return {
     ...NO_SHARE,
