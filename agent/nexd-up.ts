@@ -5,6 +5,7 @@ import type { LogLevel } from '../protocol/log.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
 import { parseRelayRate } from '../protocol/relay-rate.ts'
 import { explain } from './errors.ts'
+import { requirePrivileges } from './host-side.ts'
 import {
   booleanField,
   type Fields,
@@ -75,7 +76,9 @@ export async function up(raw: unknown, proxy?: ProxyOptionValues): Promise<void>
       return await runFurther(own, isHostShared, stop)
     }
     const shared = { ...options, shared: sharedOptions(fieldsOf(raw, 'options')) }
-    const neighbourhood = await firstNeighbourhood({ ...shared, isHostShared, log })
+    requirePrivileges(options.backend)
+    const of = { ...shared, isHostShared, stop: stop.signal, log }
+    const neighbourhood = await firstNeighbourhood(of)
     await runUp({ ...options, neighbourhood, log, openLog: open, announce, waiting }, stop.signal)
   } finally {
     await open()

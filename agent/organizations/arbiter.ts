@@ -6,7 +6,7 @@ import { explain } from '../errors.ts'
 import { recordsOf, textField, wordField } from '../json-fields.ts'
 import { type Claim, FIRST, type Held, type Refused, shareOut } from './claims.ts'
 import { Seat } from './neighbours.ts'
-import { NO_SHARE, type Share } from './share.ts'
+import type { Share } from './share.ts'
 import type { Wants } from './wants.ts'
 
 /** One that takes part. */
@@ -19,6 +19,8 @@ export interface Taking {
 
 interface Party extends Taking {
   wants: Wants | undefined
+  /** What it was told last, as JSON. */
+  told: string
 }
 
 export interface ArbiterOptions {
@@ -32,6 +34,9 @@ export interface ArbiterOptions {
   readonly isHostShared: boolean
   readonly log: Log
 }
+
+/** Of a party: nothing is known of it, and it knows nothing. */
+const NEW = { wants: undefined, told: '' } as const
 
 /** Never throws: what can't be read is forgotten, and said. */
 export async function openArbiter(options: ArbiterOptions): Promise<Arbiter> {
@@ -48,7 +53,6 @@ export class Arbiter {
   #refused: ReadonlyMap<string, readonly Refused[]> = new Map()
   #writing: Promise<void> = Promise.resolve()
   #written = ''
-  #hasFirstSaid = false
 
   constructor(options: ArbiterOptions, held: readonly Held[]) {
     this.#options = options
@@ -56,39 +60,50 @@ export class Arbiter {
     this.#written = textOf(held)
     this.seat = new Seat({
       isFirst: true,
-      share: options.others.length > 0 && options.isHostShared ? NO_SHARE : undefined,
-      isTelling: false,
+      share: undefined,
+      isTelling: options.others.length > 0 && options.isHostShared,
       say: (wants) => this.said(FIRST, wants),
     })
     this.#parties.set(FIRST, {
       ports: options.ports,
       tell: (share) => this.seat.become(share),
-      wants: undefined,
+      ...NEW,
     })
     for (const label of options.others) this.open(label, { ports: [], tell: () => undefined })
   }
 
   /** Another organization takes part. It is told when it has said what it wants, and whenever that changes. */
   open(label: string, taking: Taking): void {
-    this.#parties.set(label, { ...taking, wants: undefined })
+    this.#parties.set(label, { ...taking, ...NEW })
     if (!this.#options.isHostShared) return
-    if (this.seat.current === undefined) this.seat.become(NO_SHARE)
-    else this.#decide()
+    this.seat.begin()
+    this.#decide()
+  }
+
+  /** What it was told is not known to it any more. */
+  restarted(label: string): void {
+    const party = this.#parties.get(label)
+    if (party !== undefined) party.told = ''
   }
 
   /** What it had is free. */
   close(label: string): void {
     this.#parties.delete(label)
     this.#decide()
-    if (this.#parties.size === 1) this.seat.become(undefined)
+    const first = this.#parties.get(FIRST)
+    if (this.#parties.size > 1 || first === undefined) return
+    Object.assign(first, NEW)
+    this.#held = []
+    this.#refused = new Map()
+    this.#keep()
+    this.seat.end()
   }
 
   /** @param wants undefined: nothing is known of the organization now, and it keeps what it has */
   said(label: string, wants: Wants | undefined): void {
     const party = this.#parties.get(label)
-    if (party === undefined) return
-    party.wants = wants ?? party.wants
-    if (label === FIRST) this.#hasFirstSaid = true
+    if (party === undefined || wants === undefined) return
+    party.wants = wants
     this.#decide()
   }
 
@@ -108,9 +123,14 @@ export class Arbiter {
     return this.#writing
   }
 
+  /** Is it known what is the first's own? Before that nobody else is given anything. */
+  get #isFirstKnown(): boolean {
+    const isHeld = this.#held.some(({ label }) => label === FIRST)
+    return isHeld || this.#parties.get(FIRST)?.wants !== undefined
+  }
+
   #decide(): void {
-    // Before the first has said what is its own nobody else is given anything.
-    if (!this.#hasFirstSaid) return
+    if (!this.#options.isHostShared || !this.#isFirstKnown) return
     const wanted = new Map(
       [...this.#parties].map(([label, { wants }]): [string, readonly Claim[] | undefined] => [
         label,
@@ -126,8 +146,14 @@ export class Arbiter {
     this.#refused = refused
     this.#say(before)
     this.#keep()
-    for (const [label, party] of this.#parties)
-      if (party.wants !== undefined) party.tell(this.#share(label))
+    for (const [label, party] of this.#parties) {
+      if (party.wants === undefined) continue
+      const share = this.#share(label)
+      const text = JSON.stringify(share)
+      if (text === party.told) continue
+      party.told = text
+      party.tell(share)
+    }
   }
 
   #share(label: string): Share {
@@ -168,7 +194,7 @@ export class Arbiter {
 
   #keep(): void {
     const text = textOf(this.#held)
-    if (text === this.#written || this.#parties.size === 1) return
+    if (text === this.#written) return
     this.#written = text
     const { file, log } = this.#options
     this.#writing = this.#writing

@@ -17,6 +17,8 @@ export interface FirstOptions extends FirstPlace {
   /** Options of `nexd up` that all organizations share, as on a command line. */
   readonly shared: readonly string[]
   readonly isHostShared: boolean
+  /** Aborted when this process is to end. */
+  readonly stop: AbortSignal
   readonly log: Log
 }
 
@@ -24,7 +26,7 @@ const NEXD = fileURLToPath(new URL('../nexd.js', import.meta.url))
 
 /** Throws OperatorError where the list of the others can't be read. */
 export async function firstNeighbourhood(options: FirstOptions): Promise<Neighbourhood> {
-  const { stateDir, listenPort, isHostShared, log } = options
+  const { stateDir, listenPort, isHostShared, stop, log } = options
   const keptFile = join(stateDir, 'organizations.json')
   const kept = await readKeptList(keptFile)
   const arbiter = await openArbiter({
@@ -41,7 +43,7 @@ export async function firstNeighbourhood(options: FirstOptions): Promise<Neighbo
       return ending.use(
         new Organizations({
           place: options,
-          ...{ arbiter, keptFile, kept, clock, log },
+          ...{ arbiter, keptFile, kept, stop, clock, log },
           launch: (label, place, joining) => launchOf(options, label, place, joining),
           first: () => firstReport(daemon, socket),
         }),

@@ -27,5 +27,5 @@ export function followNeighbours(
     daemon.apply()
   })
   // What came meanwhile.
-  if (neighbours.current !== undefined) daemon.apply()
+  if (neighbours.isTelling) daemon.apply()
 }

@@ -18,9 +18,14 @@ import { parseRegistryReference } from '../registry-reference.ts'
 import type { Arbiter } from './arbiter.ts'
 import { FIRST } from './claims.ts'
 import { type Kept, writeKeptList } from './kept-list.ts'
+import { PacedLatest } from './paced-latest.ts'
 import { type FirstPlace, freeLabel, freeSlot, PLACE_LIMITS, type Place, placeOf } from './place.ts'
 import { shareTexts } from './share.ts'
 import { type Launch, Supervised } from './supervised.ts'
+import type { Wants } from './wants.ts'
+
+/** Milliseconds between two of one organization’s wants that are weighed. */
+const WANTS_MS = 250
 
 export interface OrganizationsOptions {
   readonly place: FirstPlace
@@ -35,6 +40,8 @@ export interface OrganizationsOptions {
   ): Launch
   /** Of the first organization. */
   first(): Omit<OrganizationReport, 'label' | 'refused' | 'isRefused'>
+  /** Aborted when nexd is to end. */
+  readonly stop: AbortSignal
   readonly clock: Clock
   readonly log: Log
 }
@@ -102,7 +109,7 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
     registrationKey,
     allowPublicRoutes = false,
   }: OrganizationChange & { readonly action: 'add' }): Promise<OrganizationChanged> {
-    if (this.#isEnded) throw new ControlError(409, 'nexd is stopping')
+    if (this.#isEnded || this.#options.stop.aborted) throw new ControlError(409, 'nexd is stopping')
     const reference = checked(() => parseRegistryReference(registry))
     const taken = [FIRST, ...this.#further.keys()]
     const label = wanted ?? freeLabel(reference.registry, taken)
@@ -159,9 +166,10 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
   }
 
   #start(kept: Kept, place: Place, registrationKey?: string): void {
-    const { arbiter, launch, clock, log } = this.#options
+    const { arbiter, launch, stop, clock, log } = this.#options
     const { label, registry } = kept
     const isIn = (): boolean => existsSync(join(place.folder, 'join.json'))
+    const wants = new PacedLatest<Wants>(WANTS_MS, clock, (said) => arbiter.said(label, said))
     const process = new Supervised({
       label,
       launch: () =>
@@ -172,9 +180,10 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
         ),
       isKept: isIn,
       onMessage: (said) => {
-        if (said.kind === 'wants') arbiter.said(label, said.wants)
+        if (said.kind === 'hello') arbiter.restarted(label)
+        else if (said.kind === 'wants') wants.say(said.wants)
       },
-      ...{ clock, log },
+      ...{ stop, clock, log },
     })
     this.#further.set(label, { kept, place, process })
     const { listenPort } = place

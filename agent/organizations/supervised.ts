@@ -19,6 +19,8 @@ export interface SupervisedOptions {
   /** Is it to be started again where it ends? */
   isKept(): boolean
   onMessage(message: FromFurther): void
+  /** Aborted when this process is to end: whoever stops it may have told its children, too. */
+  readonly stop: AbortSignal
   readonly clock: Clock
   readonly log: Log
 }
@@ -31,10 +33,10 @@ export interface Standing {
   readonly fingerprint?: string
 }
 
-/** Milliseconds that a stop may take: 5 for routers to drain, and what the host's commands take. */
-const STOP_MS = 30_000
+/** Milliseconds that a stop may take: 5000 for routers to drain, and what the host's commands take. */
+const STOP_MS = 8000
 /** Milliseconds that one start may take whose only purpose is to remove what a crash left. */
-const SWEEP_MS = 30_000
+const SWEEP_MS = 5000
 
 export class Supervised implements AsyncDisposable {
   readonly #options: SupervisedOptions
@@ -44,13 +46,17 @@ export class Supervised implements AsyncDisposable {
   #endings: Endings = NO_ENDINGS
   #again: Cancellable | undefined
   #reason: string | undefined
-  /** Did it end without a chance to clean up? */
+  /** Did one end without a chance to clean up, and none after it with one? */
   #isDirty = false
+  /** Before its first word it has done nothing on the host. */
+  #hasSpoken = false
   #isStopping = false
 
   constructor(options: SupervisedOptions) {
     this.#options = options
-    this.#start()
+    options.stop.addEventListener('abort', this.#halt)
+    if (options.stop.aborted) this.#halt()
+    else this.#start()
   }
 
   get standing(): Standing {
@@ -59,6 +65,12 @@ export class Supervised implements AsyncDisposable {
 
   get pid(): number | undefined {
     return this.#child?.pid
+  }
+
+  /** Nothing is started any more. */
+  readonly #halt = (): void => {
+    this.#isStopping = true
+    this.#again?.cancel()
   }
 
   /** Harmless where it does not run. */
@@ -75,13 +87,14 @@ export class Supervised implements AsyncDisposable {
     const child = spawn(program, args, { env, stdio: [...stdio] })
     this.#child = child
     this.#reason = undefined
+    this.#hasSpoken = false
     child.on('message', (message) => this.#hear(message))
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#ended = promise
     const end = (how: string, isClean: boolean): void => {
       if (this.#child !== child) return
       this.#child = undefined
-      this.#isDirty = !isClean
+      if (this.#hasSpoken) this.#isDirty = !isClean
       this.#closed(how, clock.monotonicMs() - startedMs)
       resolve()
     }
@@ -95,6 +108,7 @@ export class Supervised implements AsyncDisposable {
 
   #hear(message: unknown): void {
     const { label, log, onMessage } = this.#options
+    this.#hasSpoken = true
     try {
       const said = parseFromFurther(message)
       this.#follow(said)
@@ -132,10 +146,11 @@ export class Supervised implements AsyncDisposable {
 
   /** Resolves when it has ended, and nothing of it is on the host. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#isStopping = true
-    this.#again?.cancel()
+    this.#halt()
+    this.#options.stop.removeEventListener('abort', this.#halt)
     await this.#end()
-    if (this.#isDirty) await this.#sweep()
+    // One that was never in has made nothing.
+    if (this.#isDirty && this.#options.isKept()) await this.#sweep()
   }
 
   async #end(): Promise<void> {

@@ -30,7 +30,7 @@ export class UnderlayWatch implements Disposable {
   /** Costs nothing where the organization is alone. */
   look(): void {
     const neighbours = this.#neighbours
-    if (neighbours.current === undefined) return
+    if (!neighbours.isTelling) return
     const { plan, parts, local } = this.#daemon
     this.#proved = provedNow(this.#proved, plan.peers, (device) => {
       const status = parts.paths?.status(device)

@@ -8,6 +8,7 @@ import type { Share } from '../../../agent/organizations/share.ts'
 import type { Wants } from '../../../agent/organizations/wants.ts'
 import { parsePrefix } from '../../../protocol/address.ts'
 import { parseOrganizationId } from '../../../protocol/keys.ts'
+import { NOON, testOrganization } from '../../support/organization.ts'
 import { type TempDir, tempDir } from '../../support/temp-dir.ts'
 
 const LAN: Claim = { kind: 'prefix', value: parsePrefix('192.168.7.0/24') }
@@ -57,13 +58,75 @@ rule('gives nobody anything before the first has said what is its own', async ()
   const { arbiter, told } = await scene(folder)
   arbiter.open('beta', { ports: [51830], tell: (share) => void told.push(share) })
   arbiter.said('beta', wants('b', '100.64.0.0/10'))
+  arbiter.said(FIRST, undefined)
   assert.equal(told, [])
-  assert.equal(granted(arbiter.seat.current), [])
+  // The first keeps all meanwhile.
+  assert.is(arbiter.seat.current, undefined)
   arbiter.said(FIRST, acme())
   assert.equal(granted(arbiter.seat.current), ['100.64.0.0/10'])
   assert.equal([granted(told.at(-1)), told.at(-1)?.refused.length], [[], 1])
   assert.equal([told.at(-1)?.names, told.at(-1)?.ports], [{ [FIRST]: 'a' }, [51820]])
   await arbiter.settled()
+})
+
+rule('takes nothing from the first when another comes, and asks it what is its own', async () => {
+  await using folder = await tempDir()
+  const { arbiter } = await scene(folder)
+  const seen: (Share | undefined)[] = []
+  const isTelling: boolean[] = []
+  arbiter.seat.follow(() => {
+    seen.push(arbiter.seat.current)
+    isTelling.push(arbiter.seat.isTelling)
+  })
+  arbiter.open('beta', { ports: [51830], tell: () => undefined })
+  assert.equal([seen, isTelling], [[undefined], [true]])
+  const org = testOrganization('acme')
+  const device = org.device('laptop')
+  const state = org.state(org.issuerCertificate(), org.manifest(), org.certificate(device))
+  assert.ok(granted(arbiter.seat.share(state, device.id, NOON)).includes('100.64.0.0/10'))
+  // Whoever follows hears of the answer, too, once.
+  assert.is(seen.length, 2)
+  arbiter.seat.share(state, device.id, NOON)
+  assert.is(seen.length, 2)
+  arbiter.close('beta')
+  assert.equal([arbiter.seat.current, arbiter.seat.isTelling], [undefined, false])
+  assert.is(arbiter.seat.share(state, device.id, NOON), undefined)
+  // And again: it is asked anew.
+  arbiter.open('beta', { ports: [51830], tell: () => undefined })
+  assert.is(arbiter.wantsOf(FIRST), undefined)
+  assert.ok(granted(arbiter.seat.share(state, device.id, NOON)).includes('100.64.0.0/10'))
+  assert.is(arbiter.wantsOf(FIRST)?.name, 'acme')
+  await arbiter.settled()
+})
+
+rule('tells each only what has changed for it, and all of it to one that was started again', async () => {
+  await using folder = await tempDir()
+  const { arbiter, told } = await scene(folder)
+  arbiter.open('beta', { ports: [51830], tell: (share) => void told.push(share) })
+  arbiter.said(FIRST, acme())
+  for (let time = 0; time < 5; time++) arbiter.said('beta', beta())
+  for (let time = 0; time < 5; time++) arbiter.said(FIRST, acme())
+  assert.is(told.length, 1)
+  arbiter.said(FIRST, acme(LAN))
+  assert.is(told.length, 2)
+  arbiter.restarted('beta')
+  arbiter.said('beta', beta())
+  assert.is(told.length, 3)
+  await arbiter.settled()
+})
+
+rule('forgets on disk, too, what was of one that is removed', async () => {
+  await using folder = await tempDir()
+  const file = join(folder.path, 'held.json')
+  const { arbiter } = await scene(folder)
+  arbiter.open('beta', { ports: [51830], tell: () => undefined })
+  arbiter.said(FIRST, acme())
+  arbiter.said('beta', beta(LAN))
+  await arbiter.settled()
+  assert.match(await readFile(file, 'utf8'), /"beta"/)
+  arbiter.close('beta')
+  await arbiter.settled()
+  assert.is(await readFile(file, 'utf8'), '[]')
 })
 
 rule('says in the log what it refuses, once', async () => {

@@ -19,6 +19,7 @@ interface Scene extends AsyncDisposable {
   readonly supervised: Supervised
   readonly heard: FromFurther[]
   readonly logged: string[]
+  readonly stop: AbortController
   runs(): Promise<number>
 }
 
@@ -28,6 +29,7 @@ async function scene(program: string, isKept = true, by: Clock = clock): Promise
   const runsFile = join(folder.path, 'runs')
   const heard: FromFurther[] = []
   const logged: string[] = []
+  const stop = new AbortController()
   const counted = `const RUNS = ${JSON.stringify(runsFile)}; require('node:fs').appendFileSync(RUNS, 'x');`
   const supervised = new Supervised({
     label: 'beta',
@@ -37,13 +39,14 @@ async function scene(program: string, isKept = true, by: Clock = clock): Promise
     }),
     isKept: () => isKept,
     onMessage: (message) => void heard.push(message),
-    clock: by,
+    ...{ clock: by, stop: stop.signal },
     log: (level, event, fields) => void logged.push(`${level} ${event} ${JSON.stringify(fields)}`),
   })
   return {
     supervised,
     heard,
     logged,
+    stop,
     runs: async () => (existsSync(runsFile) ? (await readFile(runsFile, 'utf8')).length : 0),
     [Symbol.asyncDispose]: async () => {
       await supervised[Symbol.asyncDispose]()
@@ -95,6 +98,7 @@ rule('is not started again where it was never in', async () => {
 rule('is told apart from one that cannot be started at all', async () => {
   const missing = new Supervised({
     ...{ label: 'beta', isKept: () => false, onMessage: () => undefined, clock },
+    stop: new AbortController().signal,
     launch: () => ({ command: ['/nowhere/node'], env: {} }),
     log: () => undefined,
   })
@@ -132,6 +136,42 @@ rule('is killed where it does not end at a stop, and started once more to clean 
   await made.supervised[Symbol.asyncDispose]()
   assert.is(await made.runs(), 2)
   assert.match(made.logged.join('\n'), /organization\.killed/)
+})
+
+rule('is not started again where all are told to stop, even if it heard of it first', async () => {
+  const made = await scene(STAYS)
+  await until(() => made.supervised.standing.state === 'running')
+  const pid = made.supervised.pid ?? 0
+  made.stop.abort()
+  process.kill(pid, 'SIGTERM')
+  await until(() => made.supervised.pid === undefined)
+  await systemClock.sleep(300)
+  assert.is(await made.runs(), 1)
+  await made[Symbol.asyncDispose]()
+})
+
+rule('that waits to be started again is not, once all are told to stop', async () => {
+  const slow: Clock = { ...systemClock, after: (_ms, task) => systemClock.after(300, task) }
+  await using made = await scene('process.exit(3)', true, slow)
+  await until(() => made.supervised.standing.state === 'restarting')
+  made.stop.abort()
+  await systemClock.sleep(600)
+  assert.is(await made.runs(), 1)
+})
+
+const KILLED = "process.kill(process.pid, 'SIGKILL')"
+
+rule('is not started to clean up where it never spoke, or was never in', async () => {
+  const slow: Clock = { ...systemClock, after: (_ms, task) => systemClock.after(600_000, task) }
+  for (const [program, isKept] of [
+    [KILLED, true],
+    [`process.send({ kind: 'hello' }, () => ${KILLED})`, false],
+  ] as const) {
+    await using made = await scene(program, isKept, slow)
+    await until(() => made.supervised.pid === undefined)
+    await made.supervised[Symbol.asyncDispose]()
+    assert.is(await made.runs(), 1)
+  }
 })
 
 rule('that was killed is started once more at a stop, for what it left on the host', async () => {
