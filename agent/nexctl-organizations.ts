@@ -1,5 +1,5 @@
 /** nexctl's commands about the organizations that this device is in. */
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { z } from 'zod'
 import { listOrganizations, ORGANIZATION_COLUMNS } from './admin/organization-commands.ts'
 import { printed, tableText } from './admin/output.ts'
@@ -13,6 +13,7 @@ import {
   type OrganizationReport,
 } from './control/organization-report.ts'
 import { explain, OperatorError } from './errors.ts'
+import { printable } from './printable.ts'
 import { systemClock as clock } from './system-clock.ts'
 
 const CALL = '/v1/organizations'
@@ -25,7 +26,9 @@ const PATIENCE_MS = 60_000
  *  Throws OperatorError where this device is in none that is called so, or in several. */
 export async function socketOf(socket: string, wanted: string | undefined): Promise<string> {
   if (wanted === undefined) return socket
-  return picked(await ask(socket, ORGANIZATIONS, CALL), wanted).socket
+  const { socket: found, label, reason } = picked(await ask(socket, ORGANIZATIONS, CALL), wanted)
+  if (found !== '') return found
+  throw new OperatorError('ERR_CONTROL', printable(`${label} does not run: ${reason}`))
 }
 
 /** By label first, for labels are the operator's own. Throws OperatorError. */
@@ -37,7 +40,7 @@ export function picked(all: readonly OrganizationReport[], wanted: string): Orga
   const labels = all.map(({ label, organization: at }) => `${label} (${at?.name ?? 'not in yet'})`)
   throw new OperatorError(
     'ERR_USAGE',
-    `${only === undefined ? 'this device is in no organization' : 'several organizations are called'} "${wanted}" (--organization by label, one of: ${labels.join(', ')})`,
+    `${only === undefined ? 'this device is in no organization' : 'several organizations are called'} "${wanted}" (--organization by label, one of: ${printable(labels.join(', '))})`,
   )
 }
 
@@ -78,7 +81,11 @@ function addAdd(organization: Command, asked: Ask): void {
     .command('add')
     .argument('<registry>', 'https://host or https://host#organization')
     .option('--label <label>', 'what to call it here (made of the registry’s name)')
-    .option('--registration-key <key>', 'enrol without a person (nrk_…)')
+    .addOption(
+      new Option('--registration-key <key>', 'enrol without a person (nrk_…)').env(
+        'NEXODUS_REGISTRATION_KEY',
+      ),
+    )
     .option(
       '--allow-public-routes',
       'let it carry addresses of the internet, which others’ tunnels may need',
@@ -128,10 +135,10 @@ async function followed(label: string, asked: Ask): Promise<OrganizationReport> 
     if (state === 'failed') {
       const forget = found.organization === undefined
       await asked(ORGANIZATION_CHANGED, { action: 'remove', label, forget })
-      throw new OperatorError('ERR_ENROLMENT', reason)
+      throw new OperatorError('ERR_ENROLMENT', printable(reason))
     }
     if (state === 'restarting' && clock.monotonicMs() - startedMs > PATIENCE_MS)
-      throw new OperatorError('ERR_ENROLMENT', `${reason} (nexd goes on trying)`)
+      throw new OperatorError('ERR_ENROLMENT', `${printable(reason)} (nexd goes on trying)`)
     const text = state === 'waiting' ? waitingText(found) : ''
     if (text !== told) process.stderr.write(text)
     told = text
@@ -140,11 +147,11 @@ async function followed(label: string, asked: Ask): Promise<OrganizationReport> 
 }
 
 function waitingText({ link, code, fingerprint, reason }: OrganizationReport): string {
-  if (link === undefined) return `Approved: waiting, for ${reason}.\n`
+  if (link === undefined) return `Approved: waiting, for ${printable(reason ?? 'an admin')}.\n`
   return `Sign in, compare the fingerprint and approve this device:
-  open: ${link}
-  code: ${code}
-  fingerprint: ${fingerprint}
+  open: ${printable(link)}
+  code: ${printable(code ?? '')}
+  fingerprint: ${printable(fingerprint ?? '')}
 `
 }
 
@@ -157,8 +164,8 @@ function addedText({
 }: OrganizationReport) {
   const where = addresses.length === 0 ? 'without an address' : `as ${addresses.join(' ')}`
   return [
-    `in ${organization?.name ?? 'it'}, called ${label} here, ${where} on ${name}`,
-    ...refused.map((each) => `  ${each}`),
+    `in ${printable(organization?.name ?? 'it')}, called ${label} here, ${where} on ${name}`,
+    ...refused.map((each) => `  ${printable(each)}`),
   ].join('\n')
 }
 
@@ -196,14 +203,16 @@ async function listBoth(
 export function organizationsText(found: readonly OrganizationReport[]): string {
   const table = columns(
     ['LABEL', 'ORGANIZATION', 'STATE', 'ADDRESSES', 'INTERFACE', 'REGISTRY'],
-    found.map(({ label, organization, state, addresses, interface: name, registry }) => [
-      ...[label, organization?.name ?? '-', state, addresses.join(' ') || '-', name, registry],
-    ]),
+    found.map(({ label, organization, state, addresses, interface: name, registry }) =>
+      [label, organization?.name, state, addresses.join(' '), name, registry].map((text) =>
+        printable(text || '-'),
+      ),
+    ),
   )
   const notes = found.flatMap(({ label, reason, link, code, refused }) => [
     ...(reason === undefined ? [] : [`${label}: ${reason}`]),
     ...(link === undefined ? [] : [`${label}: waits for a person: open ${link}, code ${code}`]),
     ...refused.map((each) => `${label}: ${each}`),
   ])
-  return [table, ...notes].join('\n')
+  return [table, ...notes.map(printable)].join('\n')
 }

@@ -47,7 +47,10 @@ async function show<T>(
   body?: object,
 ): Promise<void> {
   const { socket, output, organization } = GLOBAL.parse(program.opts())
-  const answer = await ask(await socketOf(socket, organization), shape, path, body)
+  // What the environment names is an organization of the registry's.
+  const isMeant = program.getOptionValueSource('organization') === 'cli'
+  const at = await socketOf(socket, isMeant ? organization : undefined)
+  const answer = await ask(at, shape, path, body)
   process.stdout.write(`${printed(output, answer, () => column(answer))}\n`)
 }
 

@@ -36,7 +36,7 @@ export function addRegistryCommands(program: Command): Command {
     .addOption(
       new Option(
         '--organization <name>',
-        'name or id, where you have several; of this device its label, too (the first)',
+        'name or id, where you have several; of this device its label, too (the first; never from the environment)',
       ).env('NEXODUS_ORGANIZATION'),
     )
   addLoginCommands(program)

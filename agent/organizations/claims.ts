@@ -129,7 +129,9 @@ function closedFamilies(
   whyNot: (claim: Claim) => Why | undefined,
 ): ReadonlyMap<AddressFamily, Why> {
   const ranges = claims.flatMap((claim) =>
-    claim.kind === 'range' ? [{ claim, family: addressFamily(claim.value), why: whyNot(claim) }] : [],
+    claim.kind === 'range'
+      ? [{ claim, family: addressFamily(claim.value), why: whyNot(claim) }]
+      : [],
   )
   const open = new Set(
     ranges.flatMap(({ claim, family, why }) =>

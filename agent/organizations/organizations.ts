@@ -6,20 +6,30 @@ import { join } from 'node:path'
 import { prefixAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
-import type {
-  OrganizationChange,
-  OrganizationChanged,
-  OrganizationControls,
-  OrganizationReport,
+import {
+  LABEL,
+  type OrganizationChange,
+  type OrganizationChanged,
+  type OrganizationControls,
+  type OrganizationReport,
 } from '../control/organization-report.ts'
 import { ControlError } from '../control/reports.ts'
 import { explain } from '../errors.ts'
 import { parseRegistryReference } from '../registry-reference.ts'
 import type { Arbiter } from './arbiter.ts'
 import { FIRST } from './claims.ts'
+import { keptKeys, requireOwn } from './kept-keys.ts'
 import { type Kept, writeKeptList } from './kept-list.ts'
 import { PacedLatest } from './paced-latest.ts'
-import { type FirstPlace, freeLabel, freeSlot, PLACE_LIMITS, type Place, placeOf } from './place.ts'
+import {
+  type FirstPlace,
+  folderOf,
+  freeLabel,
+  freeSlot,
+  PLACE_LIMITS,
+  type Place,
+  placeOf,
+} from './place.ts'
 import { shareTexts } from './share.ts'
 import { type Launch, Supervised } from './supervised.ts'
 import type { Wants } from './wants.ts'
@@ -52,17 +62,23 @@ interface Further {
   readonly process: Supervised
 }
 
+interface Misplaced {
+  readonly kept: Kept
+  readonly reason: string
+}
+
 export class Organizations implements OrganizationControls, AsyncDisposable {
   readonly #options: OrganizationsOptions
   readonly #further = new Map<string, Further>()
+  /** Those that have no place on this host as nexd was started now. */
+  readonly #misplaced = new Map<string, Misplaced>()
   #changing: Promise<unknown> = Promise.resolve()
   #isEnded = false
 
   /** Starts those that are kept. */
   constructor(options: OrganizationsOptions) {
     this.#options = options
-    for (const kept of options.kept)
-      this.#start(kept, placeOf(options.place, kept.label, kept.slot))
+    for (const kept of options.kept) this.#startKept(kept)
   }
 
   list(): readonly OrganizationReport[] {
@@ -82,6 +98,10 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
           ...this.#refusals(kept.label),
         }
       }),
+      ...[...this.#misplaced.values()].map(({ kept: { label, registry }, reason }) => ({
+        ...{ label, registry, reason, interface: '', socket: '' },
+        ...{ state: 'failed' as const, addresses: [], refused: [], isRefused: false },
+      })),
     ]
   }
 
@@ -111,23 +131,27 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
   }: OrganizationChange & { readonly action: 'add' }): Promise<OrganizationChanged> {
     if (this.#isEnded || this.#options.stop.aborted) throw new ControlError(409, 'nexd is stopping')
     const reference = checked(() => parseRegistryReference(registry))
-    const taken = [FIRST, ...this.#further.keys()]
+    const known = this.#kept()
+    const taken = [FIRST, ...known.map((each) => each.label)]
     const label = wanted ?? freeLabel(reference.registry, taken)
-    this.#requireNew(label, reference.organization)
-    const slot = freeSlot([...this.#further.values()].map(({ kept }) => kept.slot))
+    const folder = folderOf(this.#options.place, label)
+    const keys = taken.includes(label) ? undefined : await keptKeys(folder)
+    this.#requireNew(label, reference.organization ?? keys?.organization)
+    if (keys !== undefined) requireOwn(keys, reference, folder, label)
+    const slot = freeSlot(known.map((each) => each.slot))
     const place = checked(() => placeOf(this.#options.place, label, slot))
     await mkdir(place.folder, { recursive: true, mode: 0o700 })
     const kept = { label, registry, slot, allowPublicRoutes }
-    await this.#keep([...this.#kept(), kept])
+    await this.#keep([...known, kept])
     this.#start(kept, place, registrationKey)
     return { label, folder: place.folder }
   }
 
   #requireNew(label: string, organization: string | undefined): void {
-    if (label === FIRST || this.#further.has(label))
+    if (label === FIRST || this.#kept().some((each) => each.label === label))
       throw new ControlError(409, `label "${label}" is taken (choose another with --label)`)
     const { organizations } = PLACE_LIMITS
-    if (this.#further.size >= organizations)
+    if (this.#kept().length >= organizations)
       throw new ControlError(
         409,
         `this device is in ${organizations} further organizations, and in no more at once (nexctl organization remove)`,
@@ -149,20 +173,42 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
         409,
         'the first organization is that of nexd up itself (stop nexd, and start it with another --state-dir)',
       )
-    const further = this.#further.get(label)
-    if (further === undefined)
+    const folder = folderOf(this.#options.place, label)
+    const isKept = this.#kept().some((each) => each.label === label)
+    const isLeft = forget && LABEL.safeParse(label).success && existsSync(folder)
+    if (!isKept && !isLeft)
       throw new ControlError(
         404,
         `this device is in no organization "${label}" (nexctl organization list --local shows them)`,
       )
-    const { folder } = further.place
-    await this.#keep(this.#kept().filter((each) => each.label !== label))
-    await further.process[Symbol.asyncDispose]()
-    this.#further.delete(label)
-    this.#options.arbiter.close(label)
+    if (isKept) await this.#takeOut(label)
     if (forget) await rm(folder, { recursive: true, force: true })
     this.#options.log('info', 'organization.removed', { organization: label, forgotten: forget })
     return { label, folder }
+  }
+
+  async #takeOut(label: string): Promise<void> {
+    await this.#keep(this.#kept().filter((each) => each.label !== label))
+    await this.#further.get(label)?.process[Symbol.asyncDispose]()
+    this.#further.delete(label)
+    this.#misplaced.delete(label)
+    this.#options.arbiter.close(label)
+  }
+
+  /** What can't be started keeps nothing else from it. */
+  #startKept(kept: Kept): void {
+    const { place: first, log } = this.#options
+    const { label, slot } = kept
+    let place: Place
+    try {
+      place = placeOf(first, label, slot)
+    } catch (error) {
+      const reason = explain(error)
+      this.#misplaced.set(label, { kept, reason })
+      log('error', 'organization.failed', { organization: label, reason })
+      return
+    }
+    this.#start(kept, place)
   }
 
   #start(kept: Kept, place: Place, registrationKey?: string): void {
@@ -195,7 +241,7 @@ export class Organizations implements OrganizationControls, AsyncDisposable {
   }
 
   #kept(): readonly Kept[] {
-    return [...this.#further.values()].map(({ kept }) => kept)
+    return [...this.#further.values(), ...this.#misplaced.values()].map(({ kept }) => kept)
   }
 
   async #keep(kept: readonly Kept[]): Promise<void> {

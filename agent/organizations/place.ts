@@ -29,9 +29,14 @@ export const PLACE_LIMITS = {
   socketPath: 107,
 } as const
 
+/** Of its state. */
+export function folderOf({ stateDir }: Pick<FirstPlace, 'stateDir'>, label: string): string {
+  return join(stateDir, 'organizations', label)
+}
+
 /** @param slot 1 for the first further one. Throws OperatorError where there is no such place. */
 export function placeOf(first: FirstPlace, label: string, slot: number): Place {
-  const folder = join(first.stateDir, 'organizations', label)
+  const folder = folderOf(first, label)
   const socket = join(folder, 'nexd.sock')
   if (Buffer.byteLength(socket) > PLACE_LIMITS.socketPath) {
     throw new OperatorError(

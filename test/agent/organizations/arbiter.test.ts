@@ -99,21 +99,24 @@ rule('takes nothing from the first when another comes, and asks it what is its o
   await arbiter.settled()
 })
 
-rule('tells each only what has changed for it, and all of it to one that was started again', async () => {
-  await using folder = await tempDir()
-  const { arbiter, told } = await scene(folder)
-  arbiter.open('beta', { ports: [51830], tell: (share) => void told.push(share) })
-  arbiter.said(FIRST, acme())
-  for (let time = 0; time < 5; time++) arbiter.said('beta', beta())
-  for (let time = 0; time < 5; time++) arbiter.said(FIRST, acme())
-  assert.is(told.length, 1)
-  arbiter.said(FIRST, acme(LAN))
-  assert.is(told.length, 2)
-  arbiter.restarted('beta')
-  arbiter.said('beta', beta())
-  assert.is(told.length, 3)
-  await arbiter.settled()
-})
+rule(
+  'tells each only what has changed for it, and all of it to one that was started again',
+  async () => {
+    await using folder = await tempDir()
+    const { arbiter, told } = await scene(folder)
+    arbiter.open('beta', { ports: [51830], tell: (share) => void told.push(share) })
+    arbiter.said(FIRST, acme())
+    for (let time = 0; time < 5; time++) arbiter.said('beta', beta())
+    for (let time = 0; time < 5; time++) arbiter.said(FIRST, acme())
+    assert.is(told.length, 1)
+    arbiter.said(FIRST, acme(LAN))
+    assert.is(told.length, 2)
+    arbiter.restarted('beta')
+    arbiter.said('beta', beta())
+    assert.is(told.length, 3)
+    await arbiter.settled()
+  },
+)
 
 rule('forgets on disk, too, what was of one that is removed', async () => {
   await using folder = await tempDir()

@@ -203,6 +203,13 @@ rule('answers for each by label, name and id, and says whom it does not know', a
   assert.match(stderr, /in no organization "gamma" .*one of: first \(ada\), beta \(beta\)/)
 })
 
+rule('answers for the first where the environment names one of the registry’s', async () => {
+  process.env['NEXODUS_ORGANIZATION'] = 'elsewhere'
+  const { organization } = STATUS.parse(await answer(laptop(), 'status'))
+  delete process.env['NEXODUS_ORGANIZATION']
+  assert.is(organization.id, acme)
+})
+
 rule('keeps keys apart: neither organization learns that two devices are one', async () => {
   const other = join(laptop().folder, 'organizations', 'beta')
   for (const file of ['device.key', 'wireguard.key']) {
@@ -271,12 +278,10 @@ rule('removes one, whose keys stay until they are to be forgotten', async () => 
   assert.ok(existsSync(join(folder, 'device.key')))
   const again = await ask(laptop(), 'organization', 'add', test.url, '--label', 'beta')
   assert.is(again.status, 0, again.stderr)
+  await answer(laptop(), 'organization', 'remove', 'beta')
   await answer(laptop(), 'organization', 'remove', 'beta', '--forget')
   assert.not.ok(existsSync(folder))
-  assert.equal(
-    (await organizations(laptop())).map(({ label }) => label),
-    ['first'],
-  )
+  assert.is((await organizations(laptop())).length, 1)
 })
 
 rule('waits at its stop until they have ended', async () => {

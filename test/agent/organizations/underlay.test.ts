@@ -25,7 +25,11 @@ const PEERS = new Map([
 const NOWHERE = () => undefined
 const FACTS = {
   ...{ isFirst: true, proved: new Map(), peers: PEERS },
-  ...{ servers: addresses('10.9.0.1'), own: addresses('203.0.113.1', '192.168.1.2'), elsewhere: [] },
+  ...{
+    servers: addresses('10.9.0.1'),
+    own: addresses('203.0.113.1', '192.168.1.2'),
+    elsewhere: [],
+  },
 }
 
 const rule = suite('what an organization’s tunnel runs by')
