@@ -1,12 +1,11 @@
 /** Underlay watch: looks at the addresses by which a daemon's tunnel runs, and has its neighbours know. */
-import type { IpAddress } from '../../protocol/address.ts'
 import type { Daemon } from '../daemon.ts'
 import { knownRegistries } from '../known-registries.ts'
 import { rendezvousMultiaddrs, stunServers } from '../plan-peers.ts'
 import { RegistryAddresses } from '../routes/registry-addresses.ts'
-import { underlayServers } from '../routes/underlay.ts'
+import { addressIn, underlayServers } from '../routes/underlay.ts'
 import type { Neighbours } from './neighbours.ts'
-import { type Proved, provedNow, underlayOf } from './underlay.ts'
+import { type Proved, provedNow, type UnderlayFacts, underlayOf } from './underlay.ts'
 
 /** Milliseconds between looks. */
 const LOOK_MS = 5000
@@ -40,24 +39,28 @@ export class UnderlayWatch implements Disposable {
       isFirst: neighbours.isFirst,
       proved: this.#proved,
       peers: plan.peers,
-      servers: neighbours.isFirst ? this.#servers() : [],
+      ...(neighbours.isFirst ? this.#named() : { servers: [], relays: [] }),
       own: local.candidates.map(({ address }) => address),
       elsewhere: plan.elsewhere,
     })
     neighbours.useUnderlay(addresses)
   }
 
-  #servers(): readonly IpAddress[] {
+  #named(): Pick<UnderlayFacts, 'servers' | 'relays'> {
     const { options, join } = this.#daemon
     const [state, now] = [options.knowledge.state(), options.clock.now()]
     void this.#registries
       .lookUp(knownRegistries(join.registry, join.registries))
       .then((isNew) => isNew && this.look())
-    return [
-      ...this.#registries.current,
-      ...underlayServers(state, rendezvousMultiaddrs(state, join, now), now),
-      ...stunServers(state, join, now).map(({ address }) => address),
-    ]
+    const rendezvous = rendezvousMultiaddrs(state, join, now)
+    return {
+      servers: [
+        ...this.#registries.current,
+        ...rendezvous.flatMap(addressIn),
+        ...stunServers(state, join, now).map(({ address }) => address),
+      ],
+      relays: underlayServers(state, rendezvous, now),
+    }
   }
 
   [Symbol.dispose](): void {

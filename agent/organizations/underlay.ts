@@ -43,8 +43,10 @@ export interface UnderlayFacts {
   readonly isFirst: boolean
   readonly proved: Proved
   readonly peers: Peers
-  /** Registries, rendezvous, relays and STUN servers, as the issuer and the operator name them. */
+  /** Registries, rendezvous and STUN servers, as the issuer and the operator name them. */
   readonly servers: readonly IpAddress[]
+  /** As members name them, this device among them: with addresses inside tunnels of other organizations, too. */
+  readonly relays: readonly IpAddress[]
   /** Where others reach this host. */
   readonly own: readonly IpAddress[]
   /** What other organizations of this host have. */
@@ -59,6 +61,7 @@ export function underlayOf({
   proved,
   peers,
   servers,
+  relays,
   own,
   elsewhere,
 }: UnderlayFacts): readonly IpAddress[] {
@@ -73,7 +76,7 @@ export function underlayOf({
     ...measured,
     ...servers,
     ...own.filter((address) => isPublic(address) || !isElsewhere(address)),
-    ...named.filter(isPublic),
+    ...[...relays, ...named].filter(isPublic),
   ])
 }
 

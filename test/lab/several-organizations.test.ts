@@ -264,7 +264,8 @@ rule('gives the exit to one at a time', async () => {
 rule('is as it was after kill -9 and a new start', async () => {
   const state = await firstState()
   assert.ok((await agent.pids()).length >= 3)
-  await agent.stop('SIGKILL')
+  // The others end by themselves, and clean up before.
+  await agent.process.stop('SIGKILL', PATIENCE_MS)
   agent.start()
   await agent.started(PATIENCE_MS)
   await until('all of them', PATIENCE_MS, async () =>
@@ -285,7 +286,7 @@ rule('leaves nothing when all was killed at once, and it is started and stopped'
   await agent.started(PATIENCE_MS)
   await allAnswer()
   for (const pid of await agent.pids()) process.kill(pid, 'SIGKILL')
-  await agent.stop('SIGKILL')
+  await agent.process.stop('SIGKILL', PATIENCE_MS)
   agent.start()
   await agent.started(PATIENCE_MS)
   await allAnswer()

@@ -27,6 +27,7 @@ const FACTS = {
   ...{ isFirst: true, proved: new Map(), peers: PEERS },
   ...{
     servers: addresses('10.9.0.1'),
+    relays: addresses('10.77.0.2', '203.0.113.99'),
     own: addresses('203.0.113.1', '192.168.1.2'),
     elsewhere: [],
   },
@@ -39,7 +40,7 @@ rule('is of the first all that it may come to use', () => {
     underlayOf(FACTS),
     addresses(
       ...['10.9.0.1', '192.168.1.2', '198.51.100.9'],
-      ...['2001:db8::7', '203.0.113.1', '203.0.113.7'],
+      ...['2001:db8::7', '203.0.113.1', '203.0.113.7', '203.0.113.99'],
     ),
   )
 })
@@ -65,7 +66,7 @@ rule('is no address of this host inside another’s tunnel', () => {
   const own = addresses('10.77.0.5', '192.168.1.2', '203.0.113.1')
   const elsewhere = [parsePrefix('10.77.0.0/16'), parsePrefix('203.0.113.0/24')]
   assert.equal(
-    underlayOf({ ...FACTS, peers: new Map(), servers: [], own, elsewhere }),
+    underlayOf({ ...FACTS, peers: new Map(), servers: [], relays: [], own, elsewhere }),
     addresses('192.168.1.2', '203.0.113.1'),
   )
 })
