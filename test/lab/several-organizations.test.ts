@@ -264,7 +264,6 @@ rule('gives the exit to one at a time', async () => {
 rule('is as it was after kill -9 and a new start', async () => {
   const state = await firstState()
   assert.ok((await agent.pids()).length >= 3)
-  // The others end by themselves, and clean up before.
   await agent.process.stop('SIGKILL', PATIENCE_MS)
   agent.start()
   await agent.started(PATIENCE_MS)
