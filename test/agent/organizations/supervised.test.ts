@@ -59,7 +59,8 @@ async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await isSo())) await systemClock.sleep(20)
 }
 
-const STAYS = "process.on('SIGTERM', () => process.exit(0)); process.send({ kind: 'running' });"
+const STAYS =
+  "process.on('SIGTERM', () => process.exit(0)); process.send({ kind: 'running' }); setInterval(() => undefined, 1000);"
 const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`)
 
 const rule = suite('the process of a further organization')
@@ -119,7 +120,7 @@ rule('may say nothing that is no message: it is refused, and the rest is heard',
 
 rule('is waited for at a stop, and stays ended', async () => {
   const made = await scene(
-    "process.on('SIGTERM', () => setTimeout(() => process.exit(0), 300)); process.send({ kind: 'running' });",
+    "process.on('SIGTERM', () => setTimeout(() => process.exit(0), 300)); process.send({ kind: 'running' }); setInterval(() => undefined, 1000);",
   )
   await until(() => made.supervised.standing.state === 'running')
   const pid = made.supervised.pid ?? 0
@@ -130,7 +131,7 @@ rule('is waited for at a stop, and stays ended', async () => {
 
 rule('is killed where it does not end at a stop, and started once more to clean up', async () => {
   await using made = await scene(
-    "const isFirst = require('node:fs').readFileSync(RUNS, 'utf8') === 'x'; process.on('SIGTERM', () => { if (!isFirst) process.exit(0) }); process.send({ kind: 'running' });",
+    "const isFirst = require('node:fs').readFileSync(RUNS, 'utf8') === 'x'; process.on('SIGTERM', () => { if (!isFirst) process.exit(0) }); process.send({ kind: 'running' }); setInterval(() => undefined, 1000);",
   )
   await until(() => made.supervised.standing.state === 'running')
   await made.supervised[Symbol.asyncDispose]()
