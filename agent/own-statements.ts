@@ -62,24 +62,16 @@ export class OwnStatements {
   }
 
   /** Seals an endpoint update if it says something new, or the last one grows old. */
-  reachable({
-    candidates,
-    multiaddrs,
-    natMapping,
-    nat,
-    policy,
-    paths = [],
-  }: Reachability): Uint8Array | undefined {
+  reachable({ policy, paths = [], ...local }: Reachability): Uint8Array | undefined {
     const now = this.#clock.now()
     const said = this.#knowledge.state().endpoints.get(this.#device)?.body
     const others = {
       sequence: nextSequence(this.#clock, said?.sequence),
       issuedAt: now,
       notAfter: after(now, ENDPOINT_UPDATE_LIFETIME),
-      candidates: candidates.slice(0, CANDIDATES),
-      multiaddrs: multiaddrs.slice(0, MULTIADDRS),
-      natMapping,
-      nat,
+      ...local,
+      candidates: local.candidates.slice(0, CANDIDATES),
+      multiaddrs: local.multiaddrs.slice(0, MULTIADDRS),
       system: this.#system,
       ...(policy === undefined ? {} : { policy }),
     }

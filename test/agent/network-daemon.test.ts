@@ -1,25 +1,13 @@
 // time limit: 600 s
 /** The picture of the network from real agents without an interface: what they tell of their paths by gossip. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { organizationsOf } from '../../simulations/lab/login.ts'
-import { type Ask, newToken, withSession } from '../support/api.ts'
+import { newToken } from '../support/api.ts'
+import { type Daemons, startDaemons } from '../support/daemons.ts'
 import { nexctl } from '../support/nexctl.ts'
-import {
-  freePort,
-  startTestRegistry,
-  type TestRegistry,
-  temporaryDirectory,
-} from '../support/registry.ts'
-
-const NEXD = new URL('../../agent/nexd.js', import.meta.url).pathname
-const NAMES = ['one', 'two', 'three']
 
 interface Told {
   readonly devices: readonly { id: string; name: string; state: string }[]
@@ -32,66 +20,17 @@ interface Told {
   }[]
 }
 
-let registry: TestRegistry
-let folder: string
-let ada: Ask
-let home: string
-const agents = new Map<string, ChildProcess>()
+let daemons: Daemons
 
 const rule = suite('picture of the network, from real agents')
 
 rule.before(async () => {
-  registry = await startTestRegistry()
-  const browser = await registry.ada()
-  const [organization = ''] = await organizationsOf(browser)
-  ada = withSession(browser)
-  home = `/organizations/${organization}`
-  folder = await temporaryDirectory()
-  for (const name of NAMES) await start(name, organization)
+  daemons = await startDaemons(['one', 'two', 'three'])
 })
-rule.after(async () => {
-  for (const name of agents.keys()) await stop(name, 'SIGTERM')
-  await registry[Symbol.asyncDispose]()
-})
-
-async function start(name: string, organization: string): Promise<void> {
-  await mkdir(join(folder, name))
-  const made = await ada('POST', `${home}/registration-keys`, { description: name })
-  const options = {
-    registry: `${registry.url}#${organization}`,
-    'registration-key': String(made.json['key']),
-    'state-dir': join(folder, name),
-    socket: join(folder, `${name}.sock`),
-    'listen-port': `${await freePort()}`,
-    'mesh-listen': `/ip4/127.0.0.1/tcp/${await freePort()}`,
-    backend: 'userspace',
-    name,
-  }
-  const words = Object.entries(options).flatMap(([option, value]) => [`--${option}`, value])
-  const args = [NEXD, 'up', ...words, '--no-mdns', '--no-port-mapping']
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  agents.set(name, child)
-  const lines: string[] = []
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => lines.push(line))
-  }
-  while (!lines.some((line) => line.includes('daemon.started'))) {
-    if (child.exitCode !== null) throw new Error(`${name} ended:\n${lines.join('\n')}`)
-    await sleep(50)
-  }
-}
-
-async function stop(name: string, signal: NodeJS.Signals): Promise<void> {
-  const child = agents.get(name)
-  agents.delete(name)
-  if (child === undefined || child.exitCode !== null) return
-  const ended = once(child, 'exit')
-  child.kill(signal)
-  await ended
-}
+rule.after(async () => daemons[Symbol.asyncDispose]())
 
 async function told(): Promise<Told> {
-  return (await ada('GET', `${home}/network`)).json as unknown as Told
+  return (await daemons.ada('GET', `${daemons.home}/network`)).json as unknown as Told
 }
 
 /** `one two direct 2`: ends, kind, and how many of them say so. */
@@ -121,9 +60,11 @@ rule('shows each link as both its ends tell it, with a round trip', async () => 
 })
 
 rule('is printed by nexctl, for people and for programs, whole or of one device', async () => {
-  const file = join(folder, 'login.json')
-  const { token } = await newToken(ada, ['read'])
-  await writeFile(file, JSON.stringify({ registry: `${registry.url}/`, token }), { mode: 0o600 })
+  const file = join(daemons.folder, 'login.json')
+  const { token } = await newToken(daemons.ada, ['read'])
+  await writeFile(file, JSON.stringify({ registry: `${daemons.registry.url}/`, token }), {
+    mode: 0o600,
+  })
   const show = async (...argv: string[]) => {
     const { stdout, stderr, status } = await nexctl(['--login-file', file, ...argv])
     assert.is(status, 0, stderr)
@@ -142,7 +83,7 @@ rule('is printed by nexctl, for people and for programs, whole or of one device'
 rule(
   'forgets a device that was killed: at the registry at once, in its peers’ words soon',
   async () => {
-    await stop('two', 'SIGKILL')
+    await daemons.stop('two', 'SIGKILL')
     const network = await until(({ links }) => links.length === 1)
     assert.is(linesOf(network), 'one three direct 2')
     const states = new Map(network.devices.map(({ name, state }) => [name, state]))

@@ -28,19 +28,33 @@ export function launchChromium(): Promise<Browser> {
   })
 }
 
-/** What the browser complains of, and what axe-core finds at each look; a look is kept as a picture where
- *  NEXODUS_SCREENSHOTS says. */
-export async function looking(page: Page) {
-  const pictures = process.env['NEXODUS_SCREENSHOTS'] ?? (await temporaryDirectory())
-  await mkdir(pictures, { recursive: true })
+/** What the browser complains of from now on, but the status of answers. */
+export function complaintsOf(page: Page): string[] {
   const complaints: string[] = []
   page.on('console', (message) => {
     const isStatus = message.text().includes('the server responded with a status')
     if (message.type() === 'error' && !isStatus) complaints.push(message.text())
   })
   page.on('pageerror', (error) => void complaints.push(error.message))
-  const look = async (name: string) => {
+  return complaints
+}
+
+/** Keeps pictures of a page where NEXODUS_SCREENSHOTS says, to be looked at. */
+export async function picturing(page: Page): Promise<(name: string) => Promise<void>> {
+  const pictures = process.env['NEXODUS_SCREENSHOTS'] ?? (await temporaryDirectory())
+  await mkdir(pictures, { recursive: true })
+  return async (name) => {
     await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true })
+  }
+}
+
+/** What the browser complains of, and what axe-core finds at each look; a look is kept as a picture. The page's own
+ *  policy would keep axe-core out: its context bypasses it. */
+export async function looking(page: Page) {
+  const complaints = complaintsOf(page)
+  const picture = await picturing(page)
+  const look = async (name: string) => {
+    await picture(name)
     await page.addScriptTag({ path: axe }).catch(() => undefined)
     const { violations } = (await page.evaluate('axe.run()')) as AxeResults
     complaints.push(...violations.map(({ id, nodes }) => `${name}: ${id} at ${nodes[0]?.html}`))

@@ -1,63 +1,18 @@
 // time limit: 900 s
-import { mkdir } from 'node:fs/promises'
-import { createRequire } from 'node:module'
-import { join } from 'node:path'
-import { type BrowserContext, chromium, type Page } from 'playwright-core'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parsePrefix } from '../../../protocol/address.ts'
 import { clientOf, newApplicant } from '../../support/applicant.ts'
+import { launchChromium, looking } from '../../support/chromium.ts'
 import { needs } from '../../support/needs.ts'
-import { ADA, BOB, startTestRegistry, temporaryDirectory } from '../../support/registry.ts'
+import { ADA, BOB, startTestRegistry } from '../../support/registry.ts'
 
 needs('chromium')
 
 const rule = suite('pages of organizations in Chromium')
 
-/** Kept where NEXODUS_SCREENSHOTS says, to be looked at. */
-const pictures = process.env['NEXODUS_SCREENSHOTS'] ?? (await temporaryDirectory())
-await mkdir(pictures, { recursive: true })
-const axe = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
-
-const browser = await chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: [
-    ...['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
-    ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  ],
-})
+const browser = await launchChromium()
 rule.after(() => browser.close())
-
-interface AxeResults {
-  readonly violations: readonly {
-    readonly id: string
-    readonly nodes: readonly { readonly html: string }[]
-  }[]
-}
-
-/** A page that fails the test for what the browser complains of, and for what axe-core finds. */
-async function openPage(context: BrowserContext) {
-  const page = await context.newPage()
-  const complaints: string[] = []
-  page.on('console', (message) => {
-    const isStatus = message.text().includes('the server responded with a status')
-    if (message.type() === 'error' && !isStatus) complaints.push(message.text())
-  })
-  page.on('pageerror', (error) => void complaints.push(error.message))
-  const look = async (name: string) => {
-    await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true })
-    const found = await violations(page)
-    complaints.push(...found.map((each) => `${name}: ${each}`))
-  }
-  return { page, complaints, look }
-}
-
-/** By the debugger, which the pages' policy does not bind. */
-async function violations(page: Page): Promise<readonly string[]> {
-  await page.addScriptTag({ path: axe }).catch(() => undefined)
-  const results = (await page.evaluate('axe.run()')) as AxeResults
-  return results.violations.map(({ id, nodes }) => `${id} at ${nodes[0]?.html}`)
-}
 
 const viewport = { width: 1180, height: 760 }
 
@@ -66,7 +21,8 @@ rule(
   async () => {
     await using registry = await startTestRegistry()
     const context = await browser.newContext({ viewport, bypassCSP: true })
-    const { page, complaints, look } = await openPage(context)
+    const page = await context.newPage()
+    const { complaints, look } = await looking(page)
     const signIn = async (who: typeof ADA) => {
       await page.getByLabel('E-mail').fill(who.email)
       await page.getByLabel('Password').fill(who.password)
