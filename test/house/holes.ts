@@ -10,6 +10,24 @@ interface Hole {
 /** One test that passes. */
 export const PASSES = "import { test } from 'uvu'\ntest('is', () => {})\ntest.run()\n"
 
+/** One test that fails. */
+export const FAILS = `import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+test('adds', () => assert.is(1 + 1, 3))
+test.run()
+`
+
+/** One test that passes the second time it is run. */
+export const PASSES_LATER = `import { existsSync, writeFileSync } from 'node:fs'
+import { test } from 'uvu'
+test('is there', () => {
+  if (existsSync('before')) return
+  writeFileSync('before', '')
+  throw new Error('the first time')
+})
+test.run()
+`
+
 /** By what is wrong with the file. */
 export const HOLES: Readonly<Record<string, Hole>> = {
   'a before hook throws': {

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type TempDir, tempDir } from '../support/temp-dir.ts'
-import { HOLES, PASSES } from './holes.ts'
+import { FAILS, HOLES, PASSES, PASSES_LATER } from './holes.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const RUNNER = join(ROOT, 'test/run.ts')
@@ -31,7 +31,7 @@ async function house(files: Record<string, string>): Promise<TempDir> {
 }
 
 function start(folder: TempDir, environment: Record<string, string> = {}, ...filters: string[]) {
-  const { REQUIRE_ALL: _, MAY_SKIP: __, ...rest } = process.env
+  const { REQUIRE_ALL: _, MAY_SKIP: __, RUN_AGAIN: ___, ...rest } = process.env
   return spawn(process.execPath, [RUNNER, '--in', folder.path, ...filters], {
     env: { ...rest, ...environment },
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -68,6 +68,28 @@ function has(run: Run, pattern: RegExp): void {
 
 const rule = suite('test runner')
 
+rule('runs a failed file again where that is wanted, and says so when it then passes', async () => {
+  const strict = await runOne(PASSES_LATER)
+  assert.is(strict.closing, '0 passed, 1 failed, 0 skipped')
+  const again = await runOne(PASSES_LATER, { RUN_AGAIN: '1' })
+  assert.is(again.status, 0, again.output)
+  assert.equal(again.lines.slice(-2), [
+    'passed at its second run only: test/a.test.ts',
+    '1 passed, 0 failed, 0 skipped',
+  ])
+  has(again, /^FAIL test\/a\.test\.ts {2}0 passed, 1 failed/)
+  const failing = await runOne(FAILS, { RUN_AGAIN: '1' })
+  assert.is(failing.status, 1)
+  assert.is(failing.lines.filter((line) => line.startsWith('FAIL test/a.test.ts')).length, 3)
+})
+
+rule('runs nothing again when more files failed than may', async () => {
+  await using folder = await house({ 'test/a.test.ts': FAILS, 'test/b.test.ts': FAILS })
+  const run = await runIn(folder, { RUN_AGAIN: '1' })
+  assert.is(run.closing, '0 passed, 2 failed, 0 skipped')
+  assert.not.match(run.output, /run again/)
+})
+
 rule(
   'sums up the tests of all files in its last line, and ends with 0 when all passed',
   async () => {
@@ -92,7 +114,8 @@ test.run()`,
   assert.is(run.closing, '2 passed, 1 failed, 0 skipped')
   assert.is(run.status, 1)
   has(run, /^FAIL test\/bad\.test\.ts {2}1 passed, 1 failed, /)
-  assert.is(run.lines.at(-2), 'FAIL test/bad.test.ts', 'said again where a reader looks first')
+  assert.is(run.lines.at(-3), 'FAIL test/bad.test.ts', 'said again where a reader looks first')
+  assert.is(run.lines.at(-2), '  FAIL  "is not": the reason')
   assert.match(run.output, 'what bad printed')
   assert.match(run.output, 'the reason')
   assert.not.match(run.output, 'what good printed')

@@ -44,6 +44,13 @@ export function verdictOf(ending: Ending): Verdict {
   }
 }
 
+/** The failed tests in uvu's output, with the first line of what was thrown. */
+export function failuresIn(output: string): string[] {
+  return [...output.matchAll(/^ {3}(FAIL .*)\n(?: *\n)*(.*)$/gm)].map(
+    ([, test = '', reason = '']) => `  ${test}: ${reason.trim()}`,
+  )
+}
+
 interface Counts {
   /** Tests of the suites that were run; without skipped ones. */
   readonly total: number

@@ -72,10 +72,18 @@ async function namespace(number: number): Promise<Namespace> {
         () => false,
       ),
     async [Symbol.asyncDispose]() {
-      for (const pid of await processes()) process.kill(pid, 'SIGKILL')
+      for (const pid of await processes()) killIfThere(pid)
       await execute('ip', ['netns', 'delete', name])
       made.delete(name)
       free.unshift(letter)
     },
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
   }
 }
