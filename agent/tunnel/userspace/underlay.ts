@@ -2,15 +2,19 @@
  *  IPv4 and, where the host has it, IPv6. */
 import { createSocket, type RemoteInfo, type Socket, type SocketType } from 'node:dgram'
 import { once } from 'node:events'
+import { setImmediate } from 'node:timers'
 import { addressFamily, type Endpoint, parseIpAddress } from '../../../protocol/address.ts'
 import { MalformedError } from '../../../protocol/errors.ts'
 import type { Log } from '../../../protocol/log.ts'
+import type { Datagram } from './bunch.ts'
+import { Outbound } from './outbound.ts'
+import { segmentationOf } from './segmentation.ts'
 
 export interface Underlay extends AsyncDisposable {
   readonly port: number
   /** In parts, which must not change from now on. False: no such family here, or too much waits already. What the
-   *  network drops nobody tells. */
-  send(datagram: readonly Uint8Array[], to: Endpoint): boolean
+   *  network drops nobody tells. They leave at the end of the event loop's turn, those to one endpoint together. */
+  send(datagram: Datagram, to: Endpoint): boolean
 }
 
 export interface UnderlayOptions {
@@ -26,8 +30,6 @@ export type OpenUnderlay = (options: UnderlayOptions) => Promise<Underlay>
 
 /** Bytes that the kernel is asked to keep until we read them; it gives at most net.core.rmem_max. */
 const KERNEL_BYTES = 4 << 20
-/** Bytes waiting for the kernel; beyond them datagrams are dropped, as a full link does. */
-const QUEUE_BYTES = 4 << 20
 /** Sources whose addresses are kept parsed: some 200 bytes each. */
 const KEPT_SOURCES = 4096
 
@@ -43,22 +45,30 @@ export const openUnderlay: OpenUnderlay = async (options) => {
       throw error
     }
   }
+  const [outbound4, outbound6] = [outboundOf(v4), v6 && outboundOf(v6)]
   return {
     port,
-    send: (datagram, { address, port: toPort }) => {
-      const socket = addressFamily(address) === 4 ? v4 : v6
-      if (socket === undefined || toPort === 0) return false
-      if (socket.getSendQueueSize() > QUEUE_BYTES) return false
-      socket.send(datagram, toPort, address)
-      return true
+    send: (datagram, to) => {
+      const outbound = addressFamily(to.address) === 4 ? outbound4 : outbound6
+      return outbound !== undefined && to.port !== 0 && outbound.send(datagram, to)
     },
     async [Symbol.asyncDispose]() {
+      outbound4.flush()
+      outbound6?.flush()
       const sockets = v6 === undefined ? [v4] : [v4, v6]
       const closed = sockets.map((socket) => once(socket, 'close'))
       for (const socket of sockets) socket.close()
       await Promise.all(closed)
     },
   }
+}
+
+function outboundOf(socket: Socket): Outbound {
+  return new Outbound({
+    socket,
+    segmentation: segmentationOf(socket.address()),
+    defer: (task) => void setImmediate(task),
+  })
 }
 
 async function bound(
