@@ -2,7 +2,6 @@
  *  (UDP_SEGMENT, udp(7)). Linux only. */
 import { readdirSync, readlinkSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
-import koffi from 'koffi'
 
 /** SOL_UDP and UDP_SEGMENT, whose value is an int. */
 const [UDP_LEVEL, SEGMENT] = [17, 103]
@@ -18,8 +17,12 @@ const DESCRIPTORS = '/proc/self/fd'
 export type Segmentation = (bytes: number) => boolean
 
 /** Of the UDP socket that this process has bound there. Undefined where the kernel, or koffi, knows nothing of it. */
-export function segmentationOf({ family, port }: AddressInfo): Segmentation | undefined {
+export async function segmentationOf({
+  family,
+  port,
+}: AddressInfo): Promise<Segmentation | undefined> {
   try {
+    const { default: koffi } = await import('koffi')
     const libc = koffi.load(null)
     const name = libc.func('int getsockname(int fd, uint8_t *address, uint32_t *bytes)')
     const option = libc.func(

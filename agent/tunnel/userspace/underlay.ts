@@ -45,7 +45,7 @@ export const openUnderlay: OpenUnderlay = async (options) => {
       throw error
     }
   }
-  const [outbound4, outbound6] = [outboundOf(v4), v6 && outboundOf(v6)]
+  const [outbound4, outbound6] = [await outboundOf(v4), v6 && (await outboundOf(v6))]
   return {
     port,
     send: (datagram, to) => {
@@ -63,10 +63,10 @@ export const openUnderlay: OpenUnderlay = async (options) => {
   }
 }
 
-function outboundOf(socket: Socket): Outbound {
+async function outboundOf(socket: Socket): Promise<Outbound> {
   return new Outbound({
     socket,
-    segmentation: segmentationOf(socket.address()),
+    segmentation: await segmentationOf(socket.address()),
     defer: (task) => void setImmediate(task),
   })
 }

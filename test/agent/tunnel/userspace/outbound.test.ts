@@ -188,10 +188,10 @@ rule('are cut by this kernel, and by no socket that is not bound', async () => {
   socket.bind(0, '127.0.0.1')
   await once(socket, 'listening')
   const bound = socket.address()
-  const segmentation = segmentationOf(bound)
+  const segmentation = await segmentationOf(bound)
   assert.is(segmentation?.(1452), process.platform === 'linux' ? true : undefined)
   assert.is(segmentation?.(0), process.platform === 'linux' ? true : undefined)
-  assert.is(segmentationOf({ ...bound, family: 'IPv6' }), undefined)
+  assert.is(await segmentationOf({ ...bound, family: 'IPv6' }), undefined)
 })
 
 rule.run()
