@@ -42,13 +42,17 @@ export async function startChild(stateDirectory: string): Promise<RegistryChild>
         kill: () => kill(child, end),
       }
     }
-    if (child.exitCode !== null) throw new Error(`the registry did not start: ${said}`)
+    const ending = child.exitCode ?? child.signalCode
+    if (ending !== null) throw new Error(`the registry did not start (${ending}): ${said}`)
     await systemClock.sleep(20)
   }
 }
 
 async function kill(child: ChildProcess, end: () => void): Promise<void> {
   process.removeListener('exit', end)
+  if (child.exitCode !== null || child.signalCode !== null) {
+    throw new Error(`the registry ended by itself (${child.exitCode ?? child.signalCode})`)
+  }
   const ended = once(child, 'close')
   child.kill('SIGKILL')
   await ended
