@@ -8,13 +8,14 @@ import {
   type Prefix,
   prefixesOverlap,
 } from '../protocol/address.ts'
-import { currentManifest, type Member, membersOf } from '../protocol/belief.ts'
+import { currentManifest, type Member, membersOf, type RouteClaim } from '../protocol/belief.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import { policyRules } from '../protocol/policy.ts'
 import { NO_RULES, type PolicyRules } from '../protocol/policy-rules.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
+import { latePrefixes } from './plan-late.ts'
 import { BY_RANK, isOwnRoute, type RouteChoice } from './routes/route-choice.ts'
 import type { TunnelConfig, TunnelPeer } from './tunnel/backend.ts'
 
@@ -63,13 +64,14 @@ export function plan(
   const manifest = currentManifest(state, now)?.body
   const policy = manifest === undefined ? NO_RULES : policyRules(manifest.policy)
   const policyUnderstood = policy !== undefined
-  const { held, routed } = heldPrefixes(state, self.device, now, choice)
+  const { held, routed, claims } = heldPrefixes(state, self.device, now, choice)
   const peers = new Map(
     [...members].filter(
       ([device]) => device !== self.device && own !== undefined && policyUnderstood,
     ),
   )
   const { byDevice, leftOut } = assign(own, peers, held, self)
+  const late = latePrefixes({ left: choice.left, claims, held, byDevice, peers, own, policy })
   const ownHeld = [...held].flatMap(([prefix, device]) => (device === self.device ? [prefix] : []))
   const ownHosts = ownHeld.filter(isHostPrefix)
   const served = [...choice.alsoServed].filter((prefix) => !ownHosts.includes(prefix))
@@ -80,7 +82,7 @@ export function plan(
       listenPort: self.listenPort,
       mtu: self.mtu,
       addresses,
-      peers: new Map([...peers.values()].map((member) => tunnelPeer(member, byDevice))),
+      peers: new Map([...peers.values()].map((member) => tunnelPeer(member, byDevice, late))),
     },
     peers,
     leftOut,
@@ -97,15 +99,20 @@ function heldPrefixes(
   self: DeviceId,
   now: Seconds,
   choice: RouteChoice,
-): { readonly held: ReadonlyMap<Prefix, DeviceId>; readonly routed: readonly Prefix[] } {
+): {
+  readonly held: ReadonlyMap<Prefix, DeviceId>
+  readonly routed: readonly Prefix[]
+  readonly claims: ReadonlyMap<Prefix, readonly RouteClaim[]>
+} {
+  const all = routeClaims(state, now)
   const held = new Map<Prefix, DeviceId>()
   const routed: Prefix[] = []
-  for (const [prefix, claims] of routeClaims(state, now)) {
+  for (const [prefix, claims] of all) {
     const holder = isOwnRoute(self, prefix, claims) ? self : choice.holder(prefix, claims)
     if (holder !== undefined) held.set(prefix, holder)
     if (!isHostPrefix(prefix) && claims.some(({ device }) => device === self)) routed.push(prefix)
   }
-  return { held, routed }
+  return { held, routed, claims: all }
 }
 
 /** Each prefix goes to one device: an address of a certificate, this device's first, before an advertised one. */
@@ -147,10 +154,13 @@ function isLocal({ localPrefixes }: Self, prefix: Prefix): boolean {
 function tunnelPeer(
   { certificate }: Member,
   byDevice: ReadonlyMap<DeviceId, readonly Prefix[]>,
+  late: ReadonlyMap<DeviceId, readonly Prefix[]>,
 ): [string, TunnelPeer] {
   const publicKey: AgreementPublicKey = certificate.wireguardKey
   const allowedIps = (byDevice.get(certificate.device) ?? []).toSorted(byFamily)
-  return [toHex(publicKey), { publicKey, allowedIps, persistentKeepalive: 0 }]
+  const lateIps = late.get(certificate.device)?.toSorted(byFamily)
+  const peer = { publicKey, allowedIps, ...(lateIps && { lateIps }), persistentKeepalive: 0 }
+  return [toHex(publicKey), peer]
 }
 
 function byFamily(a: Prefix, b: Prefix): number {

@@ -4,6 +4,7 @@ import type { Prefix } from '../protocol/address.ts'
 import type { Clock } from '../protocol/clock.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
+import { tellsApart } from '../protocol/policy-decision.ts'
 import type { PolicyRules } from '../protocol/policy-rules.ts'
 import type { PolicyStatus } from '../protocol/policy-status.ts'
 import type { Seconds } from '../protocol/time.ts'
@@ -128,11 +129,11 @@ export class PolicyEnforcement {
   }
 
   /** Prefixes that go from one device to another: until the tunnel has changed they are nobody's, so that neither has
-   *  the other's rights. */
+   *  the other's rights, where those differ. */
   #moved(plan: Plan): ReadonlySet<Prefix> {
     const moved = [...holdersOf(plan)].filter(([prefix, device]) => {
       const before = this.#holders.get(prefix)
-      return before !== undefined && before !== device
+      return before !== undefined && before !== device && haveOtherRights(plan, before, device)
     })
     return new Set(moved.map(([prefix]) => prefix))
   }
@@ -162,6 +163,13 @@ export class PolicyEnforcement {
     if (next.state === 'enforced' && (next.revision > 0 || state === 'closed'))
       log('info', 'policy.enforced', { revision: next.revision })
   }
+}
+
+function haveOtherRights({ own, policy, peers }: Plan, one: DeviceId, other: DeviceId): boolean {
+  const [before, now] = [peers.get(one)?.certificate, peers.get(other)?.certificate]
+  if (own === undefined || policy === undefined || before === undefined || now === undefined)
+    return true
+  return tellsApart(policy, own.certificate, before, now)
 }
 
 async function nothing(): Promise<void> {}

@@ -101,6 +101,20 @@ export function isDeviceOf(rule: PolicyRule, device: PolicyDevice): boolean {
   )
 }
 
+/** Does a rule of `device` name one of the two others and not the other one? Else whatever either may, so may the other. */
+export function tellsApart(
+  policy: PolicyRules,
+  device: Pick<PolicyDevice, 'groups'>,
+  one: PolicyDevice,
+  other: PolicyDevice,
+): boolean {
+  return (['inbound', 'outbound'] as const).some((direction) =>
+    rulesOf(policy, device, direction).some(
+      ({ rule }) => isDeviceOf(rule, one) !== isDeviceOf(rule, other),
+    ),
+  )
+}
+
 export function isTrafficOf(rule: PolicyRule, { family, protocol, port }: PolicyTraffic): boolean {
   const { families, protocols } = reachOf(rule)
   if (!families.includes(family)) return false

@@ -8,6 +8,8 @@ export interface RouteChoice {
   holder(prefix: Prefix, claims: readonly RouteClaim[]): DeviceId | undefined
   /** Host prefixes that this device still answers for, though another holds them now. */
   readonly alsoServed: ReadonlySet<Prefix>
+  /** Which device each prefix has left just now: what is under way from there is still taken. */
+  readonly left: ReadonlyMap<Prefix, DeviceId>
   /** The exit in use; undefined: none. */
   readonly exit: DeviceId | undefined
 }
@@ -16,6 +18,7 @@ export interface RouteChoice {
 export const BY_RANK: RouteChoice = {
   holder: (prefix, claims) => (isDefaultPrefix(prefix) ? undefined : claims[0]?.device),
   alsoServed: new Set(),
+  left: new Map(),
   exit: undefined,
 }
 

@@ -9,8 +9,9 @@ import { formatRouteProbe } from '../../protocol/route-probe.ts'
 import { Asker } from './asker.ts'
 import { type ExitPreference, exitRouters } from './exit-choice.ts'
 import { type Followed, follow, followDueMs, HAND_OVER_MS } from './follow.ts'
+import { type Handed, handed, handedDueMs, NOTHING_HANDED } from './late.ts'
 import { ReachWatch, type ReachWatchOptions } from './reach-watch.ts'
-import type { RouteChoice } from './route-choice.ts'
+import { isOwnRoute, type RouteChoice } from './route-choice.ts'
 import { chooseRouter, NO_CHOICE, type Router, type RouterChoice } from './router-choice.ts'
 import { takesOver, watchedBy } from './standby.ts'
 
@@ -48,6 +49,7 @@ export class RouteWatch implements RouteChoice, Disposable {
   readonly #followed = new Map<Prefix, Followed>()
   readonly #probes = new Map<Prefix, TargetProbe>()
   #view: RouteView = { claims: new Map(), standbys: new Map() }
+  #handed: Handed = NOTHING_HANDED
   #timer: Cancellable | undefined
 
   constructor(options: RouteWatchOptions) {
@@ -63,6 +65,7 @@ export class RouteWatch implements RouteChoice, Disposable {
     for (const [prefix, claims] of this.#shorter()) this.#choose(prefix, this.#routers(claims))
     this.#choose(EXIT, exitRouters(this.#exits(), this.#options.exitPreference(), this.exit))
     this.#forget()
+    this.#handed = handed(this.#handed, this.#holders(), nowMs)
     this.#watchAll()
     this.#schedule(nowMs)
   }
@@ -81,6 +84,15 @@ export class RouteWatch implements RouteChoice, Disposable {
     return new Set(
       [...this.#followed].flatMap(([prefix, followed]) =>
         followed.servedUntilMs > nowMs && followed.device !== device ? [prefix] : [],
+      ),
+    )
+  }
+
+  get left(): ReadonlyMap<Prefix, DeviceId> {
+    const nowMs = this.#options.clock.monotonicMs()
+    return new Map(
+      [...this.#handed.left].flatMap(([prefix, { device, untilMs }]) =>
+        untilMs > nowMs ? [[prefix, device]] : [],
       ),
     )
   }
@@ -116,6 +128,16 @@ export class RouteWatch implements RouteChoice, Disposable {
 
   get exit(): DeviceId | undefined {
     return this.#choices.get(EXIT)?.device
+  }
+
+  #holders(): ReadonlyMap<Prefix, DeviceId> {
+    const { device: self } = this.#options
+    return new Map(
+      [...this.#view.claims].flatMap(([prefix, claims]) => {
+        const holder = isOwnRoute(self, prefix, claims) ? self : this.holder(prefix, claims)
+        return holder === undefined ? [] : [[prefix, holder]]
+      }),
+    )
   }
 
   #shorter(): [Prefix, readonly RouteClaim[]][] {
@@ -247,7 +269,8 @@ export class RouteWatch implements RouteChoice, Disposable {
 
   #schedule(nowMs: number): void {
     this.#timer?.cancel()
-    const dueMs = Math.min(...[...this.#followed.values()].map((one) => followDueMs(one, nowMs)))
+    const followed = [...this.#followed.values()].map((one) => followDueMs(one, nowMs))
+    const dueMs = Math.min(...followed, handedDueMs(this.#handed))
     if (dueMs === Infinity) return
     this.#timer = this.#options.clock.after(Math.max(1, dueMs - nowMs + 1), () =>
       this.#options.onChange(),

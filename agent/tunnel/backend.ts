@@ -22,11 +22,18 @@ export interface TunnelPeer {
   readonly endpoint?: Endpoint
   /** Prefixes whose packets go to this peer, and come from no other. No prefix is in two peers. */
   readonly allowedIps: readonly Prefix[]
+  /** Prefixes that went from this peer to another just now: its packets from there are taken for LATE_MS more, and
+   *  nothing is sent to it (SPEC §8.8). `kernel` and `wireguard-go` can't, and take none. */
+  readonly lateIps?: readonly Prefix[]
   /** Seconds, 0 is off. */
   readonly persistentKeepalive: number
   /** Bytes of the largest packet to it; the interface's MTU where it is missing or more. */
   readonly mtu?: number
 }
+
+/** Milliseconds for which packets under way from the holder before are taken: the longest round trip over a relay, and a
+ *  queue before it. */
+export const LATE_MS = 2000
 
 /** The whole wanted state. */
 export interface TunnelConfig {

@@ -26,6 +26,12 @@ export type PeerStep =
       /** Taken from the peer, and from now on nobody's. */
       readonly dropped: readonly Prefix[]
     }
+  | {
+      readonly kind: 'late'
+      readonly publicKey: AgreementPublicKey
+      /** Others have them, and the peer may send from them still: from these and no more. */
+      readonly prefixes: readonly Prefix[]
+    }
   | { readonly kind: 'remove'; readonly publicKey: AgreementPublicKey }
 
 export interface WireGuardChange {
@@ -47,7 +53,7 @@ export interface TunnelChange {
 }
 
 /** Steps that lead from `current` (undefined: a new tunnel with nothing) to `wanted`: peers gain first, then
- *  drop, then go, so that a prefix which has an owner before and after has one after every step.
+ *  drop, are late, then go, so that a prefix which has an owner before and after has one after every step.
  *  Throws a plain Error if a prefix is wanted by two peers: a caller's bug. */
 export function diffTunnel(current: KnownConfig | undefined, wanted: TunnelConfig): TunnelChange {
   return {
@@ -98,10 +104,11 @@ function diffPeers(current: Peers, wanted: Peers): readonly PeerStep[] {
   refuseSharedPrefixes(wanted)
   const sets = [...wanted].flatMap(([key, peer]) => setStep(key, current.get(key), peer, holdings))
   const drops = [...wanted].flatMap(([key, peer]) => dropStep(key, peer, holdings))
+  const lates = [...wanted].flatMap(([key, peer]) => lateStep(current.get(key), peer))
   const removals = [...current]
     .filter(([key]) => !wanted.has(key))
     .map(([, { publicKey }]): PeerStep => ({ kind: 'remove', publicKey }))
-  return [...sets, ...drops, ...removals]
+  return [...sets, ...drops, ...lates, ...removals]
 }
 
 /** Who has which prefix while the steps are made. */
@@ -149,6 +156,12 @@ function dropStep(key: string, peer: TunnelPeer, { prefixes }: Holdings): readon
   const dropped = [...(prefixes.get(key) ?? [])].filter((prefix) => !wanted.has(prefix))
   if (dropped.length === 0) return []
   return [{ kind: 'drop', publicKey: peer.publicKey, dropped }]
+}
+
+function lateStep(before: TunnelPeer | undefined, peer: TunnelPeer): readonly PeerStep[] {
+  const { publicKey, lateIps = [] } = peer
+  if (isSameList(before?.lateIps ?? [], lateIps)) return []
+  return [{ kind: 'late', publicKey, prefixes: lateIps }]
 }
 
 function refuseSharedPrefixes(wanted: Peers): void {

@@ -58,6 +58,8 @@ function stepLines(step: PeerStep): readonly string[] {
         `public_key=${toHex(NOBODY)}`,
         'remove=true',
       ]
+    case 'late':
+      return []
     case 'remove':
       return [`public_key=${toHex(step.publicKey)}`, 'remove=true']
   }

@@ -91,6 +91,8 @@ export function stepAttributes(step: PeerStep): readonly Uint8Array[] {
       })
     case 'drop':
       return [...peerAttributes(NOBODY, { flags: 0, allowedIps: step.dropped }), ...removal(NOBODY)]
+    case 'late':
+      return []
     case 'remove':
       return removal(step.publicKey)
   }

@@ -89,7 +89,12 @@ rule('gives nobody a default prefix, for whoever has it may send from any addres
   })
   const state = acme.state(...members(), exit, acme.route(phone, all))
   assert.not.ok(allowedIps(state, phone).includes(all))
-  const choice = { holder: () => phone.id, alsoServed: new Set<Prefix>(), exit: phone.id }
+  const choice = {
+    holder: () => phone.id,
+    alsoServed: new Set<Prefix>(),
+    left: new Map(),
+    exit: phone.id,
+  }
   const chosen = plan(state, self(laptop, [parsePrefix('10.5.0.0/24')]), NOON, choice)
   const ips = chosen.tunnel.peers.get(toHex(phone.wireguard.publicKey))?.allowedIps
   assert.ok(ips?.includes(all))

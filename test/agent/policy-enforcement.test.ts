@@ -17,6 +17,7 @@ const rule = suite('policy enforcement')
 
 const acme = testOrganization('acme')
 const [laptop, db, phone] = [acme.device('laptop'), acme.device('db'), acme.device('phone')]
+const tablet = acme.device('tablet')
 const TEXT = `version: 1
 default: {inbound: deny, outbound: accept}
 security_groups:
@@ -36,6 +37,7 @@ function planOf(revision: number, holder?: typeof laptop): Plan {
     acme.certificate(laptop, { groups: ['web'], prefixes }),
     acme.certificate(phone, { prefixes }),
     acme.certificate(db, { groups: ['storage'] }),
+    ...(holder === tablet ? [acme.certificate(tablet, { prefixes })] : []),
     acme.endpoint(laptop, {
       multiaddrs: ['/ip4/192.0.2.1/tcp/4001/p2p/x', '/ip4/192.0.2.9/tcp/443/p2p/y/p2p-circuit'],
       policy: { revision: 6, state: 'enforced', since: NOON },
@@ -166,6 +168,16 @@ rule('a prefix that goes to another device is nobody’s until the tunnel has ch
   assert.equal([holds('laptop'), holds('phone')], [false, false])
   await done()
   assert.equal([holds('laptop'), holds('phone')], [false, true])
+})
+
+rule('one that goes to a device of the same rights is that one’s at once', async () => {
+  const scene = new Scene()
+  await (await scene.enforcement.prepare(planOf(7, phone))).done()
+  await (await scene.enforcement.prepare(planOf(7, tablet))).done()
+  const holders = scene.enforced.map(({ peers }) =>
+    peers.flatMap(({ name, prefixes }) => (prefixes.includes(PREFIX) ? [name] : [])),
+  )
+  assert.equal(holders, [['phone'], ['tablet']])
 })
 
 rule(

@@ -1,7 +1,7 @@
 /** The userspace backend: WireGuard in this process, told what to do without any process or privilege between. */
 import type { AgreementPublicKey } from '../../../crypto/agreement.ts'
 import { unreachable } from '../../../protocol/errors.ts'
-import type { TunnelConfig, TunnelPeer } from '../backend.ts'
+import { LATE_MS, type TunnelConfig, type TunnelPeer } from '../backend.ts'
 import type { DevicePeer, DeviceState, WireGuardDevice } from '../device.ts'
 import type { PeerStep, WireGuardChange } from '../diff.ts'
 import { TunnelError } from '../errors.ts'
@@ -86,6 +86,9 @@ function makeStep({ machine }: Engine, step: PeerStep): void {
       return
     case 'drop':
       machine.disallow(step.publicKey, step.dropped)
+      return
+    case 'late':
+      machine.allowLate(step.publicKey, step.prefixes, LATE_MS)
       return
     case 'remove':
       machine.removePeer(step.publicKey)

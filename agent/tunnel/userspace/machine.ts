@@ -122,6 +122,13 @@ export class Machine {
     if (peer !== undefined) for (const prefix of prefixes) this.allowedIps.take(prefix, peer)
   }
 
+  /** From now on the peer may send from these prefixes too, which others have, for so many milliseconds, and from no
+   *  others that it does not have. Nothing happens if there is no such peer. */
+  allowLate(publicKey: AgreementPublicKey, prefixes: readonly Prefix[], forMs: number): void {
+    const peer = this.peer(publicKey)
+    if (peer !== undefined) this.allowedIps.setLate(peer, prefixes, this.#nowMs() + forMs)
+  }
+
   /** An IP packet for the mesh, which is the machine's from now on. False: no packet, or nobody's. One that is larger
    *  than the path is cut, or its sender told so: by a packet that is delivered before this returns. */
   outgoing(packet: Uint8Array): boolean {
@@ -251,11 +258,12 @@ export class Machine {
     return peer
   }
 
-  /** Only what the peer may send goes on (whitepaper §2): its source is one of its allowed IPs. */
+  /** Only what the peer may send goes on (whitepaper §2): its source is one of its allowed IPs, or was a moment ago. */
   #deliver(packet: Uint8Array, peer: Peer): void {
     const layout = ipLayout(packet)
     if (layout === undefined) return
-    if (this.allowedIps.ownerAt(layout.version, packet, layout.source) !== peer) return
+    const { version, source } = layout
+    if (!this.allowedIps.maySend(peer, version, packet, source, this.#nowMs())) return
     const whole = trimmed(packet, layout)
     if (whole !== undefined) this.#options.deliver(whole)
   }

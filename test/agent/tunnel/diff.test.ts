@@ -48,6 +48,24 @@ rule('does nothing between equal configurations', () => {
   assert.is(isEmpty(change.wireGuard), true)
 })
 
+rule('lets the one before send late when the prefix has gone to another, and ends it', () => {
+  const late = { ...peer(ada), lateIps: [X] }
+  const before = config(peer(ada, X), peer(bob))
+  const steps = diffTunnel(before, config(late, peer(bob, X))).wireGuard.peers
+  assert.equal(steps, [
+    { kind: 'set', publicKey: bob, isNew: false, gained: [X] },
+    { kind: 'late', publicKey: ada, prefixes: [X] },
+  ])
+  const during = config(late, peer(bob, X))
+  assert.is(isEmpty(diffTunnel(during, during).wireGuard), true)
+  assert.equal(diffTunnel(during, config(peer(ada), peer(bob, X))).wireGuard.peers, [
+    { kind: 'late', publicKey: ada, prefixes: [] },
+  ])
+  assert.equal(diffTunnel(during, config(peer(bob, X))).wireGuard.peers, [
+    { kind: 'remove', publicKey: ada },
+  ])
+})
+
 rule('sets everything on a new tunnel', () => {
   assert.equal(diffTunnel(undefined, config(peer(ada, X))), {
     wireGuard: {

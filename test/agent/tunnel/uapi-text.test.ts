@@ -43,6 +43,10 @@ rule('writes a device and a new peer', () => {
   ])
 })
 
+rule('has no words for a peer that may send late', () => {
+  assert.equal(changeLines({ peers: [{ kind: 'late', publicKey, prefixes: [X] }] }), [])
+})
+
 rule('never makes a peer by changing one', () => {
   const set = { kind: 'set', publicKey, isNew: false, gained: [X] } as const
   assert.equal(changeLines({ peers: [set] }), [

@@ -9,6 +9,7 @@ import {
   type PolicyDevice,
   type PolicyPeer,
   type PolicyTraffic,
+  tellsApart,
 } from '../../../protocol/policy-decision.ts'
 import type { PolicyRule, PolicyRules } from '../../../protocol/policy-rules.ts'
 
@@ -204,5 +205,27 @@ rule(
     assert.equal(verdicts(db), ['accept', 'deny', 'deny'])
   },
 )
+
+rule('tells two apart where a rule of the device names one and not the other (SPEC §8.8)', () => {
+  const apart = (...rules: readonly Partial<PolicyRule>[]): boolean =>
+    tellsApart(policy(...rules), db, laptop, phone)
+  assert.is(apart(), false)
+  assert.is(apart({}), false)
+  assert.is(apart({ groups: ['people'] }), false)
+  assert.is(apart({ groups: ['*'] }), false)
+  // By its address a packet is judged alike, whoever sends it.
+  assert.is(apart({ ranges: ranges('100.64.0.1') }), false)
+  assert.is(apart({ securityGroup: 'web', devices: ['phone'] }), false)
+  for (const named of [
+    { groups: ['admins'] },
+    { users: ['bob'] },
+    { devices: ['laptop'] },
+    { securityGroup: '*', devices: ['phone'] },
+    { direction: 'outbound', devices: ['phone'] },
+  ] as const) {
+    assert.is(apart({ groups: ['people'] }, named), true, JSON.stringify(named))
+    assert.is(tellsApart(policy(named), db, phone, phone), false)
+  }
+})
 
 rule.run()

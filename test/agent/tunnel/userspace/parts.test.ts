@@ -73,6 +73,67 @@ rule('gives a prefix from one peer to another in one act, and takes it only from
   assert.is(owner(), undefined)
 })
 
+rule('lets the one before send late from that very prefix alone, until its time is over', () => {
+  const ips = new AllowedIps<string>()
+  const [inner, outer] = [parsePrefix('10.0.0.1/32'), parsePrefix('10.0.0.0/24')]
+  const may = (peer: string, last: number, nowMs = 0): boolean =>
+    ips.maySend(peer, 4, Uint8Array.of(10, 0, 0, last), 0, nowMs)
+  ips.give(outer, 'a')
+  ips.give(inner, 'c')
+  ips.give(outer, 'b')
+  assert.equal([may('a', 2), may('b', 2)], [false, true])
+  ips.setLate('a', [outer], 100)
+  assert.equal([may('a', 2, 99), may('b', 2, 99), may('c', 2, 99)], [true, true, false])
+  assert.equal([may('a', 2, 100), may('a', 1, 99)], [false, false])
+  assert.is(ips.ownerAt(4, Uint8Array.of(10, 0, 0, 2), 0), 'b')
+  assert.equal(ips.of('a'), [])
+  // Saying it again gives no more time.
+  ips.setLate('a', [outer], 200)
+  assert.is(may('a', 2, 100), false)
+})
+
+rule('lets nobody send late who is forgotten, told off, or whose prefix nobody has', () => {
+  const prefix = parsePrefix('10.0.0.1/32')
+  const late = (peer: string, end: (ips: AllowedIps<string>) => void): boolean => {
+    const ips = new AllowedIps<string>()
+    ips.give(prefix, 'b')
+    ips.setLate('a', [prefix], 100)
+    end(ips)
+    return ips.maySend(peer, 4, Uint8Array.of(10, 0, 0, 1), 0, 0)
+  }
+  assert.is(
+    late('a', () => undefined),
+    true,
+  )
+  assert.is(
+    late('a', (ips) => ips.forget('a')),
+    false,
+  )
+  assert.is(
+    late('a', (ips) => ips.setLate('a', [], 100)),
+    false,
+  )
+  assert.is(
+    late('a', (ips) => ips.take(prefix, 'b')),
+    false,
+  )
+  const isForgotten = (ips: AllowedIps<string>): void => {
+    ips.forget('b')
+    ips.give(prefix, 'c')
+  }
+  assert.is(late('a', isForgotten), false)
+  assert.is(late('b', isForgotten), false)
+  const isBack = (ips: AllowedIps<string>): void => {
+    ips.give(prefix, 'a')
+    ips.give(prefix, 'b')
+  }
+  assert.is(late('a', isBack), false)
+  const ips = new AllowedIps<string>()
+  ips.setLate('a', [prefix], 100)
+  ips.give(prefix, 'b')
+  assert.is(ips.maySend('a', 4, Uint8Array.of(10, 0, 0, 1), 0, 0), false)
+})
+
 rule('tells who is due in the order of time, though deadlines move', () => {
   const moves = fc.array(
     fc.record({ owner: fc.integer({ min: 0, max: 9 }), at: fc.integer({ min: 1, max: 1000 }) }),
