@@ -159,6 +159,7 @@ function statusText(status: StatusReport): string {
       ],
       ['mesh', `${mesh.connections} connections as ${mesh.peerId}`],
       ['peers', reachedText(counted)],
+      ...blockedRows(status),
       ['names', namesStatusText(status.names)],
     ],
   )
@@ -167,6 +168,14 @@ function statusText(status: StatusReport): string {
 function reachedText({ connected, idle, total }: StatusReport['peers']): string {
   const reached = `${connected} of ${total} reached`
   return idle === 0 ? reached : `${reached}, ${idle} idle until a first packet`
+}
+
+/** Nobody would look for it: the relay carries. */
+function blockedRows({ blocked }: StatusReport): readonly string[][] {
+  return blocked.map(({ peer, endpoint, retrySeconds }, index) => [
+    index === 0 ? 'WireGuard blocked' : '',
+    `${peer} at ${endpoint}: checks pass, WireGuard does not; by the relay, direct tried again in ${retrySeconds} s (nexctl why ${peer})`,
+  ])
 }
 
 /** What keeps the tunnel closed is to be seen. */

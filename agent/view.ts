@@ -27,6 +27,7 @@ import { VERSION } from './defaults.ts'
 import { hostAddresses } from './host/local-addresses.ts'
 import { measureLifetime, netcheck } from './netcheck.ts'
 import type { PathNetcheck } from './path/nat/watch.ts'
+import type { PathStatus } from './path/path-status.ts'
 import { pingTimes } from './ping.ts'
 import { rendezvousMultiaddrs } from './plan-peers.ts'
 import { PolicyView } from './policy-view.ts'
@@ -110,6 +111,7 @@ export class DaemonView implements Controls {
         multiaddrs: [...(mesh?.multiaddrs() ?? [])],
       },
       peers: this.#counted(),
+      blocked: this.#blocked(),
       names: this.names?.status(),
     }
   }
@@ -198,6 +200,14 @@ export class DaemonView implements Controls {
     return { connected, idle: kinds.filter((kind) => kind === 'idle').length, total: kinds.length }
   }
 
+  #blocked(): StatusReport['blocked'] {
+    const { plan, parts } = this.#daemon
+    return [...plan.peers].flatMap(([device, { certificate }]) => {
+      const blocked = blockedText(parts.paths?.status(device))
+      return blocked === undefined ? [] : [{ peer: certificate.name, ...blocked }]
+    })
+  }
+
   #peer(
     { certificate }: Member,
     stats: TunnelPeerStats | undefined,
@@ -219,6 +229,7 @@ export class DaemonView implements Controls {
       ...('roundTripMs' in status && status.roundTripMs !== undefined
         ? { roundTripMs: status.roundTripMs }
         : {}),
+      blocked: blockedText(status),
       mtu: paths?.mtu(certificate.device) ?? plan.tunnel.mtu,
       ...(handshake > 0 ? { latestHandshake: iso(handshake) } : {}),
       receivedBytes: stats?.receivedBytes ?? 0,
@@ -239,6 +250,12 @@ export class DaemonView implements Controls {
     }
     throw new ControlError(404, `no peer "${peer}" (nexctl peers list shows them)`)
   }
+}
+
+function blockedText(status: PathStatus | undefined): PeerReport['blocked'] {
+  if (status?.kind !== 'relay' || status.blocked === undefined) return undefined
+  const { endpoint, forMs } = status.blocked
+  return { endpoint: formatEndpoint(endpoint), retrySeconds: Math.ceil(forMs / 1000) }
 }
 
 function firstAddress({ certificate }: Member): (typeof certificate.addresses)[number] {

@@ -80,6 +80,7 @@ const HEARD_AGO = field(11, 'heard ago')
 const AVAILABLE = field(12, 'available')
 const NAMES = field(13, 'names')
 const MISSING_FOR = field(14, 'missing for')
+const BLOCKED_FOR = field(15, 'blocked for')
 
 export function encodeEvidence(evidence: Evidence): CborMap {
   return mapOf([
@@ -163,6 +164,7 @@ function encodePair(pair: PairEvidence): CborMap {
     [SENT_AGO, pair.sentAgoMs],
     [ANSWERED_AGO, pair.answeredAgoMs],
     [RECEIVED_AGO, pair.receivedAgoMs],
+    [BLOCKED_FOR, pair.blockedForMs],
   ])
 }
 
@@ -179,6 +181,7 @@ function parsePair(claims: Claims): PairEvidence {
     sentAgoMs: optional(claims, SENT_AGO),
     answeredAgoMs: optional(claims, ANSWERED_AGO),
     receivedAgoMs: optional(claims, RECEIVED_AGO),
+    blockedForMs: optional(claims, BLOCKED_FOR),
   }
 }
 

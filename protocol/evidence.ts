@@ -27,6 +27,8 @@ export interface PairEvidence extends Endpoint {
   readonly sentAgoMs: number | undefined
   readonly answeredAgoMs: number | undefined
   readonly receivedAgoMs: number | undefined
+  /** For how long it is still left alone, for checks pass and WireGuard does not; undefined: it is not. */
+  readonly blockedForMs: number | undefined
 }
 
 export interface RelayedEvidence {

@@ -9,6 +9,9 @@ import type { PolicyControls } from './policy-report.ts'
 import type { ProxyControls } from './proxy-report.ts'
 import type { RouteControls } from './route-report.ts'
 
+/** Checks pass a direct path at `endpoint`, WireGuard does not: another one is used until it is tried again. */
+const BLOCKED = z.object({ endpoint: z.string(), retrySeconds: z.number() })
+
 export const STATUS = z.object({
   /** `starting` until the tunnel is up; `not-member` when the certificate ended or was revoked. */
   state: z.enum(['starting', 'running', 'not-member']),
@@ -39,6 +42,8 @@ export const STATUS = z.object({
   mesh: z.object({ peerId: z.string(), connections: z.number(), multiaddrs: z.array(z.string()) }),
   /** `idle` ones are sought when the first packet is sent to them. */
   peers: z.object({ connected: z.number(), idle: z.number(), total: z.number() }),
+  /** Peers whose direct path does not carry WireGuard. */
+  blocked: z.array(BLOCKED.extend({ peer: z.string() })),
   /** Absent while nexd starts. */
   names: NAMES_STATUS.optional(),
 })
@@ -54,6 +59,7 @@ export const PEER = z.object({
   /** Of a relayed peer: the relay's name, and what its datagrams go by. */
   relay: z.object({ name: z.string(), by: z.enum(['udp', 'tcp']) }).optional(),
   roundTripMs: z.number().optional(),
+  blocked: BLOCKED.optional(),
   /** Bytes of the largest packet that its path carries in one piece. */
   mtu: z.number(),
   /** ISO 8601; absent: never. */

@@ -18,6 +18,7 @@ import {
   INITIATION_BYTES,
   KEEPALIVE_BYTES,
   LONGEST_BLOCK_MS,
+  PROOF_AGAIN_MS,
   PROOF_ANSWERS_MS,
   PROOF_CHECK_MS,
   PROOF_SENDS,
@@ -81,7 +82,8 @@ export function proofDueMs(state: PathState): number {
 export function settleProof(state: PathState, nowMs: number): Step {
   const { proof } = state
   const pair = directPair(state)
-  const isOld = nowMs - proof.staleMs >= PROOF_ANSWERS_MS
+  const answersMs = pair !== undefined && pair.blocks > 0 ? PROOF_AGAIN_MS : PROOF_ANSWERS_MS
+  const isOld = nowMs - proof.staleMs >= answersMs
   const isLost = proof.sends >= PROOF_SENDS && proof.isStale && isOld
   if (pair === undefined || !isLost) return { state, actions: [] }
   if (!hasOther(state, pair, nowMs)) {
@@ -94,7 +96,7 @@ export function settleProof(state: PathState, nowMs: number): Step {
     blocks: pair.blocks + 1,
     blockedUntilMs: nowMs + forMs,
     trustedUntilMs: nowMs,
-    dueMs: Infinity,
+    dueMs: nowMs + forMs,
   }
   const action: PathAction = { kind: 'report-blocked', endpoint: pair.endpoint, forMs }
   return {

@@ -9,7 +9,7 @@ import type {
 import type { DeviceId } from '../../protocol/keys.ts'
 import { EVIDENCE_PAIRS } from '../../protocol/limits.ts'
 import type { CheckRecord } from './check-record.ts'
-import type { PathState } from './path-state.ts'
+import { isBlocked, type PathState } from './path-state.ts'
 import { statusOf } from './path-status.ts'
 
 export interface PathFacts {
@@ -67,9 +67,12 @@ export function pathFacts(
       endpoint: status.kind === 'direct' ? status.endpoint : undefined,
       roundTripUs: 'roundTripMs' in status ? microseconds(status.roundTripMs) : undefined,
     },
-    pairs: state.pairs.slice(0, EVIDENCE_PAIRS).map(({ endpoint, kind }) => ({
-      kind,
-      ...pairCounts(device, endpoint, record, nowMs),
+    pairs: state.pairs.slice(0, EVIDENCE_PAIRS).map((pair) => ({
+      kind: pair.kind,
+      ...pairCounts(device, pair.endpoint, record, nowMs),
+      blockedForMs: isBlocked(state, pair, nowMs)
+        ? Math.ceil(pair.blockedUntilMs - nowMs)
+        : undefined,
     })),
     relay: {
       available: state.relay.available,
@@ -89,7 +92,7 @@ function pairCounts(
   endpoint: Endpoint,
   record: CheckRecord,
   nowMs: number,
-): Omit<PairEvidence, 'kind'> {
+): Omit<PairEvidence, 'kind' | 'blockedForMs'> {
   const counts = record.countsOf(device, endpoint)
   return {
     address: endpoint.address,

@@ -8,6 +8,7 @@ import {
   HEARTBEAT_RETRY_MS,
   HOLD_MS,
   ONLINE_MS,
+  REKEY_LATE_MS,
   RELAY_HEARTBEAT_MS,
   RELAY_RETRY_MS,
   RESTING_AFTER_MS,
@@ -196,6 +197,11 @@ export function isRelayProved({ relay }: PathState, nowMs: number): boolean {
 /** Is the pair left alone, for it does not carry WireGuard? Without a relay it may be tried all the same. */
 export function isBlocked({ relay }: PathState, pair: CandidatePair, nowMs: number): boolean {
   return pair.blockedUntilMs > nowMs && relay.available
+}
+
+/** Should WireGuard have made a new handshake by now? */
+export function isRekeyLate({ session }: PathState, nowMs: number): boolean {
+  return session.upMs + REKEY_LATE_MS <= nowMs
 }
 
 export function isResting({ trafficMs }: PathState, nowMs: number): boolean {

@@ -12,7 +12,7 @@ import {
   isFailing,
   isRelayProved,
   isResting,
-  isSessionUp,
+  isRekeyLate,
   isSoughtIdle,
   type PathPhase,
   type PathState,
@@ -33,7 +33,7 @@ import {
   OFFLINE_AFTER_MS,
   PUNCH_SPACING_MS,
   RELAY_TRUST_MS,
-  SESSION_MS,
+  REKEY_LATE_MS,
   TELL_SPACING_MS,
   TRIGGER_SPACING_MS,
 } from './timing.ts'
@@ -263,7 +263,7 @@ function isTellingDue(state: PathState, nowMs: number): boolean {
 
 /** Undefined: the loopback socket. With no path proved WireGuard keeps what it has. */
 function wantedEndpoint(state: PathState, nowMs: number): Endpoint | undefined {
-  if (!isSessionUp(state, nowMs) || state.phase.kind === 'idle') return undefined
+  if (isRekeyLate(state, nowMs) || state.phase.kind === 'idle') return undefined
   if (state.phase.kind === 'direct') {
     // Then the agent carries, on both paths, until an answer decides.
     return isFailing(state, nowMs) && isRelayProved(state, nowMs) ? undefined : state.phase.endpoint
@@ -286,7 +286,7 @@ export function nextTickMs(state: PathState, nowMs: number): number {
     punchDueMs(state),
     isIdle ? Infinity : forgottenMs(state),
     state.phaseSinceMs + OFFLINE_AFTER_MS,
-    state.told === undefined ? Infinity : state.session.upMs + SESSION_MS,
+    state.told === undefined ? Infinity : state.session.upMs + REKEY_LATE_MS,
     isTellingDue(state, nowMs) ? state.toldMs + TELL_SPACING_MS : Infinity,
     ...state.confirmMs,
     failingMs(state),

@@ -73,6 +73,9 @@ export const PUNCH_SPACING_MS = 250
 
 /** WireGuard's REJECT_AFTER_TIME: a session is dead this long after its handshake. */
 export const SESSION_MS = 180_000
+/** A handshake is due after REKEY_AFTER_TIME, 120 s, and the keepalive's 25 s. One that is later does not pass where
+ *  WireGuard sends it: the agent carries it, by all paths. */
+export const REKEY_LATE_MS = 150_000
 /** WireGuard's REKEY_TIMEOUT: it sends no second initiation earlier. */
 export const REKEY_TIMEOUT_MS = 5000
 /** The side that does not initiate holds its own initiation this long, or two round trips. */
@@ -106,6 +109,8 @@ export const PROOF_SENDS = 3
 export const PROOF_FRESH_MS = 600
 export const PROOF_CHECK_MS = 1000
 export const PROOF_ANSWERS_MS = 6000
+/** The same of a path that was left for this before, and has carried nothing since: each try costs packets. */
+export const PROOF_AGAIN_MS = 1500
 /** A path that does not carry WireGuard is left alone this long, doubling up to the second. */
 export const BLOCK_MS = 30_000
 export const LONGEST_BLOCK_MS = 1_800_000

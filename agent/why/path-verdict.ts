@@ -1,5 +1,6 @@
 /** What is wrong, or right, with the path between two members. */
 import type { Evidence } from '../../protocol/evidence.ts'
+import { blocked } from './blocked-verdict.ts'
 import { theirsOf, type WhyFacts } from './facts.ts'
 import { relayVerdict } from './relay-verdict.ts'
 import type { Verdict } from './verdict-code.ts'
@@ -21,6 +22,7 @@ const RULES: readonly Rule[] = [
   manifest,
   leftOut,
   denied,
+  blocked,
   halfDirect,
   direct,
   idle,

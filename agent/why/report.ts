@@ -22,6 +22,8 @@ const PAIR = z.object({
   sentAgoMs: AGO,
   answeredAgoMs: AGO,
   receivedAgoMs: AGO,
+  /** Still left alone for so long: checks pass, WireGuard does not. */
+  blockedForMs: z.number().optional(),
 })
 
 const SIDE = z.object({

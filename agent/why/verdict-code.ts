@@ -11,6 +11,7 @@ export const VERDICT_CODES = [
   'same-nat',
   'no-candidates',
   'filtered',
+  'wireguard-blocked',
   'relayed',
   'no-relay',
   'handshake-fails',

@@ -81,6 +81,7 @@ const evidences: fc.Arbitrary<Evidence> = record({
           sentAgoMs: maybe(count),
           answeredAgoMs: maybe(count),
           receivedAgoMs: maybe(count),
+          blockedForMs: maybe(count),
         }),
       )
       .map(([at, rest]) => ({ ...at, ...rest })),

@@ -17,6 +17,7 @@ export function pairEvidence(change: Partial<PairEvidence> = {}): PairEvidence {
     sentAgoMs: 900,
     answeredAgoMs: 860,
     receivedAgoMs: 1200,
+    blockedForMs: undefined,
     ...change,
   }
 }

@@ -81,6 +81,42 @@ rule('tries it again after a while, and for longer and longer leaves it alone', 
   }
 })
 
+rule('finds out sooner when it tries again: what is sent meanwhile is lost', () => {
+  const { path, wire } = begin()
+  wire.arrives = false
+  talk(path, wire, 400_000)
+  const told = path.done.filter(({ action }) => action.kind === 'use-direct')
+  const left = path.done.filter(({ action }) => action.kind === 'report-blocked')
+  for (const { atMs } of left.slice(1)) {
+    const triedMs = told.findLast((one) => one.atMs < atMs)?.atMs ?? -Infinity
+    assert.ok(atMs - triedMs <= 5000, `${atMs - triedMs} ms`)
+  }
+})
+
+rule('is tried again when its time has come, not with some later round', () => {
+  const { path, wire } = begin()
+  wire.arrives = false
+  talk(path, wire, 15_000)
+  const leftMs = path.done.find(({ action }) => action.kind === 'report-blocked')?.atMs ?? 0
+  wire.arrives = true
+  talk(path, wire, leftMs + 29_900)
+  assert.is(kind(path), 'relay')
+  talk(path, wire, leftMs + 30_500)
+  assert.is(kind(path), 'direct')
+})
+
+rule('is shown while it is left alone, with the time that remains', () => {
+  const { path, wire } = begin()
+  wire.arrives = false
+  talk(path, wire, 15_000)
+  const leftMs = path.done.find(({ action }) => action.kind === 'report-blocked')?.atMs ?? 0
+  const status = statusOf(path.state, leftMs + 10_000)
+  assert.equal(status.kind === 'relay' && status.blocked, { endpoint: PUBLIC, forMs: 20_000 })
+  wire.arrives = true
+  talk(path, wire, leftMs + 35_000)
+  assert.not('blocked' in statusOf(path.state, path.nowMs))
+})
+
 rule('is direct again, and has forgotten, once data gets through', () => {
   const { path, wire } = begin()
   wire.arrives = false

@@ -2,7 +2,33 @@
 import { healthyEvidence, NEAR, pairEvidence } from '../../support/evidence.ts'
 import { type Case, factsWith, HARD, path, RELAYED, SHARED } from './facts.ts'
 
+const BLOCKED = {
+  path: path('relay', { sinceAgoMs: 3000 }),
+  pairs: [pairEvidence(), pairEvidence({ port: 51821, blockedForMs: 24_000 })],
+}
+
 export const RELAY_CASES: readonly Case[] = [
+  [
+    'checks pass and WireGuard does not, as this side found',
+    factsWith({ ours: BLOCKED, theirs: { ...RELAYED, listenPort: 51821 } }),
+    'wireguard-blocked',
+    "laptop reaches phone by the relay hub (61.0 ms): checks pass directly at 198.51.100.7:51821, WireGuard's packets do not, so something on the way drops WireGuard; it is tried again in 24 s.",
+    /^Let WireGuard \(UDP port 51820 and 51821\) pass between the networks of laptop and phone: .*firewall.*relay carries/,
+  ],
+  [
+    'the same as the peer found, while this side still believes in the path',
+    factsWith({ ours: {}, theirs: BLOCKED }),
+    'wireguard-blocked',
+    /^phone reaches laptop by the relay hub/,
+    /\(UDP port 51820\)/,
+  ],
+  [
+    'the same, and the peer cannot be asked',
+    factsWith({ ours: BLOCKED, reply: { kind: 'not-understood' } }),
+    'wireguard-blocked',
+    /^laptop reaches phone by the relay hub/,
+    /look for a firewall/,
+  ],
   [
     'UDP blocked at the peer',
     factsWith({ ours: RELAYED, theirs: { ...RELAYED, udp: 'unanswered' } }),
