@@ -22,7 +22,9 @@ import {
   PROOF_ANSWERS_MS,
   PROOF_CHECK_MS,
   PROOF_SENDS,
+  PROOF_SMALL_ANSWERS_MS,
   RESPONSE_BYTES,
+  SMALL_BYTES,
 } from './timing.ts'
 
 /** WireGuard was seen to have sent `bytes` more since the last look. Keepalives do not count: wireguard-go does not
@@ -32,7 +34,8 @@ export function dataSent(state: PathState, bytes: number, nowMs: number): PathSt
   const { proof, told } = state
   if (told === undefined || withoutHandshake(bytes) <= KEEPALIVE_BYTES) return state
   const sinceMs = Math.min(proof.sinceMs, nowMs)
-  return { ...state, proof: { ...proof, sends: proof.sends + 1, sinceMs } }
+  const [sends, smalls] = [proof.sends + 1, proof.smalls + Number(bytes <= SMALL_BYTES)]
+  return { ...state, proof: { ...proof, sends, smalls, sinceMs } }
 }
 
 /** Data messages are filled up to whole blocks of 16 bytes (whitepaper §5.4.6), handshake messages are not. */
@@ -82,8 +85,7 @@ export function proofDueMs(state: PathState): number {
 export function settleProof(state: PathState, nowMs: number): Step {
   const { proof } = state
   const pair = directPair(state)
-  const answersMs = pair !== undefined && pair.blocks > 0 ? PROOF_AGAIN_MS : PROOF_ANSWERS_MS
-  const isOld = nowMs - proof.staleMs >= answersMs
+  const isOld = nowMs - proof.staleMs >= answersMs(proof, pair)
   const isLost = proof.sends >= PROOF_SENDS && proof.isStale && isOld
   if (pair === undefined || !isLost) return { state, actions: [] }
   if (!hasOther(state, pair, nowMs)) {
@@ -103,6 +105,12 @@ export function settleProof(state: PathState, nowMs: number): Step {
     state: { ...state, pairs: replacePair(state.pairs, blocked), proof: NO_PROOF },
     actions: [action],
   }
+}
+
+/** Between the first answer that counts and the one that decides. */
+function answersMs({ smalls }: DataProof, pair: CandidatePair | undefined): number {
+  if (pair !== undefined && pair.blocks > 0) return PROOF_AGAIN_MS
+  return smalls >= PROOF_SENDS ? PROOF_SMALL_ANSWERS_MS : PROOF_ANSWERS_MS
 }
 
 function hasOther(state: PathState, pair: CandidatePair, nowMs: number): boolean {

@@ -97,6 +97,8 @@ export interface DataProof {
   readonly received: number | undefined
   /** Looks that saw WireGuard send, since the count grew last. */
   readonly sends: number
+  /** Those of them that saw so few bytes that no packet can have been too large for the path. */
+  readonly smalls: number
   /** The first of them; Infinity: none. */
   readonly sinceMs: number
   /** The first answer after that with the same count, a while later; Infinity: none. */
@@ -110,6 +112,7 @@ export interface DataProof {
 export const NO_PROOF: DataProof = {
   received: undefined,
   sends: 0,
+  smalls: 0,
   sinceMs: Infinity,
   staleMs: Infinity,
   isStale: false,

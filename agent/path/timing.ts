@@ -101,6 +101,9 @@ export const KEEPALIVE_BYTES = 64
 export const INITIATION_BYTES = 148
 export const RESPONSE_BYTES = 92
 
+/** What every path carries in one piece (IPv6's least MTU, 1280, without headers). */
+export const SMALL_BYTES = 1200
+
 /** Data-plane verification (data-proof.ts): so many looks must have seen WireGuard send, for packets are lost; this
  *  long lies before the first answer that counts, and the other between that and the last one: the search for
  *  the path's MTU comes first, for packets that are too large vanish, too. A count that is older is not told: a
@@ -109,6 +112,8 @@ export const PROOF_SENDS = 3
 export const PROOF_FRESH_MS = 600
 export const PROOF_CHECK_MS = 1000
 export const PROOF_ANSWERS_MS = 6000
+/** The same where small packets alone were lost, which no MTU explains. */
+export const PROOF_SMALL_ANSWERS_MS = 2000
 /** The same of a path that was left for this before, and has carried nothing since: each try costs packets. */
 export const PROOF_AGAIN_MS = 1500
 /** A path that does not carry WireGuard is left alone this long, doubling up to the second. */

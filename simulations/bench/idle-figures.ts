@@ -21,3 +21,16 @@ export function extrapolated(
   const slope = (other[1] - one[1]) / (other[0] - one[0])
   return Math.max(other[1], other[1] + slope * (at - other[0]))
 }
+
+/** Bytes of a process in memory, from its `/proc/…/status`; 0 where it has ended. */
+export function memoryOf(status: string): number {
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024
+}
+
+/** Seconds of a process and of those that it started and that have ended, from its `/proc/…/stat` (proc_pid_stat(5),
+ *  fields 14 to 17); 0 where it has ended itself: then its parent has them. */
+export function cpuSecondsWithChildren(stat: string): number {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const ticks = fields.slice(11, 15).map(Number)
+  return ticks.length < 4 ? 0 : ticks.reduce((sum, each) => sum + each, 0) / 100
+}

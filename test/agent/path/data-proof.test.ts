@@ -25,11 +25,16 @@ function look(path: Driver, { ours, sent }: Wire, atMs: number): void {
 }
 
 /** A packet a look, four looks a second, as WireGuard shows them. */
-function talk(path: Driver, wire: Wire, untilMs: number, peerTalks = true): void {
+function talk(
+  path: Driver,
+  wire: Wire,
+  untilMs: number,
+  { peerTalks = true, bytes = 96 } = {},
+): void {
   for (let atMs = path.nowMs + 250; atMs <= untilMs; atMs += 250) {
     const isRelayed = statusOf(path.state, atMs).kind !== 'direct'
-    wire.sent += 96
-    if (wire.arrives || isRelayed) wire.received += 96
+    wire.sent += bytes
+    if (wire.arrives || isRelayed) wire.received += bytes
     if (peerTalks && (wire.arrives || isRelayed)) wire.ours += 96
     look(path, wire, atMs)
   }
@@ -79,6 +84,17 @@ rule('tries it again after a while, and for longer and longer leaves it alone', 
     const quietMs = atMs - (moments[index]?.atMs ?? 0)
     assert.ok(quietMs >= (reports(path)[index] ?? 0), `${quietMs} ms`)
   }
+})
+
+rule('is sure of small packets sooner than of large ones, whose size may be the fault', () => {
+  const [small, large] = [96, 1452].map((bytes) => {
+    const { path, wire } = begin()
+    wire.arrives = false
+    talk(path, wire, 20_000, { bytes })
+    return path.done.find(({ action }) => action.kind === 'report-blocked')?.atMs ?? Infinity
+  })
+  assert.ok(small !== undefined && small <= 10_000, `${small}`)
+  assert.ok(large !== undefined && large >= 12_000 && large <= 20_000, `${large}`)
 })
 
 rule('finds out sooner when it tries again: what is sent meanwhile is lost', () => {
@@ -141,7 +157,7 @@ rule('forgets it where the network changed', () => {
 
 rule('takes a stream in one direction for no fault', () => {
   const { path, wire } = begin()
-  talk(path, wire, 120_000, false)
+  talk(path, wire, 120_000, { peerTalks: false })
   assert.is(kind(path), 'direct')
   assert.equal(reports(path), [])
 })

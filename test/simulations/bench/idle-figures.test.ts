@@ -1,6 +1,11 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { bytesOf, extrapolated } from '../../../simulations/bench/idle-figures.ts'
+import {
+  bytesOf,
+  cpuSecondsWithChildren,
+  extrapolated,
+  memoryOf,
+} from '../../../simulations/bench/idle-figures.ts'
 import { cpuSecondsOf, treeOf } from '../../../simulations/lab/processes.ts'
 
 const rule = suite('figures of idle agents')
@@ -10,6 +15,17 @@ rule('bytes are those received and sent of one link, and nothing else is read as
   assert.is(bytesOf(JSON.stringify([link])), 742)
   for (const shown of ['[]', '{}', '', JSON.stringify([link, link]), '[{"ifname":"eth0"}]'])
     assert.throws(() => bytesOf(shown), undefined, shown)
+})
+
+rule('memory is what a process holds, and nothing where it has ended', () => {
+  assert.is(memoryOf('Name:\tnode\nVmHWM:\t    900 kB\nVmRSS:\t    512 kB\n'), 512 * 1024)
+  assert.is(memoryOf(''), 0)
+})
+
+rule('processor time is that of a process and of its children that have ended', () => {
+  const stat = '7 (a) b) S 1 2 3 4 5 6 7 8 9 10 100 20 30 4 20 0 1 0 99'
+  assert.is(cpuSecondsWithChildren(stat), 1.54)
+  assert.is(cpuSecondsWithChildren(''), 0)
 })
 
 rule('more members lie on the line through two measurements, and cost no less than they', () => {
