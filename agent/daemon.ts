@@ -17,17 +17,18 @@ import { mtuHost, ownSide } from './own-side.ts'
 import { type LocalReachability, OwnStatements } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { PathReports } from './path-reports.ts'
-import { type Plan, plan } from './plan.ts'
+import { isSamePlan, type Plan, plan } from './plan.ts'
 import {
-  describePath,
   meshPeers,
   overlayPrefixes,
+  pathChange,
   pathPeers,
   rendezvousMultiaddrs,
   stunServers,
   withPaths,
 } from './plan-peers.ts'
 import { PolicyEnforcement } from './policy-enforcement.ts'
+import { receive } from './receive.ts'
 import type { Issued } from './registry-client.ts'
 import type { RouteSide } from './routes/route-side.ts'
 import type { Stack } from './stack/stack.ts'
@@ -69,6 +70,8 @@ export class Daemon {
   #applying: Promise<void> = Promise.resolve()
   #configured: ReadonlySet<string> = new Set()
   #isApplyDue = false
+  /** Since the last plan something happened, or it could not be carried out. */
+  #isNews = true
   #isEnded = false
 
   constructor(options: DaemonOptions) {
@@ -124,10 +127,8 @@ export class Daemon {
         this.#local = { candidates, natMapping, nat }
         this.sayReachability()
       },
-      onPathChanged: (device, status) => {
-        const peer = this.#plan.peers.get(device)?.certificate.name
-        options.log('info', 'peer.path-changed', { peer, ...describePath(status) })
-      },
+      onPathChanged: (...changed) =>
+        options.log('info', 'peer.path-changed', pathChange(this.#plan, ...changed)),
       mtu: mtuHost(
         options.commands,
         () => this.#plan.tunnel.mtu,
@@ -190,17 +191,7 @@ export class Daemon {
 
   /** One envelope from anybody: accept what is newly believed, ignore the rest. */
   receive(envelope: Envelope): 'accept' | 'ignore' {
-    const { knowledge, clock, log } = this.options
-    const nowMs = clock.monotonicMs()
-    const verdict = this.#pace.hear(envelope, nowMs, () => knowledge.learn(envelope))
-    if (verdict === undefined) return 'ignore'
-    if (!verdict.ok && verdict.refusal !== 'stale') {
-      const { kind, signer } = envelope
-      log('debug', 'envelope.refused', { kind, refusal: verdict.refusal, signer })
-    }
-    // Approvers must hear of what waits for them.
-    const isWaiting = !verdict.ok && verdict.changed && verdict.refusal === 'not-approved'
-    return verdict.ok || isWaiting ? 'accept' : 'ignore'
+    return receive(envelope, this.#pace, this.options)
   }
 
   /** Learns what the registry issued and tells the others. */
@@ -214,9 +205,10 @@ export class Daemon {
     const join = { ...this.#join, rendezvous, registries }
     if (JSON.stringify(join) === JSON.stringify(this.#join)) return
     this.#join = join
-    void this.options.directory.saveJoin(this.#join).catch((error: unknown) => {
-      this.options.log('error', 'state.write-failed', { reason: explain(error) })
-    })
+    const { directory, log } = this.options
+    void directory
+      .saveJoin(join)
+      .catch((error: unknown) => log('error', 'state.write-failed', { reason: explain(error) }))
   }
 
   /** Seals and publishes an endpoint update where there is something new to say. */
@@ -247,23 +239,31 @@ export class Daemon {
   tick(): void {
     for (const bytes of this.statements.refreshed()) this.publish(bytes)
     this.sayReachability()
-    this.apply()
+    this.apply('time')
   }
 
   /** Brings tunnel, paths and mesh to the plan of the present belief; changes meanwhile are taken together. */
-  apply(): void {
+  apply(why: 'news' | 'time' = 'news'): void {
+    this.#isNews ||= why === 'news'
     if (this.#isApplyDue || this.#isEnded) return
     this.#isApplyDue = true
-    const failed = (error: unknown): void =>
+    const failed = (error: unknown): void => {
+      this.#isNews = true
       this.#watch.say('error', 'tunnel.configure-failed', explain(error))
+    }
     this.#applying = this.#applying.then(() => this.#applyNow()).catch(failed)
   }
 
   async #applyNow(): Promise<void> {
     this.#isApplyDue = false
     if (this.#isEnded) return
+    const before = this.#plan
     this.#plan = this.#makePlan()
     this.#watch.look(this.options.knowledge.state(), this.#plan)
+    const isEnforced = this.enforcement.status().state === 'enforced'
+    const isSame = !this.#isNews && isEnforced && isSamePlan(before, this.#plan)
+    this.#isNews = false
+    if (isSame) return this.#routes?.applied(this.#plan)
     // A device that is out leaves the mesh at once, before the tunnel has been changed.
     this.#mesh?.setPeers(meshPeers(this.#plan))
     this.#paths?.setPeers(pathPeers(this.#plan))

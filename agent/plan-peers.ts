@@ -9,8 +9,9 @@ import {
   parseEndpoint,
   prefixAddress,
 } from '../protocol/address.ts'
-import { currentManifest } from '../protocol/belief.ts'
+import { currentManifest, type Member } from '../protocol/belief.ts'
 import { MalformedError } from '../protocol/errors.ts'
+import type { DeviceId } from '../protocol/keys.ts'
 import type { Rendezvous } from '../protocol/manifest.ts'
 import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
@@ -20,14 +21,30 @@ import type { Plan } from './plan.ts'
 import type { Join } from './state-directory.ts'
 import type { TunnelConfig, TunnelPeer } from './tunnel/backend.ts'
 
+/** The same object as before for a member of whom nothing is new. */
 export function pathPeers({ peers }: Plan): readonly PathPeer[] {
-  return [...peers].map(([device, { certificate, endpoints }]) => ({
-    device,
+  return [...peers.values()].map((member) => {
+    const { certificate, endpoints } = member
+    const known = seen.get(certificate)
+    if (known !== undefined && known.endpoints === endpoints) return known.peer
+    const peer = pathPeer(member)
+    seen.set(certificate, { endpoints, peer })
+    return peer
+  })
+}
+const seen = new WeakMap<
+  Member['certificate'],
+  { readonly endpoints: Member['endpoints']; readonly peer: PathPeer }
+>()
+
+function pathPeer({ certificate, endpoints }: Member): PathPeer {
+  return {
+    device: certificate.device,
     name: certificate.name,
     wireguardKey: certificate.wireguardKey,
     candidates: endpoints?.body.candidates ?? [],
     nat: endpoints?.body.nat ?? [],
-  }))
+  }
 }
 
 export function meshPeers({ peers }: Plan): readonly MeshPeer[] {
@@ -76,6 +93,15 @@ export function describePath(status: PathStatus): Record<string, string | number
   }
 }
 
+/** The same with the peer's name. */
+export function pathChange(
+  { peers }: Plan,
+  device: DeviceId,
+  status: PathStatus,
+): Record<string, string | number | undefined> {
+  return { peer: peers.get(device)?.certificate.name, ...describePath(status) }
+}
+
 /** What lies inside the tunnel: the organization's ranges, and networks behind routers, whose own addresses there
  *  would loop. */
 export function overlayPrefixes(
@@ -83,10 +109,17 @@ export function overlayPrefixes(
   { tunnel }: Plan,
   now: Seconds,
 ): readonly Prefix[] {
-  const routed = [...tunnel.peers.values()].flatMap(({ allowedIps }) =>
+  const routed = routedOf.get(tunnel) ?? routedPrefixes(tunnel)
+  routedOf.set(tunnel, routed)
+  return [...(currentManifest(state, now)?.body.ranges ?? []), ...routed]
+}
+/** Asked for each address that is heard of; a plan never changes. */
+const routedOf = new WeakMap<TunnelConfig, readonly Prefix[]>()
+
+function routedPrefixes({ peers }: TunnelConfig): readonly Prefix[] {
+  return [...peers.values()].flatMap(({ allowedIps }) =>
     allowedIps.filter((prefix) => !isHostPrefix(prefix) && !isDefaultPrefix(prefix)),
   )
-  return [...(currentManifest(state, now)?.body.ranges ?? []), ...routed]
 }
 
 /** The planned tunnel with what its paths carry; peers that it does not have yet start at the endpoint that

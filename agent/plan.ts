@@ -166,3 +166,32 @@ function tunnelPeer(
 function byFamily(a: Prefix, b: Prefix): number {
   return addressFamily(a) - addressFamily(b) || (a < b ? -1 : 1)
 }
+
+/** Is it the same in all that tunnel, paths and mesh are made of? */
+export function isSamePlan(a: Plan, b: Plan): boolean {
+  const [one, other] = [a.tunnel, b.tunnel]
+  return (
+    one.mtu === other.mtu &&
+    one.listenPort === other.listenPort &&
+    one.privateKey === other.privateKey &&
+    a.policy === b.policy &&
+    isSameMember(a.own, b.own) &&
+    isSameList(one.addresses, other.addresses) &&
+    isSameList(a.routed, b.routed) &&
+    isSameList(a.ownPrefixes, b.ownPrefixes) &&
+    a.leftOut.length === b.leftOut.length &&
+    a.peers.size === b.peers.size &&
+    [...a.peers].every(([device, member]) => isSameMember(member, b.peers.get(device))) &&
+    [...one.peers].every(([key, { allowedIps }]) =>
+      isSameList(allowedIps, other.peers.get(key)?.allowedIps ?? []),
+    )
+  )
+}
+
+function isSameMember(a: Member | undefined, b: Member | undefined): boolean {
+  return a?.envelope === b?.envelope && a?.endpoints === b?.endpoints
+}
+
+function isSameList(a: readonly Prefix[], b: readonly Prefix[]): boolean {
+  return a.length === b.length && a.every((each, index) => each === b[index])
+}

@@ -110,8 +110,7 @@ export class DaemonView implements Controls {
         connections: connections.length,
         multiaddrs: [...(mesh?.multiaddrs() ?? [])],
       },
-      peers: this.#counted(),
-      blocked: this.#blocked(),
+      ...{ peers: this.#counted(), blocked: this.#blocked() },
       names: this.names?.status(),
     }
   }

@@ -64,6 +64,8 @@ export interface LocalCandidates {
   /** May a member be checked there: outside the tunnel, one host, and not this one, for that would be to talk to
    *  oneself? */
   mayBePeer(endpoint: Endpoint): boolean
+  /** Another text where `mayBePeer` may answer otherwise. */
+  mark(): string
   observed(observer: Endpoint, mapped: Endpoint, seen?: Seen): void
   readonly nat: NatTracker
   /** The NATs are known better. */
@@ -100,6 +102,7 @@ export function startLocalCandidates(options: LocalCandidatesOptions): LocalCand
     current,
     isOutside,
     mayBePeer: (endpoint) => isOutside(endpoint.address) && mayBeOther(endpoint, host()),
+    mark: () => JSON.stringify([options.overlayPrefixes(), host()]),
     observed: (observer, mapped, { device, roundTripMs = 0 } = {}) => {
       if (device === undefined) servers.answered(observer, roundTripMs)
       if (!isUsable(mapped.address) || !isOutside(mapped.address)) return

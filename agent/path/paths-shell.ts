@@ -4,10 +4,8 @@ import { equal, toHex } from '../../crypto/bytes.ts'
 import type { Endpoint } from '../../protocol/address.ts'
 import type { Candidate } from '../../protocol/endpoint-update.ts'
 import { type DeviceId, deviceKeyOf } from '../../protocol/keys.ts'
-import { CANDIDATES } from '../../protocol/limits.ts'
 import type { Spray } from '../../protocol/punch.ts'
 import { isStun } from '../../protocol/stun.ts'
-import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import { type Bunches, newBunches } from './bunches.ts'
 import { type LocalCandidates, startLocalCandidates } from './candidates.ts'
 import { type CheckBudget, heldBackLog, newCheckBudget } from './check-budget.ts'
@@ -15,6 +13,7 @@ import { CheckIntake } from './check-intake.ts'
 import { CheckRecord, type RecordedChecks } from './check-record.ts'
 import type { CheckSocket } from './check-socket.ts'
 import { type CheckPath, newChecks } from './checks.ts'
+import { newLookTaker } from './look-taker.ts'
 import type { PathInput } from './machine.ts'
 import { type MtuProbes, newMtuProbes } from './mtu-probes.ts'
 import { NatWatch, type PathNetcheck } from './nat/watch.ts'
@@ -28,6 +27,7 @@ import { newSprayer } from './spray/new-sprayer.ts'
 import type { Sprayer } from './spray/sprayer.ts'
 import { EAGER_PEERS } from './timing.ts'
 import { mostActive, startLooks, type TunnelLooks } from './tunnel-looks.ts'
+import { UsablePeers, usableCandidates } from './usable-peers.ts'
 
 /** Throws CheckPortError. */
 export async function openPathsShell(options: PathsOptions, sockets: PathSockets): Promise<Paths> {
@@ -44,6 +44,7 @@ class PathsShell implements Paths {
   readonly #budget: CheckBudget
   readonly #intake: CheckIntake
   readonly #paths = new Map<DeviceId, PeerPath>()
+  readonly #usable = new UsablePeers()
   readonly #carriers: RelayCarriers
   readonly #bunches: Bunches
   readonly #mtus: MtuProbes | undefined
@@ -126,14 +127,15 @@ class PathsShell implements Paths {
     this.#looks = startLooks({
       ...options,
       activity: () => mostActive(this.#paths.values()),
-      onStats: (stats) => this.#looked(stats),
+      onStats: newLookTaker(this.#paths, {
+        sent: (to) => this.#local?.nat.sent(to),
+        counted: (device, found) => this.#mtus?.seen(device, found),
+      }),
     })
   }
 
   setPeers(peers: readonly PathPeer[]): void {
-    const wanted = new Map(
-      peers.map((peer) => [peer.device, { ...peer, candidates: this.#usable(peer.candidates) }]),
-    )
+    const wanted = this.#usable.of(peers, this.#local)
     for (const [device, path] of this.#paths) {
       const peer = wanted.get(device)
       if (peer === undefined || !equal(peer.wireguardKey, path.peer.wireguardKey)) {
@@ -159,17 +161,9 @@ class PathsShell implements Paths {
       })
       this.#paths.set(peer.device, made)
       made.start()
-    } else if (JSON.stringify(path.peer.candidates) !== JSON.stringify(peer.candidates)) {
+    } else if (isOtherPeer(path.peer, peer)) {
       path.update(peer)
     }
-  }
-
-  /** Without what lies inside the tunnel, is this host itself, or no host at all. */
-  #usable(candidates: readonly Candidate[]): readonly Candidate[] {
-    const local = this.#local
-    return candidates
-      .slice(0, CANDIDATES)
-      .filter((one) => local === undefined || local.mayBePeer(one))
   }
 
   #forget(device: DeviceId, path: PeerPath): void {
@@ -186,7 +180,7 @@ class PathsShell implements Paths {
   }
 
   punched(from: DeviceId, candidates: readonly Candidate[], spray?: Spray): void {
-    this.#give(from, { kind: 'punched', candidates: this.#usable(candidates) })
+    this.#give(from, { kind: 'punched', candidates: usableCandidates(candidates, this.#local) })
     if (spray !== undefined) this.#sprayer?.told(from, spray)
   }
 
@@ -285,15 +279,8 @@ class PathsShell implements Paths {
     const [local, nat, mtus, sprayer] = [this.#local, this.#nat, this.#mtus, this.#sprayer]
     this.#intake.take({ datagram, from, via }, { local, nat, mtus, sprayer })
   }
+}
 
-  #looked(stats: readonly TunnelPeerStats[]): void {
-    const byKey = new Map(stats.map((one) => [toHex(one.publicKey), one]))
-    for (const path of this.#paths.values()) {
-      const found = byKey.get(toHex(path.peer.wireguardKey))
-      if (found === undefined) continue
-      if (found.endpoint !== undefined) this.#local?.nat.sent(found.endpoint)
-      path.seen(found)
-      this.#mtus?.seen(path.peer.device, found)
-    }
-  }
+function isOtherPeer(a: PathPeer, b: PathPeer): boolean {
+  return a !== b && JSON.stringify(a.candidates) !== JSON.stringify(b.candidates)
 }

@@ -82,9 +82,40 @@ function allowedIpLine(prefix: Prefix): string {
   return `allowed_ip=${prefix}`
 }
 
+/** What was read at the last look: WireGuard shows all of it each time, and little of it changes. */
+export interface UapiMemory {
+  keyOf(hex: string): AgreementKeyPair
+  /** The peer that these lines tell of. */
+  peerOf(pairs: readonly [string, string][]): DevicePeer
+  /** The look is over: what it did not show is forgotten. */
+  end(): void
+}
+
+const NO_MEMORY: UapiMemory = { keyOf: privateKeyOf, peerOf, end: () => undefined }
+
+/** Deriving the public key costs more than all the rest, and then taking a thousand peers' lines apart. */
+export function newUapiMemory(): UapiMemory {
+  const keyOf = rememberedPrivateKey()
+  let before: ReadonlyMap<string, DevicePeer> = new Map()
+  let shown = new Map<string, DevicePeer>()
+  return {
+    keyOf,
+    peerOf: (pairs) => {
+      const text = pairs.join('\n')
+      const peer = before.get(text) ?? peerOf(pairs)
+      shown.set(text, peer)
+      return peer
+    },
+    end: () => {
+      before = shown
+      shown = new Map()
+    },
+  }
+}
+
 /** From the lines of `get=1`. Unknown keys are passed over: newer versions have more. Throws MalformedError,
  *  EncodingError or KeyError on values that are not what the protocol says. */
-export function deviceStateOf(lines: readonly string[], keyOf = privateKeyOf): DeviceState {
+export function deviceStateOf(lines: readonly string[], memory = NO_MEMORY): DeviceState {
   const pairs = lines.map((line): [string, string] => {
     const at = line.indexOf('=')
     return [line.slice(0, at), line.slice(at + 1)]
@@ -92,10 +123,12 @@ export function deviceStateOf(lines: readonly string[], keyOf = privateKeyOf): D
   const starts = pairs.flatMap(([key], index) => (key === 'public_key' ? [index] : []))
   const device = new Map(pairs.slice(0, starts[0] ?? pairs.length))
   const privateKey = device.get('private_key')
+  const peers = starts.map((start, at) => memory.peerOf(pairs.slice(start, starts[at + 1])))
+  memory.end()
   return {
-    ...(privateKey === undefined ? {} : { privateKey: keyOf(privateKey) }),
+    ...(privateKey === undefined ? {} : { privateKey: memory.keyOf(privateKey) }),
     listenPort: Number(device.get('listen_port') ?? 0),
-    peers: starts.map((start, index) => peerOf(pairs.slice(start, starts[index + 1]))),
+    peers,
   }
 }
 
@@ -103,9 +136,8 @@ function privateKeyOf(hex: string): AgreementKeyPair {
   return agreementKeyPairFromPrivate(fromHex(hex))
 }
 
-/** As `privateKeyOf`, and remembers the last: WireGuard shows its key at each look, and deriving the public one costs
- *  more than all the rest. */
-export function rememberedPrivateKey(): (hex: string) => AgreementKeyPair {
+/** As `privateKeyOf`, and remembers the last. */
+function rememberedPrivateKey(): (hex: string) => AgreementKeyPair {
   let last: { readonly hex: string; readonly pair: AgreementKeyPair } | undefined
   return (hex) => {
     if (last?.hex !== hex) last = { hex, pair: privateKeyOf(hex) }

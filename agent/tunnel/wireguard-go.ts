@@ -15,7 +15,7 @@ import { openUapi, type Uapi, UapiError } from './uapi.ts'
 import {
   changeLines,
   deviceStateOf,
-  rememberedPrivateKey,
+  newUapiMemory,
   replaceLines,
   updateLines,
 } from './uapi-text.ts'
@@ -55,12 +55,12 @@ export async function startWireguardGo(
 
 function deviceOver(uapi: Uapi, daemon: Daemon, options: BackendOptions): WireGuardDevice {
   const { commands, interfaceName } = options
-  const keyOf = rememberedPrivateKey()
+  const memory = newUapiMemory()
   return {
     kind: 'wireguard-go',
     interfaceName,
     ended: daemon.ended,
-    read: async () => deviceStateOf(await uapi.get(), keyOf),
+    read: async () => deviceStateOf(await uapi.get(), memory),
     async change(change) {
       try {
         await uapi.set(changeLines(change))

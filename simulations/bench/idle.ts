@@ -84,9 +84,9 @@ async function startUpTo(count: number): Promise<void> {
 
 /** A profile is taken while the agent idles, and written when it ends. */
 function profiled(): readonly string[] {
-  const { profile, settle, seconds } = options
+  const { profile, seconds } = options
   if (profile === undefined) return []
-  return ['env', `NODE_OPTIONS=--import=${PROFILER}`, `PROFILE=${profile} ${settle} ${seconds}`]
+  return ['env', `NODE_OPTIONS=--import=${PROFILER}`, `PROFILE=${profile} ${seconds}`]
 }
 
 async function configuredPeers({ host, options: { interfaceName } }: LabAgent): Promise<number> {
@@ -116,6 +116,8 @@ function ofProcess(pid: number, what: string): Promise<string> {
 async function measure(): Promise<Stage> {
   await sleep(options.settle * 1000)
   const before = await Promise.all(agents.map(used))
+  if (options.profile !== undefined)
+    for (const { process: one } of agents) one.child.kill('SIGUSR2')
   const begunMs = performance.now()
   await sleep(options.seconds * 1000)
   const after = await Promise.all(agents.map(used))
@@ -148,7 +150,14 @@ const rows = stages.map(({ running, bytesPerHour, cpuPercent, megabytes }) => [
   summary(cpuPercent).max.toFixed(2),
   summary(megabytes).p50.toFixed(0),
 ])
-const head = ['MEMBERS RUNNING', 'KB/H EACH, MEDIAN', 'MOST', 'CPU % OF A CORE, MEDIAN', 'MOST', 'MB']
+const head = [
+  'MEMBERS RUNNING',
+  'KB/H EACH, MEDIAN',
+  'MOST',
+  'CPU % OF A CORE, MEDIAN',
+  'MOST',
+  'MB',
+]
 say(`\n${columns(head, rows)}`)
 const [started, configured] = [summary(startedMs), summary(configuredMs)]
 say(

@@ -1,14 +1,13 @@
 /** Loaded into an agent before all else: takes a profile of its processor time while it idles, and writes it for
- *  Chromium's tools. `PROFILE` is the folder, the seconds until it begins and those that it lasts. */
+ *  Chromium's tools. It begins with SIGUSR2; `PROFILE` is the folder and the seconds that it lasts. */
 import { writeFileSync } from 'node:fs'
 import { Session } from 'node:inspector/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const [folder = '', afterS = '0', lengthS = '0'] = (process.env['PROFILE'] ?? '').split(' ')
+const [folder = '', lengthS = '0'] = (process.env['PROFILE'] ?? '').split(' ')
 
 async function take(): Promise<void> {
-  await sleep(Number(afterS) * 1000, undefined, { ref: false })
   const session = new Session()
   session.connect()
   await session.post('Profiler.enable')
@@ -19,4 +18,4 @@ async function take(): Promise<void> {
   session.disconnect()
 }
 
-void take()
+process.once('SIGUSR2', () => void take())

@@ -88,7 +88,10 @@ rule('is seen in status and named by why, from both ends', async () => {
   ] as const) {
     const { verdict } = await one.why(peer.name)
     assert.is(verdict.code, 'wireguard-blocked', verdict.sentence)
-    assert.match(verdict.sentence, /checks pass directly at .* something on the way drops WireGuard/)
+    assert.match(
+      verdict.sentence,
+      /checks pass directly at .* something on the way drops WireGuard/,
+    )
     assert.match(verdict.advice, /look for a firewall that recognizes and drops it/)
   }
 })

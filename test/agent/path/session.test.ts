@@ -38,29 +38,32 @@ rule('never restarts a peer whose session is up', () => {
   assert.not(kinds(path.done).includes('restart-peer'))
 })
 
-rule('carries a handshake itself that is late on the direct path, before the session has ended', () => {
-  const path = start(network([[PUBLIC, 40]], 80))
-  path.runUntil(1000)
-  const upMs = path.state.session.upMs
-  // Keepalives of the peer's keep the path in use.
-  for (let atMs = 10_000; atMs < upMs + 160_000; atMs += 10_000) {
-    path.give({ ...SEEN, endpoint: PUBLIC, receivedBytes: atMs, sentBytes: atMs }, atMs)
-    path.runUntil(atMs)
-  }
-  const [told, ...left] = path.done.filter(({ action }) => /^use-/.test(action.kind))
-  assert.is(told?.action.kind, 'use-direct')
-  const [first] = left.filter(({ action }) => action.kind === 'use-relay')
-  assert.is(Math.round((first?.atMs ?? 0) - upMs), 150_000)
-  assert.is(statusOf(path.state, path.nowMs).kind, 'direct')
-  const handshakeMs = path.nowMs
-  path.give({ ...SEEN, handshakeMs, receivedBytes: 1e6, sentBytes: 1e6 })
-  path.runUntil(path.nowMs + 1000)
-  assert.equal(path.done.findLast(({ action }) => /^use-/.test(action.kind))?.action, {
-    kind: 'use-direct',
-    endpoint: PUBLIC,
-    others: [],
-  })
-})
+rule(
+  'carries a handshake itself that is late on the direct path, before the session has ended',
+  () => {
+    const path = start(network([[PUBLIC, 40]], 80))
+    path.runUntil(1000)
+    const upMs = path.state.session.upMs
+    // Keepalives of the peer's keep the path in use.
+    for (let atMs = 10_000; atMs < upMs + 160_000; atMs += 10_000) {
+      path.give({ ...SEEN, endpoint: PUBLIC, receivedBytes: atMs, sentBytes: atMs }, atMs)
+      path.runUntil(atMs)
+    }
+    const [told, ...left] = path.done.filter(({ action }) => /^use-/.test(action.kind))
+    assert.is(told?.action.kind, 'use-direct')
+    const [first] = left.filter(({ action }) => action.kind === 'use-relay')
+    assert.is(Math.round((first?.atMs ?? 0) - upMs), 150_000)
+    assert.is(statusOf(path.state, path.nowMs).kind, 'direct')
+    const handshakeMs = path.nowMs
+    path.give({ ...SEEN, handshakeMs, receivedBytes: 1e6, sentBytes: 1e6 })
+    path.runUntil(path.nowMs + 1000)
+    assert.equal(path.done.findLast(({ action }) => /^use-/.test(action.kind))?.action, {
+      kind: 'use-direct',
+      endpoint: PUBLIC,
+      others: [],
+    })
+  },
+)
 
 rule('puts WireGuard to rest when nothing was heard of the peer for 10 s', () => {
   const world = network([])
