@@ -1,7 +1,6 @@
 /** Daemon: the shell around the pure core. What is believed becomes a plan, the plan a tunnel; what the
  *  device learns about itself becomes signed statements. Parts end in the reverse order of their start. */
 import type { RandomBytes } from '../crypto/random.ts'
-import type { Clock } from '../protocol/clock.ts'
 import { type Envelope, openEnvelope } from '../protocol/envelope.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
@@ -9,11 +8,10 @@ import { StatementPace } from '../protocol/pace.ts'
 import { explain } from './errors.ts'
 import { hostAddresses } from './host/local-addresses.ts'
 import type { HostSide } from './host-side.ts'
-import type { Knowledge } from './knowledge.ts'
 import { knownRegistries } from './known-registries.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
 import { OwnPunches } from './own-punches.ts'
-import { mtuHost, ownSide } from './own-side.ts'
+import { mtuHost, type OwnSideOptions, ownSide } from './own-side.ts'
 import { type LocalReachability, OwnStatements } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { PathReports } from './path-reports.ts'
@@ -32,22 +30,19 @@ import { receive } from './receive.ts'
 import type { Issued } from './registry-client.ts'
 import type { RouteSide } from './routes/route-side.ts'
 import type { Stack } from './stack/stack.ts'
-import type { Join, StateDirectory } from './state-directory.ts'
+import type { Join } from './state-directory.ts'
 import { Watch } from './watch.ts'
 
 export interface DaemonOptions
   extends Pick<MeshOptions, 'mdns' | 'relayRate'>,
-    Pick<HostSide, 'commands' | 'checkPort' | 'tunnel' | 'firewall'> {
-  readonly directory: StateDirectory
+    Pick<HostSide, 'commands' | 'checkPort' | 'tunnel' | 'firewall'>,
+    OwnSideOptions {
   readonly join: Join
-  readonly knowledge: Knowledge
   /** The inside of a tunnel that has no interface. */
   readonly inside?: Stack | undefined
   /** What it runs on, for people. */
   readonly system: string
-  readonly listenPort: number
   readonly meshListen: readonly string[]
-  readonly clock: Clock
   readonly random: RandomBytes
   readonly log: Log
 }

@@ -7,6 +7,7 @@ import { HOSTS_LIMITS } from './names/hosts-text.ts'
 import { nameKnowledge } from './names/knowledge.ts'
 import { Names, type NamesStatus } from './names/names.ts'
 import { type Zones, zonesOf } from './names/zones.ts'
+import { carriedNames } from './organizations/share.ts'
 
 export interface NamesSideOptions {
   /** Are this host's programs to find the names? */
@@ -26,8 +27,9 @@ export async function startNamesSide(
   daemon: Daemon,
   ending: AsyncDisposableStack,
 ): Promise<NamesSide> {
-  const { knowledge, inside, commands, clock, random, log } = daemon.options
-  const known = () => nameKnowledge(knowledge.state(), daemon.device, clock.now())
+  const { knowledge, inside, commands, clock, random, log, neighbours } = daemon.options
+  const known = () =>
+    carriedNames(nameKnowledge(knowledge.state(), daemon.device, clock.now()), neighbours?.current)
   if (inside !== undefined) return insideOnly(daemon)
   const isReachable = (address: IpAddress): boolean => {
     const host = hostPrefix(address)
@@ -39,6 +41,7 @@ export async function startNamesSide(
     knowledge: known,
     isReachable,
     isHooked: isWanted,
+    isSearched: neighbours?.isFirst ?? true,
     interfaceName,
     key: daemon.device,
     hostsFile: HOSTS_FILE,
@@ -49,6 +52,7 @@ export async function startNamesSide(
   })
   ending.use(names)
   knowledge.onChange(() => names.changed())
+  neighbours?.follow(() => names.changed())
   const report = (): NamesReport => reportOf(names.status, isWanted)
   return { controls: controlsOf(report), zones: () => names.status.zones }
 }

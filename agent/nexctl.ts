@@ -13,6 +13,7 @@ import { explain } from './errors.ts'
 import { addLockCommands } from './nexctl-lock.ts'
 import { addNamesCommand, namesStatusText } from './nexctl-names.ts'
 import { lifetimeText, netcheckText } from './nexctl-netcheck.ts'
+import { addLocalOrganizationCommands, socketOf } from './nexctl-organizations.ts'
 import { addPolicyCommands } from './nexctl-policy.ts'
 import { addProxyCommands } from './nexctl-proxy.ts'
 import { addRouteCommands } from './nexctl-routes.ts'
@@ -20,7 +21,11 @@ import { LIFETIME_LIMITS } from './path/nat/lifetime.ts'
 import { WHY } from './why/report.ts'
 import { whyText } from './why/text.ts'
 
-const GLOBAL = z.object({ socket: z.string(), output: z.enum(FORMS) })
+const GLOBAL = z.object({
+  socket: z.string(),
+  output: z.enum(FORMS),
+  organization: z.string().optional(),
+})
 
 const program = new Command('nexctl')
   .description('Asks and directs the Nexodus agent (nexd) of this machine, and its registry.')
@@ -41,8 +46,11 @@ async function show<T>(
   column: (answer: T) => string,
   body?: object,
 ): Promise<void> {
-  const { socket, output } = GLOBAL.parse(program.opts())
-  const answer = await ask(socket, shape, path, body)
+  const { socket, output, organization } = GLOBAL.parse(program.opts())
+  // What the environment names is an organization of the registry's.
+  const isMeant = program.getOptionValueSource('organization') === 'cli'
+  const at = await socketOf(socket, isMeant ? organization : undefined)
+  const answer = await ask(at, shape, path, body)
   process.stdout.write(`${printed(output, answer, () => column(answer))}\n`)
 }
 
@@ -125,7 +133,7 @@ addRouteCommands(program, show)
 addProxyCommands(program, show)
 addPolicyCommands(program, show)
 addLockCommands(program, show)
-addRegistryCommands(program)
+addLocalOrganizationCommands(addRegistryCommands(program), program)
 
 /** Of a relayed peer: `by hub (udp)`. */
 function relayText({ relay }: PeerReport): string {

@@ -4,8 +4,11 @@ import { isDefaultPrefix, isHostPrefix } from '../protocol/address.ts'
 import type { LogLevel } from '../protocol/log.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
 import { parseRelayRate } from '../protocol/relay-rate.ts'
+import { explain } from './errors.ts'
+import { requirePrivileges } from './host-side.ts'
 import {
   booleanField,
+  type Fields,
   fieldsOf,
   numberField,
   optionalText,
@@ -14,20 +17,26 @@ import {
   wordField,
 } from './json-fields.ts'
 import { keptLogLines } from './log-lines.ts'
+import { firstNeighbourhood } from './organizations/first.ts'
+import { furtherLabel, furtherNeighbourhood, labelled } from './organizations/further.ts'
 import { pacedLog } from './paced-log.ts'
 import type { ProxyOptionValues } from './proxy/proxy-options.ts'
 import type { Asks } from './registry-client.ts'
 import { type RouterOptionValues, routerOptionsOf } from './routes/router-options.ts'
 import { systemClock } from './system-clock.ts'
+import { chosenBackend } from './tunnel/detect.ts'
 import { runUp, type UpOptions } from './up.ts'
 
 const BACKENDS = ['auto', 'kernel', 'wireguard-go', 'tun', 'userspace'] as const
 const LEVELS = ['debug', 'info', 'warn', 'error'] as const
 
 /** What the command line gave, its choices and numbers already checked there. */
-function parseOptions(
-  raw: unknown,
-): Omit<UpOptions, 'log' | 'openLog' | 'announce' | 'waiting'> & { logLevel: LogLevel } {
+function parseOptions(raw: unknown): Omit<
+  UpOptions,
+  'log' | 'openLog' | 'announce' | 'waiting' | 'neighbourhood'
+> & {
+  logLevel: LogLevel
+} {
   const fields = fieldsOf(raw, 'options')
   const router = routerOptionsOf(fields)
   return {
@@ -59,11 +68,51 @@ export async function up(raw: unknown, proxy?: ProxyOptionValues): Promise<void>
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   const { log: write, open } = keptLogLines(options.logLevel, systemClock)
   const log = pacedLog(write, systemClock)
+  const further = furtherLabel()
+  const isHostShared = chosenBackend(options.backend) !== 'userspace'
   try {
-    await runUp({ ...options, log, openLog: open, announce, waiting }, stop.signal)
+    if (further !== undefined) {
+      const own = { ...options, log: labelled(log, further), openLog: open }
+      return await runFurther(own, isHostShared, stop)
+    }
+    const shared = { ...options, shared: sharedOptions(fieldsOf(raw, 'options')) }
+    requirePrivileges(options.backend)
+    const of = { ...shared, isHostShared, stop: stop.signal, log }
+    const neighbourhood = await firstNeighbourhood(of)
+    await runUp({ ...options, neighbourhood, log, openLog: open, announce, waiting }, stop.signal)
   } finally {
     await open()
   }
+}
+
+/** Another organization's, started by the process of the first one. */
+async function runFurther(
+  options: Omit<UpOptions, 'announce' | 'waiting' | 'neighbourhood'>,
+  isHostShared: boolean,
+  stop: AbortController,
+): Promise<void> {
+  const neighbourhood = furtherNeighbourhood(isHostShared, () => stop.abort())
+  const { announce, waiting } = neighbourhood
+  try {
+    await runUp({ ...options, neighbourhood, announce, waiting }, stop.signal)
+  } catch (error) {
+    neighbourhood.ending(explain(error))
+    throw error
+  }
+}
+
+/** What every organization of the agent is run with. */
+function sharedOptions(fields: Fields): readonly string[] {
+  const isOff = (name: string): boolean => fields[name] === false
+  return [
+    ...['--backend', textField(fields, 'backend'), '--relay-rate', textField(fields, 'relayRate')],
+    ...['--name', optionalText(fields, 'name') ?? hostname()],
+    ...['--log-level', textField(fields, 'logLevel')],
+    ...(isOff('mdns') ? ['--no-mdns'] : []),
+    ...(isOff('portMapping') ? ['--no-port-mapping'] : []),
+    ...(isOff('names') ? ['--no-names'] : []),
+    ...(fields['spray'] === true ? ['--spray'] : []),
+  ]
 }
 
 /** A list, or from the environment one text, separated by commas. */

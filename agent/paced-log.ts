@@ -7,7 +7,7 @@ import { Pace } from '../protocol/pace.ts'
 /** Of one event about one of them; a host that moves a lot makes a few in a minute. */
 const LINES = { burst: 60, perSecond: 1 / 20 } as const
 /** Whom a line is about. */
-const ABOUT = ['peer', 'device', 'name', 'relay'] as const
+const ABOUT = ['peer', 'device', 'name', 'relay', 'organization'] as const
 /** Kept back and not told yet; the oldest are never told. */
 const REMEMBERED = 1024
 

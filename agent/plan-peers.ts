@@ -102,16 +102,16 @@ export function pathChange(
   return { peer: peers.get(device)?.certificate.name, ...describePath(status) }
 }
 
-/** What lies inside the tunnel: the organization's ranges, and networks behind routers, whose own addresses there
- *  would loop. */
+/** What lies inside tunnels: the organization's ranges, and networks behind routers, whose own addresses there would
+ *  loop; and what other organizations of this host have, which is nobody's way to it. */
 export function overlayPrefixes(
   state: OrganizationState,
-  { tunnel }: Plan,
+  { tunnel, elsewhere }: Plan,
   now: Seconds,
 ): readonly Prefix[] {
   const routed = routedOf.get(tunnel) ?? routedPrefixes(tunnel)
   routedOf.set(tunnel, routed)
-  return [...(currentManifest(state, now)?.body.ranges ?? []), ...routed]
+  return [...(currentManifest(state, now)?.body.ranges ?? []), ...routed, ...elsewhere]
 }
 /** Asked for each address that is heard of; a plan never changes. */
 const routedOf = new WeakMap<TunnelConfig, readonly Prefix[]>()

@@ -15,6 +15,7 @@ import { NO_RULES, type PolicyRules } from '../protocol/policy-rules.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
+import { carriedBy, carriedMembers, type Share } from './organizations/share.ts'
 import { latePrefixes } from './plan-late.ts'
 import { BY_RANK, isOwnRoute, type RouteChoice } from './routes/route-choice.ts'
 import type { TunnelConfig, TunnelPeer } from './tunnel/backend.ts'
@@ -28,14 +29,18 @@ export interface Self {
   readonly mtu: number
   /** Subnets this host is attached to by other interfaces: no route of ours may cover them. */
   readonly localPrefixes: readonly Prefix[]
+  /** What other organizations of this host leave to this one; undefined: it is alone here. */
+  readonly share?: Share | undefined
 }
 
 /** A prefix that was left out of the tunnel, and why: for status and logs. */
 export interface LeftOut {
   readonly prefix: Prefix
   readonly device: DeviceId
-  readonly reason: 'held by another device' | 'overlaps a local network'
+  readonly reason: 'held by another device' | 'overlaps a local network' | typeof TAKEN
 }
+
+export const TAKEN = 'another organization of this host has it'
 
 export interface Plan {
   readonly tunnel: TunnelConfig
@@ -50,6 +55,8 @@ export interface Plan {
   readonly own: Member | undefined
   /** This device's addresses, and every prefix that it holds or routes. */
   readonly ownPrefixes: readonly Prefix[]
+  /** What lies inside the tunnels of other organizations of this host. */
+  readonly elsewhere: readonly Prefix[]
 }
 
 /** Total: never throws. The same state, self, time and choice give the same plan. */
@@ -59,12 +66,14 @@ export function plan(
   now: Seconds,
   choice: RouteChoice = BY_RANK,
 ): Plan {
-  const members = membersOf(state, now)
+  const members = carriedMembers(membersOf(state, now), self.share)
+  const mayCarry = carriedBy(self.share)
   const own = members.get(self.device)
   const manifest = currentManifest(state, now)?.body
   const policy = manifest === undefined ? NO_RULES : policyRules(manifest.policy)
   const policyUnderstood = policy !== undefined
-  const { held, routed, claims } = heldPrefixes(state, self.device, now, choice)
+  const claimed = heldPrefixes(state, self.device, now, choice)
+  const { held, routed, claims, refused } = carriedRoutes(claimed, self)
   const peers = new Map(
     [...members].filter(
       ([device]) => device !== self.device && own !== undefined && policyUnderstood,
@@ -74,7 +83,7 @@ export function plan(
   const late = latePrefixes({ left: choice.left, claims, held, byDevice, peers, own, policy })
   const ownHeld = [...held].flatMap(([prefix, device]) => (device === self.device ? [prefix] : []))
   const ownHosts = ownHeld.filter(isHostPrefix)
-  const served = [...choice.alsoServed].filter((prefix) => !ownHosts.includes(prefix))
+  const served = [...choice.alsoServed].filter((each) => mayCarry(each) && !ownHosts.includes(each))
   const addresses = [...(own?.certificate.addresses ?? []), ...ownHosts, ...served]
   return {
     tunnel: {
@@ -85,13 +94,23 @@ export function plan(
       peers: new Map([...peers.values()].map((member) => tunnelPeer(member, byDevice, late))),
     },
     peers,
-    leftOut,
+    leftOut: [...leftOut, ...refused],
     routed,
     policyUnderstood,
     policy,
     own,
     ownPrefixes: [...new Set([...addresses, ...ownHeld, ...routed])],
+    elsewhere: self.share?.others ?? [],
   }
+}
+
+interface Routes {
+  /** Who carries each prefix. */
+  readonly held: ReadonlyMap<Prefix, DeviceId>
+  /** What this device claims for others. */
+  readonly routed: readonly Prefix[]
+  /** Those believed, by prefix. */
+  readonly claims: ReadonlyMap<Prefix, readonly RouteClaim[]>
 }
 
 function heldPrefixes(
@@ -99,11 +118,7 @@ function heldPrefixes(
   self: DeviceId,
   now: Seconds,
   choice: RouteChoice,
-): {
-  readonly held: ReadonlyMap<Prefix, DeviceId>
-  readonly routed: readonly Prefix[]
-  readonly claims: ReadonlyMap<Prefix, readonly RouteClaim[]>
-} {
+): Routes {
   const all = routeClaims(state, now)
   const held = new Map<Prefix, DeviceId>()
   const routed: Prefix[] = []
@@ -113,6 +128,23 @@ function heldPrefixes(
     if (!isHostPrefix(prefix) && claims.some(({ device }) => device === self)) routed.push(prefix)
   }
   return { held, routed, claims: all }
+}
+
+/** Without what other organizations have. A default route that this device offers leads nothing of its host away. */
+function carriedRoutes(
+  { held, routed, claims }: Routes,
+  { device: self, share }: Self,
+): Routes & { readonly refused: readonly LeftOut[] } {
+  const mayCarry = carriedBy(share)
+  const isCarried = (prefix: Prefix, device: DeviceId): boolean =>
+    (device === self && isDefaultPrefix(prefix)) || mayCarry(prefix)
+  const refused = [...held].filter(([prefix, device]) => !isCarried(prefix, device))
+  return {
+    held: new Map([...held].filter(([prefix, device]) => isCarried(prefix, device))),
+    routed: routed.filter((prefix) => isCarried(prefix, self)),
+    claims,
+    refused: refused.map(([prefix, device]) => ({ prefix, device, reason: TAKEN })),
+  }
 }
 
 /** Each prefix goes to one device: an address of a certificate, this device's first, before an advertised one. */

@@ -17,6 +17,7 @@ import {
 } from './host-side.ts'
 import type { Joined } from './joining.ts'
 import type { NamesSideOptions } from './names-side.ts'
+import { followNeighbours, type Neighbourhood } from './organizations/neighbourhood.ts'
 import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
 import type { Applicant, Asks, Issued } from './registry-client.ts'
@@ -47,6 +48,7 @@ export interface UpOptions
   /** Open, and spray at, many ports where a NAT makes a new mapping for each peer. */
   readonly spray: boolean
   readonly relayRate: RelayRate
+  readonly neighbourhood: Neighbourhood
   /** What is logged is kept until this is called. */
   openLog(): Promise<void>
   /** Shows the code and the link of a device authorization, and what the page must show, too. */
@@ -146,6 +148,7 @@ async function startDaemon(
     ...options,
     ...parts,
     ...{ tunnel, firewall },
+    neighbours: options.neighbourhood.neighbours,
     inside,
     commands,
     system: `nexd ${VERSION}, ${parts.applicant.system}`.slice(0, 128),
@@ -163,6 +166,7 @@ async function startDaemon(
   const own = { portMappings, spray, redirected: redirected ?? share }
   const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets))
   await daemon.begin(paths)
+  followNeighbours(options.neighbourhood, daemon, stack)
   await firstPaths(daemon.plan.peers, paths, clock)
   return daemon
 }
@@ -204,7 +208,9 @@ async function start(
   const { controls: names, zones } = await startNamesSide(options, daemon, stack)
   const proxy = await startProxySide(options, daemon, zones, stack)
   const routes = await startRouteSide(options, daemon, stack)
-  const view = new DaemonView(daemon, renewal, { routes: routes.control, proxy, names, lock })
+  const organizations = await options.neighbourhood.start(daemon, options.socket, stack)
+  const controls = { routes: routes.control, proxy, names, lock, organizations }
+  const view = new DaemonView(daemon, renewal, controls)
   stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
   return routes

@@ -13,6 +13,7 @@ import type { Seconds } from '../protocol/time.ts'
 import type { LockControls } from './control/lock-report.ts'
 import type { NamesControls } from './control/names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './control/netcheck-report.ts'
+import type { OrganizationControls } from './control/organization-report.ts'
 import type { ProxyControls } from './control/proxy-report.ts'
 import {
   ControlError,
@@ -26,6 +27,7 @@ import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { hostAddresses } from './host/local-addresses.ts'
 import { measureLifetime, netcheck } from './netcheck.ts'
+import { carriedBy } from './organizations/share.ts'
 import type { PathNetcheck } from './path/nat/watch.ts'
 import type { PathStatus } from './path/path-status.ts'
 import { pingTimes } from './ping.ts'
@@ -44,6 +46,7 @@ export class DaemonView implements Controls {
   readonly proxy: ProxyControls | undefined
   readonly names: NamesControls | undefined
   readonly lock: LockControls | undefined
+  readonly organizations: OrganizationControls | undefined
   readonly policy: PolicyView
 
   constructor(
@@ -54,12 +57,16 @@ export class DaemonView implements Controls {
       proxy,
       names,
       lock,
-    }: Pick<Controls, 'proxy' | 'names' | 'lock'> & { readonly routes: RouteControls },
+      organizations,
+    }: Pick<Controls, 'proxy' | 'names' | 'lock' | 'organizations'> & {
+      readonly routes: RouteControls
+    },
   ) {
     this.routes = routes
     this.proxy = proxy
     this.names = names
     this.lock = lock
+    this.organizations = organizations
     this.#daemon = daemon
     this.#renewal = renewal
     this.policy = new PolicyView(daemon)
@@ -80,7 +87,7 @@ export class DaemonView implements Controls {
       name: member?.certificate.name ?? join.name,
       deviceId: device,
       organization: { id: state.organization, name: manifest?.name ?? '' },
-      addresses: (member?.certificate.addresses ?? []).map(prefixAddress),
+      addresses: this.#addresses(member),
       interface: {
         name: tunnel.interfaceName,
         backend: tunnel.kind,
@@ -190,6 +197,12 @@ export class DaemonView implements Controls {
       state: 'not-member',
       reason: refusal === undefined ? standing : `${standing}; ${refusal}`,
     }
+  }
+
+  /** Those that are this device's on this host. */
+  #addresses(member: Member | undefined): string[] {
+    const mayCarry = carriedBy(this.#daemon.options.neighbours?.current)
+    return (member?.certificate.addresses ?? []).filter(mayCarry).map(prefixAddress)
   }
 
   #counted(): StatusReport['peers'] {

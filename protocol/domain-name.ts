@@ -44,20 +44,17 @@ export interface NamedOrganization {
   readonly name: string
 }
 
-/** The domain of the organization among those of one host: of like labels the lowest id's is taken, the others are
- *  found below their ids alone. `takenBy` says whose it is. */
+/** The domain of the organization on a host where others were before it: where one of them has its label, it is found
+ *  below its id alone. `takenBy` says whose the label is. */
 export function organizationDomain(
   organization: NamedOrganization,
-  others: readonly NamedOrganization[] = [],
+  before: readonly NamedOrganization[] = [],
 ): { readonly domain: DomainName; readonly takenBy?: OrganizationId } {
   const label = organizationLabel(organization.name, organization.id)
-  const [first] = others
-    .filter(({ id, name }) => id < organization.id && organizationLabel(name, id) === label)
-    .map(({ id }) => id)
-    .toSorted()
+  const first = before.find(({ id, name }) => organizationLabel(name, id) === label)
   return first === undefined
     ? { domain: below(label) }
-    : { domain: idDomain(organization.id), takenBy: first }
+    : { domain: idDomain(organization.id), takenBy: first.id }
 }
 
 /** Nobody else ever has it. */

@@ -27,7 +27,8 @@ import { addRootCommands } from './root-commands.ts'
 import { type AdminSession, openSession, optionsOf, pick } from './session.ts'
 import { addUserCommands } from './user-commands.ts'
 
-export function addRegistryCommands(program: Command): void {
+/** Returns the command `organization`. */
+export function addRegistryCommands(program: Command): Command {
   program
     .addOption(
       new Option('--login-file <path>', 'where nexctl login keeps its token')
@@ -35,12 +36,14 @@ export function addRegistryCommands(program: Command): void {
         .env('NEXODUS_LOGIN_FILE'),
     )
     .addOption(
-      new Option('--organization <name>', 'name or id, where you have several').env(
-        'NEXODUS_ORGANIZATION',
-      ),
+      new Option(
+        '--organization <name>',
+        'name or id, where you have several; of this device its label, too (the first; never from the environment)',
+      ).env('NEXODUS_ORGANIZATION'),
     )
   addLoginCommands(program)
-  addRootCommands(addOrganizationCommands(program))
+  const organization = addOrganizationCommands(program)
+  addRootCommands(organization)
   addMemberCommands(program)
   addInvitationCommands(program)
   addDeviceCommands(program)
@@ -50,6 +53,7 @@ export function addRegistryCommands(program: Command): void {
   addTokenCommands(program)
   addUserCommands(program)
   addAuditCommands(program)
+  return organization
 }
 
 interface LoginOptions {

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { z } from 'zod'
 import { columns } from '../columns.ts'
+import { printable } from '../printable.ts'
 import { type AdminSession, openSession, pick } from './session.ts'
 
 const LINK = z.object({
@@ -80,9 +81,4 @@ function networkText({ devices, links, count }: Network): string {
       ? [`${count.links - links.length} more links are left out: name a device`]
       : []),
   ].join('\n')
-}
-
-/** Names come from elsewhere: nothing of them moves the cursor. */
-function printable(text: string): string {
-  return text.replace(/\p{Cc}/gu, '?')
 }

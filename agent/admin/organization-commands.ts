@@ -38,18 +38,20 @@ async function showOrganization({ api, home, show }: AdminSession): Promise<void
   show({ ...(await api.ask('GET', path)), ...issuer })
 }
 
+/** Of those that the user belongs to. */
+export const ORGANIZATION_COLUMNS = [
+  ['NAME', 'name'],
+  ['ID', 'id'],
+  ['ROLE', 'role'],
+] as const
+
+export async function listOrganizations({ api, table }: AdminSession): Promise<void> {
+  table(await api.wholeList('/organizations', 'organizations'), ORGANIZATION_COLUMNS)
+}
+
 /** Returns the command `organization`. */
 export function addOrganizationCommands(program: Command): Command {
   const organization = program.command('organization').description('your organizations')
-  withSession(
-    organization.command('list').description('those that you belong to'),
-    async ({ api, table }) =>
-      table(await api.wholeList('/organizations', 'organizations'), [
-        ['NAME', 'name'],
-        ['ID', 'id'],
-        ['ROLE', 'role'],
-      ]),
-  )
   withSession(
     organization.command('show').description('one with its ranges and settings'),
     showOrganization,

@@ -5,6 +5,7 @@ import type { WhyReport } from '../why/report.ts'
 import type { LockControls } from './lock-report.ts'
 import { NAMES_STATUS, type NamesControls } from './names-report.ts'
 import type { LifetimeStarted, NetcheckReport } from './netcheck-report.ts'
+import type { OrganizationControls } from './organization-report.ts'
 import type { PolicyControls } from './policy-report.ts'
 import type { ProxyControls } from './proxy-report.ts'
 import type { RouteControls } from './route-report.ts'
@@ -101,6 +102,8 @@ export interface Controls {
   /** Absent where this nexd runs without a proxy. */
   readonly proxy?: ProxyControls | undefined
   readonly lock?: LockControls | undefined
+  /** Absent where this nexd is itself one organization's among several of an agent. */
+  readonly organizations?: OrganizationControls | undefined
 }
 
 /** A request of the local API that can't be met; the message is for the operator. */

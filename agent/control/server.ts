@@ -7,6 +7,7 @@ import { z } from 'zod'
 import type { Log } from '../../protocol/log.ts'
 import { explain, OperatorError } from '../errors.ts'
 import { addLockRoutes } from './lock-routes.ts'
+import { addOrganizationCalls } from './organization-calls.ts'
 import { addPolicyRoutes } from './policy-routes.ts'
 import { addProxyRoutes } from './proxy-routes.ts'
 import { ControlError, type Controls } from './reports.ts'
@@ -75,6 +76,7 @@ function application(controls: Controls, log: Log): express.Express {
   addRouteCalls(app, () => controls.routes)
   addProxyRoutes(app, () => controls.proxy)
   addLockRoutes(app, () => controls.lock)
+  addOrganizationCalls(app, () => controls.organizations)
   app.use((_request, _response, next) => next(new ControlError(404, 'no such call')))
   app.use((error: unknown, _request: Request, response: Response, _next: NextFunction) => {
     const status =

@@ -25,10 +25,15 @@ interface Made {
 
 const FAMILIES: readonly AddressFamily[] = [4, 6]
 
-/** Removes what a crash left: of this agent, and of others whose interface is gone. Throws CommandError. */
-export async function startExitNode(commands: Commands, listenPort: number): Promise<ExitNode> {
+/** Removes what a crash left: of this agent, and of others whose interface is gone. Throws CommandError.
+ *  @param isFirst false: only what it left itself, for another organization's rules may be in force */
+export async function startExitNode(
+  commands: Commands,
+  listenPort: number,
+  isFirst = true,
+): Promise<ExitNode> {
   const table = exitTable(listenPort)
-  for (const family of FAMILIES) await removeLeftovers(commands, table, family)
+  for (const family of FAMILIES) await removeLeftovers(commands, table, family, isFirst)
   const made = new Map<AddressFamily, Made>(
     FAMILIES.map((family) => [family, { rules: [], routes: [] }]),
   )
@@ -121,6 +126,7 @@ async function removeLeftovers(
   commands: Commands,
   own: number,
   family: AddressFamily,
+  isFirst: boolean,
 ): Promise<void> {
   const text = await commands
     .run('ip', ['-json', `-${family}`, 'rule', 'show'])
@@ -134,6 +140,7 @@ async function removeLeftovers(
   const tables = new Set(
     ours.flatMap(({ table }) => (Number(table) >= exitTable(1) ? [Number(table)] : [])),
   )
+  if (!isFirst && !tables.has(own)) return
   for (const table of tables) {
     if (table !== own && (await hasDevice(commands, family, table))) return
   }

@@ -7,8 +7,10 @@ import type { HostsLine } from './hosts-text.ts'
 export interface Hooked {
   /** Of the resolver; undefined: it has none. */
   readonly server: Endpoint | undefined
-  /** Searched for short names. */
+  /** The organization's own domain. */
   readonly search: DomainName
+  /** Is it searched for short names? */
+  readonly isSearched: boolean
   /** Asked of the resolver: the organization's, reverse zones, and what it forwards. */
   readonly domains: readonly DomainName[]
   readonly lines: readonly HostsLine[]

@@ -10,6 +10,7 @@ import {
   unlink,
   writeFile,
 } from 'node:fs/promises'
+import { whileLocked } from './hosts-lock.ts'
 import { HOSTS_LIMITS } from './hosts-text.ts'
 
 /** Reads it, and writes it where `change` gives another text; its mode and owner stay. Throws what the system says, and
@@ -19,6 +20,13 @@ export async function changeHostsFile(
   change: (text: string) => string | undefined,
 ): Promise<void> {
   const file = await realpath(path)
+  await whileLocked(file, () => changeNow(file, change))
+}
+
+async function changeNow(
+  file: string,
+  change: (text: string) => string | undefined,
+): Promise<void> {
   const { size, mode, uid, gid } = await stat(file)
   if (size > HOSTS_LIMITS.file)
     throw new Error(`${file} has ${size} bytes, at most ${HOSTS_LIMITS.file} are changed`)

@@ -39,13 +39,13 @@ export interface NameKnowledge {
   readonly forwards: readonly Forward[]
 }
 
-/** @param others organizations of this host
+/** @param before organizations that this host was in first
  *  Undefined where the device is no member, or has no manifest: then there are no names. */
 export function nameKnowledge(
   state: OrganizationState,
   self: DeviceId,
   now: Seconds,
-  others: readonly NamedOrganization[] = [],
+  before: readonly NamedOrganization[] = [],
 ): NameKnowledge | undefined {
   const manifest = currentManifest(state, now)?.body
   const members = membersOf(state, now)
@@ -64,7 +64,7 @@ export function nameKnowledge(
   const claims = [...routeClaims(state, now)]
   return {
     serial: manifest.sequence,
-    ...organizationDomain({ id: state.organization, name: manifest.name }, others),
+    ...organizationDomain({ id: state.organization, name: manifest.name }, before),
     idDomain: idDomain(state.organization),
     self: own,
     devices,

@@ -23,6 +23,8 @@ export interface NamesOptions {
   isReachable(address: IpAddress): boolean
   /** Are the host's programs to find the names? */
   readonly isHooked: boolean
+  /** Are short names this organization's? Of those of one host one's are. */
+  readonly isSearched: boolean
   readonly interfaceName: string
   /** Names this agent among those of the host. */
   readonly key: string
@@ -128,7 +130,7 @@ export class Names implements AsyncDisposable {
 
   #tell(): void {
     if (!this.#options.isHooked || this.#isEnded) return
-    const wanted = hooked(this.#known, this.#zones, this.#server?.at)
+    const wanted = hooked(this.#known, this.#zones, this.#server?.at, this.#options.isSearched)
     const text = JSON.stringify(wanted) ?? 'nothing'
     if (text === this.#told) return
     this.#told = text
@@ -154,16 +156,21 @@ export function hooked(
   known: NameKnowledge | undefined,
   { domains, apexes, forwards, listed }: Zones,
   server: Endpoint | undefined,
+  isSearched = true,
 ): Hooked | undefined {
   const [search] = domains
   if (search === undefined || known === undefined) return undefined
   return {
     server,
     search,
+    isSearched,
     // Reverse zones last: where a host takes only so many, they are what can be missed.
     domains: [...new Set([...domains, ...forwards.map(({ domain }) => domain), ...apexes])],
     lines: listed.flatMap(({ name, short, addresses }) =>
-      addresses.map((address) => ({ address, names: short === '' ? [name] : [name, short] })),
+      addresses.map((address) => ({
+        address,
+        names: short === '' || !isSearched ? [name] : [name, short],
+      })),
     ),
     own: {
       name: listed.find(({ short }) => short === known.self.name)?.name ?? search,

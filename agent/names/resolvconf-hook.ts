@@ -26,7 +26,9 @@ export function resolvconfHook({ interfaceName, commands, serveAt }: ResolvconfP
   }
   return {
     kind: 'resolvconf',
-    obstacle: async () => {
+    obstacle: async ({ own }) => {
+      if (own.addresses.every((each) => addressFamily(each) !== 4))
+        return 'this device has no IPv4 address, and openresolv takes no other'
       if (!(await isOpenresolv(commands)))
         return 'openresolv, which can split domains, is not installed'
       const resolvConf = await readFile('/etc/resolv.conf', 'utf8').catch(() => '')

@@ -66,11 +66,9 @@ function formatServer(server: Endpoint | undefined): string {
 }
 
 /** `~` routes a domain without searching it (systemd.network(5), Domains=). */
-function domainsOf({ search, domains }: Hooked): readonly string[] {
-  return [search, ...domains.filter((each) => each !== search).map((each) => `~${each}`)].slice(
-    0,
-    DOMAINS,
-  )
+function domainsOf({ search, isSearched, domains }: Hooked): readonly string[] {
+  const others = domains.filter((each) => each !== search).map((each) => `~${each}`)
+  return [isSearched ? search : `~${search}`, ...others].slice(0, DOMAINS)
 }
 
 async function textOf(path: string): Promise<string> {

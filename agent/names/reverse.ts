@@ -1,7 +1,9 @@
 /** Reverse names: of addresses and of ranges, below in-addr.arpa (RFC 1035 §3.5) and ip6.arpa (RFC 3596 §2.5). */
 import {
+  type AddressFamily,
   addressBytes,
   addressFamily,
+  addressFromBytes,
   type IpAddress,
   type Prefix,
   prefixAddress,
@@ -36,6 +38,36 @@ export function reverseZones(range: Prefix): readonly DomainName[] {
     const name = [...above, (first + index).toString(radix)].toReversed().join('.')
     return `${name}.${TOPS[family]}` as DomainName
   })
+}
+
+/** Bits of the longest prefix of a reverse domain; longer ones of IPv6 can be of mapped IPv4 addresses. */
+const LONGEST = { 4: 32, 6: 80 } as const
+
+/** The addresses whose reverse names are in the domain, or around it where a label of it is none of an address;
+ *  undefined: no reverse names are. */
+export function reversePrefix(domain: string): Prefix | undefined {
+  for (const family of [4, 6] as const) {
+    if (domain !== TOPS[family] && !domain.endsWith(`.${TOPS[family]}`)) continue
+    const labels = domain.slice(0, -TOPS[family].length).split('.').toReversed().slice(1)
+    return prefixOf(family, labels)
+  }
+  return undefined
+}
+
+/** @param labels the most significant first */
+function prefixOf(family: AddressFamily, labels: readonly string[]): Prefix {
+  const bits = LABEL_BITS[family]
+  const pattern = family === 4 ? /^(?:0|[1-9]\d{0,2})$/ : /^[0-9a-f]$/
+  const bytes = new Uint8Array(family === 4 ? 4 : 16)
+  let length = 0
+  for (const label of labels.slice(0, LONGEST[family] / bits)) {
+    const value = Number.parseInt(label, family === 4 ? 10 : 16)
+    if (!pattern.test(label) || value > 255) break
+    const at = length >> 3
+    bytes[at] = (bytes[at] ?? 0) | (value << (8 - bits - (length % 8)))
+    length += bits
+  }
+  return `${addressFromBytes(bytes)}/${length}` as Prefix
 }
 
 /** The most significant first. */

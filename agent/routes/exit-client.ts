@@ -1,14 +1,10 @@
 /** Exit client: this host's use of an exit: what its operator wants, and the routing that follows from the plan. */
-import { lookup } from 'node:dns/promises'
-import { isIP } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import {
   type AddressFamily,
   addressFamily,
-  type IpAddress,
   isDefaultPrefix,
   type Prefix,
-  parseIpAddress,
   prefixAddress,
 } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
@@ -16,10 +12,12 @@ import type { Daemon } from '../daemon.ts'
 import { type ExitNode, startExitNode } from '../host/exit-node.ts'
 import { isContainerInterface, localPrefixes, underlayAddresses } from '../host/local-addresses.ts'
 import type { ExitRouting } from '../host/policy-routing.ts'
+import { hasExit } from '../organizations/share.ts'
 import type { Plan } from '../plan.ts'
 import { rendezvousMultiaddrs } from '../plan-peers.ts'
 import type { ExitSettings } from './exit-choice.ts'
 import type { KeptExitSettings } from './exit-settings.ts'
+import { RegistryAddresses } from './registry-addresses.ts'
 import type { RouteChoice } from './route-choice.ts'
 import { besidePrefixes, underlayServers } from './underlay.ts'
 
@@ -30,28 +28,25 @@ export interface ExitClientOptions {
   readonly listenPort: number
 }
 
-/** Milliseconds between look-ups of the registry's name. */
-const LOOKUP_MS = 300_000
-
 export class ExitClient implements AsyncDisposable {
   readonly #options: ExitClientOptions
   /** Undefined without an interface: then nothing but the proxy uses the tunnel. */
   readonly #node: ExitNode | undefined
-  #registry: { readonly addresses: readonly IpAddress[]; readonly atMs: number } = {
-    addresses: [],
-    atMs: -Infinity,
-  }
+  readonly #registry: RegistryAddresses
 
   private constructor(options: ExitClientOptions, node: ExitNode | undefined) {
     this.#options = options
     this.#node = node
+    this.#registry = new RegistryAddresses(options.daemon.options.clock)
   }
 
   /** Removes what a crash left. Throws CommandError. */
   static async start(options: ExitClientOptions): Promise<ExitClient> {
-    const { commands, inside } = options.daemon.options
+    const { commands, inside, neighbours } = options.daemon.options
     const node =
-      inside === undefined ? await startExitNode(commands, options.listenPort) : undefined
+      inside === undefined
+        ? await startExitNode(commands, options.listenPort, neighbours?.isFirst)
+        : undefined
     return new ExitClient(options, node)
   }
 
@@ -78,16 +73,21 @@ export class ExitClient implements AsyncDisposable {
   async configure(plan: Plan, choice: RouteChoice): Promise<void> {
     if (this.#node === undefined) return
     const isWanted = this.settings.preference.kind !== 'off'
-    if (isWanted) await this.#lookUpRegistry()
-    await this.#node.configure(isWanted ? this.#routing(plan, choice.exit) : undefined)
+    const { neighbours } = this.#options.daemon.options
+    if (isWanted) neighbours?.wantExit(true)
+    const isUsed = isWanted && hasExit(neighbours?.current)
+    if (isUsed) await this.#registry.lookUp([this.#options.daemon.join.registry])
+    await this.#node.configure(isUsed ? this.#routing(plan, choice.exit) : undefined)
+    // What is not in force any more another organization may have.
+    if (!isWanted) neighbours?.wantExit(false)
   }
 
   #routing(plan: Plan, exit: DeviceId | undefined): ExitRouting {
     const { daemon, interfaceName: tunnelInterface, listenPort } = this.#options
-    const { knowledge, clock, checkPort } = daemon.options
+    const { knowledge, clock, checkPort, neighbours } = daemon.options
     const [state, now] = [knowledge.state(), clock.now()]
     const rendezvous = rendezvousMultiaddrs(state, daemon.join, now)
-    const servers = [...this.#registry.addresses, ...underlayServers(state, rendezvous, now)]
+    const servers = [...this.#registry.current, ...underlayServers(state, rendezvous, now)]
     const routed = [...plan.tunnel.peers.values()].flatMap(({ allowedIps }) =>
       allowedIps.filter((prefix) => !isDefaultPrefix(prefix)),
     )
@@ -96,29 +96,16 @@ export class ExitClient implements AsyncDisposable {
       families: this.families(plan),
       sources: plan.tunnel.addresses.map(prefixAddress),
       underlayAddresses: underlayAddresses(tunnelInterface),
-      udpPorts: [...new Set([listenPort, checkPort])],
+      udpPorts: [...new Set([listenPort, checkPort, ...(neighbours?.current?.ports ?? [])])],
       servers,
-      beside: besidePrefixes(routed, containerPrefixes(tunnelInterface), servers),
+      beside: besidePrefixes(
+        [...routed, ...plan.elsewhere],
+        containerPrefixes(tunnelInterface),
+        servers,
+      ),
       allowLocal: this.settings.allowLocal,
       mtu: exit === undefined ? undefined : daemon.parts.paths?.mtu(exit),
     }
-  }
-
-  /** A registry that can't be looked up now keeps the addresses that it had. */
-  async #lookUpRegistry(): Promise<void> {
-    const { daemon } = this.#options
-    const nowMs = daemon.options.clock.monotonicMs()
-    if (nowMs - this.#registry.atMs < LOOKUP_MS) return
-    const host = new URL(daemon.join.registry).hostname.replace(/^\[(.*)\]$/, '$1')
-    const found =
-      isIP(host) > 0
-        ? [host]
-        : await lookup(host, { all: true }).then(
-            (all) => all.map(({ address }) => address),
-            () => undefined,
-          )
-    const addresses = found?.map(parseIpAddress) ?? this.#registry.addresses
-    this.#registry = { addresses, atMs: nowMs }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -21,6 +21,7 @@ import type {
 } from '../control/route-report.ts'
 import { explain } from '../errors.ts'
 import { forwardBlockHint } from '../host/forward-blocks.ts'
+import { refusalOf } from '../organizations/share.ts'
 import type { ExitPreference } from './exit-choice.ts'
 import { HAND_OVER_MS } from './follow.ts'
 import type { RouteWish } from './next-claim.ts'
@@ -47,6 +48,7 @@ export class RouteControl implements RouteControls {
       watch,
       self: daemon.device,
       nameOf: (device) => this.#nameOf(device),
+      refusalOf: (prefix) => refusalOf(prefix, daemon.options.neighbours?.current),
       wallTime: (ms) => Math.floor((startedAt + ms) / 1000),
     })
   }
@@ -112,6 +114,7 @@ export class RouteControl implements RouteControls {
       )
     }
     const preference = this.#preference(use)
+    this.#requireExit(preference)
     await exit.set({ preference, allowLocal: allowLocal ?? exit.settings.allowLocal })
     daemon.apply()
     await daemon.settled()
@@ -185,6 +188,17 @@ export class RouteControl implements RouteControls {
       )
     }
     return { kind: 'device', device }
+  }
+
+  /** One organization of a host has the exit. */
+  #requireExit({ kind }: ExitPreference): void {
+    const share = this.#parts.daemon.options.neighbours?.current
+    if (kind === 'off' || share?.exitOf === undefined) return
+    const { exitOf, names } = share
+    throw new ControlError(
+      409,
+      `packets leave this host by an exit of ${names[exitOf] ?? exitOf} (end that first: nexctl --organization ${exitOf} exit-node off)`,
+    )
   }
 
   #exitReason(state: ExitNodesReport['state']): string {

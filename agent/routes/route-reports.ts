@@ -10,6 +10,8 @@ interface Reporting {
   readonly watch: RouteWatch
   readonly self: DeviceId
   nameOf(device: DeviceId): string
+  /** Why this host does not carry a prefix, whoever claims it; undefined: it does. */
+  refusalOf(prefix: Prefix): string | undefined
   /** Wall time of a moment of the monotonic clock, seconds. */
   wallTime(ms: number): number
 }
@@ -44,8 +46,9 @@ function report(prefix: Prefix, view: RouteView, reporting: Reporting): RouteRep
 function holderOf(
   prefix: Prefix,
   claims: readonly RouteClaim[],
-  { watch, self }: Reporting,
+  { watch, self, refusalOf }: Reporting,
 ): DeviceId | undefined {
+  if (refusalOf(prefix) !== undefined && !isDefaultPrefix(prefix)) return undefined
   return isOwnRoute(self, prefix, claims) ? self : watch.holder(prefix, claims)
 }
 
@@ -66,8 +69,10 @@ function whyOf(
   prefix: Prefix,
   claims: readonly RouteClaim[],
   holder: DeviceId | undefined,
-  { watch, self, nameOf }: Reporting,
+  { watch, self, nameOf, refusalOf }: Reporting,
 ): string {
+  const refusal = isDefaultPrefix(prefix) ? undefined : refusalOf(prefix)
+  if (refusal !== undefined) return `refused: ${refusal}`
   if (claims.length === 0) return 'nobody claims it; only standbys'
   if (isOwnRoute(self, prefix, claims)) return 'this device routes it itself'
   if (isHostPrefix(prefix)) {

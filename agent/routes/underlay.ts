@@ -25,7 +25,7 @@ export function underlayServers(
 }
 
 /** Of a multiaddr or an endpoint; none where it has a name. */
-function addressIn(text: string): readonly IpAddress[] {
+export function addressIn(text: string): readonly IpAddress[] {
   const [, address = ''] =
     /^\/ip[46]\/([^/]+)\//.exec(text) ?? /^\[?([^\]]+)\]?:\d+$/.exec(text) ?? []
   return isIP(address) === 0 ? [] : [parseIpAddress(address)]

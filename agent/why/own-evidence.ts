@@ -16,7 +16,7 @@ import type { Knowledge } from '../knowledge.ts'
 import type { Mesh } from '../mesh/mesh.ts'
 import { noPathFacts, type PathFacts } from '../path/path-evidence.ts'
 import type { Paths } from '../path/paths.ts'
-import type { Plan } from '../plan.ts'
+import { type Plan, TAKEN } from '../plan.ts'
 import type { PolicyEnforcement } from '../policy-enforcement.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 
@@ -69,7 +69,9 @@ export async function ownEvidence(daemon: WhySource, to: DeviceId): Promise<Evid
       .slice(0, EVIDENCE_LINKS),
     leftOut: plan.leftOut
       .filter((each) => each.device === to)
-      .map(({ prefix, reason }) => ({ prefix, reason }))
+      .map(
+        ({ prefix, reason }) => ({ prefix, reason: reason === TAKEN ? 'other' : reason }) as const,
+      )
       .slice(0, EVIDENCE_PREFIXES),
     // Last, for the difference of two clocks is told from it.
     nowMs: clock.nowMs(),

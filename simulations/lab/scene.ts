@@ -14,6 +14,9 @@ const CREDENTIALS = { email: 'ada@example.org', password: 'correct horse battery
 /** One-way delay of an access link: 40 ms of round trip between two sites. */
 export const ACCESS_DELAY_MS = 10
 
+/** Milliseconds that a registry may take to start, on a machine that has better things to do. */
+const REGISTRY_MS = 90_000
+
 export interface AgentPlace {
   readonly site: number
   readonly index?: number
@@ -97,7 +100,7 @@ export class Scene implements Disposable {
       ...this.#site.args,
       ...(this.#options.registryExtra ?? []),
     ])
-    await this.#registry.waitFor(/Nexodus registry .* at /)
+    await this.#registry.waitFor(/Nexodus registry .* at /, REGISTRY_MS)
   }
 
   async stopRegistry(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {

@@ -35,6 +35,15 @@ rule('keeps members, and kinds of lines, apart', () => {
   )
 })
 
+rule('keeps what one organization makes apart from what another does', () => {
+  const { written, log } = lines()
+  const refused = (organization: string, n: number) =>
+    log('warn', 'organization.refused', { organization, kind: 'prefix', value: `10.1.${n}.0/24` })
+  for (let n = 0; n < 200; n++) refused('evil', n)
+  refused('beta', 1)
+  assert.is(written.length, 61)
+})
+
 rule('leaves alone what is about nobody, and what is there for those who search', () => {
   const { written, log } = lines()
   for (let n = 0; n < 100; n++) {

@@ -56,18 +56,24 @@ label('is one DNS label, whatever the name', () => {
   )
 })
 
-label('of two organizations of one host is the lower id’s, and the other is told so', () => {
-  const [low, high] = ['a', 'b'].map((letter) => ({
+label('of two organizations of one host is the one’s that was first, and the other is told', () => {
+  const [first, second] = ['a', 'b'].map((letter) => ({
     id: parseOrganizationId(`${letter.repeat(25)}a`),
     name: letter === 'a' ? 'Acme' : 'ACME!',
   }))
-  assert.ok(low !== undefined && high !== undefined)
-  assert.equal(organizationDomain(low, [high]), { domain: 'acme.nexodus' })
-  assert.equal(organizationDomain(high, [low]), {
-    domain: `${'b'.repeat(25)}a.nexodus`,
-    takenBy: low.id,
+  assert.ok(first !== undefined && second !== undefined)
+  assert.equal(organizationDomain(first), { domain: 'acme.nexodus' })
+  for (const [later, before] of [
+    [second, first],
+    [first, second],
+  ] as const)
+    assert.equal(organizationDomain(later, [before]), {
+      domain: `${later.id}.nexodus`,
+      takenBy: before.id,
+    })
+  assert.equal(organizationDomain(second, [{ ...first, name: 'other' }]), {
+    domain: 'acme.nexodus',
   })
-  assert.equal(organizationDomain(high, [{ ...low, name: 'other' }]), { domain: 'acme.nexodus' })
 })
 
 const domain = suite('a domain name (SPEC §13)')

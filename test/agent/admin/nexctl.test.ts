@@ -65,7 +65,7 @@ rule('shows the organization, its devices and keys, and changes them', async () 
   await using registry = await startTestRegistry()
   const { browser, file, run, json } = await scene(registry)
   await logIn(registry, browser, file, 'approve')
-  const [organization] = (await json('organization', 'list')) as Json[]
+  const [organization] = (await json('organization', 'list', '--registry')) as Json[]
   assert.is(organization?.['name'], 'ada')
   const made = await json('registration-key', 'create', '--description', 'lab', '--reusable')
   for (const name of ['laptop', 'phone']) {

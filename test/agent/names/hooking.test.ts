@@ -12,6 +12,7 @@ const own = {
 const WANTED: Hooked = {
   server: undefined,
   search: 'acme.nexodus' as DomainName,
+  isSearched: true,
   domains: [],
   lines: [],
   own,

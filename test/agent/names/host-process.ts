@@ -40,6 +40,7 @@ function start(isHooked: boolean): Promise<Names> {
     knowledge: () => known,
     isReachable: () => true,
     isHooked,
+    isSearched: true,
     interfaceName: 'nx0',
     key: laptop.id,
     hostsFile: '/etc/hosts',

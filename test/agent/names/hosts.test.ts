@@ -117,6 +117,7 @@ file('keeps its mode, is replaced as a whole, and leaves nothing beside it', asy
   const wanted = {
     server: undefined,
     search: 'acme.nexodus' as DomainName,
+    isSearched: true,
     domains: [],
     lines: LINES,
     own: { name: 'laptop.acme.nexodus' as DomainName, addresses: [] },
