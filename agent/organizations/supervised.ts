@@ -33,11 +33,11 @@ export interface Standing {
   readonly fingerprint?: string
 }
 
-/** Milliseconds that a stop may take: 5000 for routers to drain, and what the host's commands take where it is busy. Two
- *  of these, and a sweep, are within what the unit file lets a stop take. */
-const STOP_MS = 15_000
+/** Milliseconds that a stop may take: 5000 for routers to drain, and what the host's commands take where it is busy, after
+ *  a start that is under way. Two of these, and a sweep, are within what the unit file lets a stop take. */
+const STOP_MS = 30_000
 /** Milliseconds that one start may take whose only purpose is to remove what a crash left. */
-const SWEEP_MS = 10_000
+const SWEEP_MS = 30_000
 
 export class Supervised implements AsyncDisposable {
   readonly #options: SupervisedOptions

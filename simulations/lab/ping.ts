@@ -70,9 +70,9 @@ function pingsOf(output: string, count: number, intervalMs: number): Pings {
   }
 }
 
-/** Milliseconds until the first echo is answered. Each try is a ping of its own, given up after 250 ms:
- *  ping chooses its source address once, so one that began before the tunnel was up stays unanswered.
- *  Throws after `timeoutMs`. */
+/** Milliseconds until the first echo is answered. Each try is a ping of its own, given up after 250 ms, and after 2 s
+ *  when 10 s have gone, for a machine that is that busy: ping chooses its source address once, so one that began
+ *  before the tunnel was up stays unanswered. Throws after `timeoutMs`. */
 export async function untilAnswered(
   from: Namespace,
   address: string,
@@ -80,7 +80,8 @@ export async function untilAnswered(
 ): Promise<number> {
   const started = performance.now()
   while (performance.now() - started < timeoutMs) {
-    const { status } = await from.attempt('ping', '-n', '-c', '1', '-W', '0.25', address)
+    const patience = performance.now() - started < 10_000 ? '0.25' : '2'
+    const { status } = await from.attempt('ping', '-n', '-c', '1', '-W', patience, address)
     if (status === 0) return performance.now() - started
   }
   throw new Error(`${address} did not answer ${from.name} within ${timeoutMs} ms`)

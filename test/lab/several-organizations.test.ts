@@ -1,4 +1,4 @@
-// time limit: 1200 s
+// time limit: 2400 s
 /** One agent in three organizations: its own, one that is hostile, and one whose IPv4 range is the same as its own. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -194,7 +194,7 @@ rule('loses nothing of the first to a hostile admin of the second', async () => 
   )
   const state = await firstState()
   const [v4 = '', v6 = ''] = await phone.addresses()
-  const pinging = ping(host, v4, { count: 200, intervalMs: 200 })
+  const pinging = ping(host, v4, { count: 200, intervalMs: 200, waitMs: 20_000 })
 
   const stolen = ['100.64.0.0/10', `${v4}/32`, `${v6}/128`, '0.0.0.0/0', '::/0', '128.0.0.0/1']
   const { devices } = z
