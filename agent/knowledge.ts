@@ -7,6 +7,7 @@ import { CLOCK_TOLERANCE } from '../protocol/limits.ts'
 import type { Log } from '../protocol/log.ts'
 import {
   apply,
+  applyAll,
   emptyState,
   envelopesOf,
   type OrganizationState,
@@ -69,9 +70,7 @@ export async function openKnowledge(
       return verdict
     },
     adopt: (other) => {
-      let next = state
-      for (const envelope of envelopesOf(other)) next = apply(next, envelope, clock.now()).state
-      change(next)
+      change(applyAll(state, envelopesOf(other), clock.now()).state)
     },
     onChange: (listener) => void listeners.push(listener),
     flush: write.now,
@@ -111,7 +110,6 @@ async function load(
   clock: Clock,
   log: Log,
 ): Promise<{ state: OrganizationState; stored: Set<string>; newest: Seconds }> {
-  let state = emptyState(organization)
   let newest = seconds(0)
   const stored = new Set<string>()
   let unreadable = 0
@@ -126,9 +124,10 @@ async function load(
     }
   }
   // What vouches for others first: of what nobody vouches for only so much is held.
-  for (const envelope of opened.toSorted((a, b) => rankOf(a) - rankOf(b))) {
+  const sorted = opened.toSorted((a, b) => rankOf(a) - rankOf(b))
+  const { state } = applyAll(emptyState(organization), sorted, clock.now())
+  for (const envelope of sorted) {
     if (statedAt(envelope) > newest) newest = statedAt(envelope)
-    state = apply(state, envelope, clock.now()).state
   }
   if (unreadable > 0) log('warn', 'state.envelopes-dropped', { count: unreadable })
   return { state, stored, newest }

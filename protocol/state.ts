@@ -55,9 +55,39 @@ export function emptyState(organization: OrganizationId): OrganizationState {
  *  `ok` means: believed now. A refused envelope may still be held (`changed`), because what would
  *  vouch for it may arrive later; it has no effect until then. */
 export function apply(state: OrganizationState, envelope: Envelope, now: Seconds): Verdict {
+  return applyTo(state, envelope, now, new WeakSet())
+}
+
+/** One after another, as `apply` does, without a copy for each: what a store holds of ten thousand devices is taken
+ *  in within seconds. */
+export function applyAll(
+  state: OrganizationState,
+  envelopes: Iterable<Envelope>,
+  now: Seconds,
+): { readonly state: OrganizationState; readonly refused: ReadonlySet<Envelope> } {
+  const drafts: Drafts = new WeakSet()
+  const refused = new Set<Envelope>()
+  let next = state
+  for (const envelope of envelopes) {
+    const verdict = applyTo(next, envelope, now, drafts)
+    if (!verdict.ok) refused.add(envelope)
+    next = verdict.state
+  }
+  return { state: next, refused }
+}
+
+/** Maps that nobody has seen yet, which may be changed still. */
+type Drafts = WeakSet<ReadonlyMap<string, Envelope>>
+
+function applyTo(
+  state: OrganizationState,
+  envelope: Envelope,
+  now: Seconds,
+  drafts: Drafts,
+): Verdict {
   const early = refusalAtSight(state, envelope, now)
   if (early !== undefined) return { ok: false, state, refusal: early, changed: false }
-  const next = insert(state, envelope)
+  const next = insert(state, envelope, drafts)
   if (next === undefined) return { ok: false, state, refusal: 'stale', changed: false }
   const refusal = standingOf(next, envelope, now)
   if (refusal === undefined) return { ok: true, state: next, changed: true }
@@ -83,7 +113,11 @@ function isAhead(moment: Seconds, now: Seconds): boolean {
 }
 
 /** The state with the envelope in its slot, or undefined where the slot holds it or a greater one. */
-function insert(state: OrganizationState, envelope: Envelope): OrganizationState | undefined {
+function insert(
+  state: OrganizationState,
+  envelope: Envelope,
+  drafts: Drafts,
+): OrganizationState | undefined {
   switch (envelope.kind) {
     case 'issuer-certificate': {
       const slot = issuerIdOf(envelope.body.key)
@@ -95,34 +129,42 @@ function insert(state: OrganizationState, envelope: Envelope): OrganizationState
     }
     case 'membership-certificate': {
       const slot = `${envelope.signer} ${envelope.body.device}`
-      const map = replace(state.memberships, slot, envelope, ({ body }) => [
-        body.manifestSequence,
-        body.notBefore,
-        body.notAfter,
-      ])
+      const map = replace(state.memberships, slot, envelope, membershipRank, drafts)
       return map && { ...state, memberships: map }
     }
     case 'approval': {
       const slot = approvalSlot(envelope.body.device, envelope.signer)
-      const map = replace(state.approvals, slot, envelope, ({ body }) => [body.sequence])
+      const map = replace(state.approvals, slot, envelope, sequenceRank)
       const approvals = map && bounded(map, envelope.signer, slot, APPROVALS_PER_APPROVER)
       return approvals && { ...state, approvals }
     }
     case 'manifest':
       return insertManifest(state, envelope)
     case 'endpoint-update': {
-      const map = replace(state.endpoints, envelope.signer, envelope, ({ body }) => [body.sequence])
+      const map = replace(state.endpoints, envelope.signer, envelope, sequenceRank, drafts)
       return map && { ...state, endpoints: map }
     }
     case 'route-advertisement': {
       const slot = `${envelope.signer} ${envelope.body.prefix}`
-      const map = replace(state.routes, slot, envelope, ({ body }) => [body.sequence])
+      const map = replace(state.routes, slot, envelope, sequenceRank)
       const routes = map && bounded(map, envelope.signer, slot, ROUTES_PER_DEVICE)
       return routes && { ...state, routes }
     }
     case 'proof':
       return undefined
   }
+}
+
+function membershipRank({ body }: EnvelopeOf<'membership-certificate'>): readonly number[] {
+  return [body.manifestSequence, body.notBefore, body.notAfter]
+}
+
+function sequenceRank({
+  body,
+}: {
+  readonly body: { readonly sequence: number }
+}): readonly number[] {
+  return [body.sequence]
 }
 
 /** Of one signer so many stay, the least slots. Undefined where `added` is not among them. */
@@ -147,10 +189,13 @@ function replace<E extends Envelope>(
   slot: string,
   candidate: E,
   rank: (envelope: E) => readonly number[],
+  drafts: Drafts = new WeakSet(),
 ): ReadonlyMap<string, E> | undefined {
   const known = map.get(slot)
   if (known !== undefined && !isGreater(candidate, known, rank)) return undefined
-  return new Map(map).set(slot, candidate)
+  const draft = map instanceof Map && drafts.has(map) ? map : new Map(map)
+  drafts.add(draft)
+  return draft.set(slot, candidate)
 }
 
 function isGreater<E extends Envelope>(

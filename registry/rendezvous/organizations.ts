@@ -8,6 +8,7 @@ import type { Log } from '../../protocol/log.ts'
 import { StatementPace } from '../../protocol/pace.ts'
 import {
   apply,
+  applyAll,
   emptyState,
   type OrganizationState,
   prune,
@@ -87,17 +88,14 @@ export class Organizations {
   async #load(organization: OrganizationId): Promise<Held> {
     const { database, issuing, clock } = this.#parts
     const issuer = await issuing.issuerKey(organization)
-    let state = emptyState(organization)
-    const add = (bytes: Uint8Array): boolean => {
-      const verdict = apply(state, openEnvelope(bytes), clock.now())
-      state = verdict.state
-      return verdict.ok
-    }
-    for (const envelope of await issuing.envelopes(organization)) add(envelope)
-    const outlived: string[] = []
+    const issued = (await issuing.envelopes(organization)).map(openEnvelope)
+    const said: { readonly id: string; readonly envelope: Envelope }[] = []
     for await (const { id, value } of database.list(STATEMENT, { under: `${organization}/` })) {
-      if (!add(fromBase64(value.envelope))) outlived.push(id)
+      said.push({ id, envelope: openEnvelope(fromBase64(value.envelope)) })
     }
+    const all = [...issued, ...said.map(({ envelope }) => envelope)]
+    const { state, refused } = applyAll(emptyState(organization), all, clock.now())
+    const outlived = said.filter(({ envelope }) => refused.has(envelope)).map(({ id }) => id)
     await this.#forget(outlived)
     const held: Held = { state, issuer, syncable: undefined, computedMs: 0 }
     this.#held.set(organization, held)

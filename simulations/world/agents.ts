@@ -21,7 +21,7 @@ import { encodeMembershipCertificate } from '../../protocol/membership-certifica
 import { ALLOW_ALL } from '../../protocol/policy.ts'
 import { relayAddressOf } from '../../protocol/relay.ts'
 import { encodeRouteAdvertisement } from '../../protocol/route-advertisement.ts'
-import { apply, emptyState, type OrganizationState } from '../../protocol/state.ts'
+import { applyAll, emptyState, type OrganizationState } from '../../protocol/state.ts'
 import { type Seconds, seconds } from '../../protocol/time.ts'
 
 export interface SimulatedDevice {
@@ -108,10 +108,7 @@ export function simulatedOrganization(
     envelopes.push(sealEnvelope('membership-certificate', id, certificate, issuer))
     return { id: deviceIdOf(key.publicKey), key }
   })
-  const state = envelopes.reduce(
-    (held, bytes) => apply(held, openEnvelope(bytes), now).state,
-    emptyState(id),
-  )
+  const { state } = applyAll(emptyState(id), envelopes.map(openEnvelope), now)
   return { id, devices, state }
 }
 

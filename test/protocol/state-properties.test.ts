@@ -7,7 +7,13 @@ import { parsePrefix } from '../../protocol/address.ts'
 import { memberOf, membersOf } from '../../protocol/belief.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
 import { routeClaims } from '../../protocol/route-claims.ts'
-import { apply, emptyState, envelopesOf, type OrganizationState } from '../../protocol/state.ts'
+import {
+  apply,
+  applyAll,
+  emptyState,
+  envelopesOf,
+  type OrganizationState,
+} from '../../protocol/state.ts'
 import { seconds } from '../../protocol/time.ts'
 import { NOON, testOrganization } from '../support/organization.ts'
 
@@ -81,6 +87,25 @@ const shuffled = some.chain((chosen) =>
 )
 
 const property = suite('apply is a join (SPEC §8.1)')
+
+property('takes in many at once as one after another, and changes nothing it was given', () => {
+  fc.assert(
+    fc.property(shuffled, fc.nat({ max: 40 }), ({ order }, cut) => {
+      const [first, rest] = [order.slice(0, cut), order.slice(cut)]
+      const before = after(first)
+      const known = ids(before)
+      const { state, refused } = applyAll(before, rest, NOON)
+      assert.equal(ids(before), known)
+      let step = before
+      for (const envelope of rest) {
+        const verdict = apply(step, envelope, NOON)
+        assert.is(refused.has(envelope), !verdict.ok)
+        step = verdict.state
+      }
+      assert.equal(ids(state), ids(step))
+    }),
+  )
+})
 
 property('gives one state in any order and with repeats', () => {
   fc.assert(
