@@ -31,7 +31,8 @@ export function ownSide(device: DeviceId, options: OwnSideOptions): Self {
     wireguardKey: directory.wireguardKey,
     listenPort,
     mtu: interfaceMtu(defaultLinkMtu(tunnel.interfaceName)),
-    localPrefixes: localPrefixes(tunnel.interfaceName),
+    // A tunnel inside the process takes no route of the host.
+    localPrefixes: tunnel.kind === 'userspace' ? [] : localPrefixes(tunnel.interfaceName),
     share: neighbours?.share(knowledge.state(), device, clock.now()),
   }
 }

@@ -157,7 +157,10 @@ function assign(
   const taken = new Map<Prefix, DeviceId>()
   const leftOut: LeftOut[] = []
   const give = (prefix: Prefix, device: DeviceId): void => {
-    if (taken.has(prefix)) leftOut.push({ prefix, device, reason: 'held by another device' })
+    // A route into the tunnel would cut this host off from a neighbour, or from its gateway.
+    if (!isDefaultPrefix(prefix) && isLocal(self, prefix))
+      leftOut.push({ prefix, device, reason: 'overlaps a local network' })
+    else if (taken.has(prefix)) leftOut.push({ prefix, device, reason: 'held by another device' })
     else taken.set(prefix, device)
   }
   for (const address of own?.certificate.addresses ?? []) taken.set(address, self.device)
@@ -165,10 +168,7 @@ function assign(
     for (const address of certificate.addresses) give(address, device)
   }
   for (const [prefix, device] of held) {
-    if (!peers.has(device)) continue
-    if (!isDefaultPrefix(prefix) && isLocal(self, prefix)) {
-      leftOut.push({ prefix, device, reason: 'overlaps a local network' })
-    } else give(prefix, device)
+    if (peers.has(device)) give(prefix, device)
   }
   const byDevice = Map.groupBy(taken, ([, device]) => device)
   return {

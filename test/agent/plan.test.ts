@@ -68,6 +68,23 @@ rule('leaves out a prefix that covers a local network, and says so', () => {
   ])
 })
 
+rule(
+  'takes no address of a local network for a member, whose other family goes on (scenario 12)',
+  () => {
+    const [ipv4 = '', ipv6 = ''] = phone.addresses
+    const lan = parsePrefix(`${ipv4.replace(/\.\d+\/32$/, '')}.0/24`)
+    const own = plan(acme.state(...members()), self(laptop, [lan]), NOON)
+    const taken = [phone, router].map(({ id, addresses }) => ({
+      prefix: addresses[0],
+      device: id,
+      reason: 'overlaps a local network',
+    }))
+    assert.equal(new Set(own.leftOut), new Set(taken))
+    assert.equal(allowedIps(acme.state(...members()), phone, self(laptop, [lan])), [ipv6])
+    assert.equal(own.tunnel.addresses, laptop.addresses)
+  },
+)
+
 rule('needs nobody for a network that this device routes itself, and does not complain', () => {
   const lan = parsePrefix('10.99.0.0/25')
   const state = acme.state(
