@@ -9,6 +9,7 @@ import type { Knowledge } from './knowledge.ts'
 import type { Neighbours } from './organizations/neighbours.ts'
 import type { PathMtuHost } from './path/paths.ts'
 import type { Self } from './plan.ts'
+import type { Stack } from './stack/stack.ts'
 import type { StateDirectory } from './state-directory.ts'
 import type { Tunnel } from './tunnel/backend.ts'
 import { interfaceMtu } from './tunnel/mtu.ts'
@@ -18,6 +19,8 @@ export interface OwnSideOptions {
   readonly knowledge: Knowledge
   readonly listenPort: number
   readonly tunnel: Tunnel
+  /** Of a tunnel that has no interface. */
+  readonly inside?: Stack | undefined
   readonly clock: Clock
   /** Other organizations of this host; absent where there can be none. */
   readonly neighbours?: Neighbours | undefined
@@ -25,14 +28,14 @@ export interface OwnSideOptions {
 
 /** As the host is now: its networks and the MTU of its links are read, and its organizations asked. */
 export function ownSide(device: DeviceId, options: OwnSideOptions): Self {
-  const { directory, knowledge, listenPort, tunnel, clock, neighbours } = options
+  const { directory, knowledge, listenPort, tunnel, inside, clock, neighbours } = options
   return {
     device,
     wireguardKey: directory.wireguardKey,
     listenPort,
     mtu: interfaceMtu(defaultLinkMtu(tunnel.interfaceName)),
     // A tunnel inside the process takes no route of the host.
-    localPrefixes: tunnel.kind === 'userspace' ? [] : localPrefixes(tunnel.interfaceName),
+    localPrefixes: inside === undefined ? localPrefixes(tunnel.interfaceName) : [],
     share: neighbours?.share(knowledge.state(), device, clock.now()),
   }
 }
