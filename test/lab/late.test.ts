@@ -87,5 +87,17 @@ rule('no packet is lost when a router drains', async () => {
   assert.is(pings.sent - pings.received, 0)
 })
 
+rule('nor when its daemon is stopped, which drains by itself', async () => {
+  assert.is((await first.nexctl('router', 'resume')).status, 0)
+  await until('first carries it', 90_000, async () => (await carries(LAN)) === 'first')
+  const pinging = ping(user.host.namespace, SERVER, { count: 600, intervalMs: INTERVAL_MS })
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  await first.stop()
+  const { sent, received } = await pinging
+  process.stdout.write(`daemon stopped: ${sent - received} of ${sent} lost\n`)
+  assert.is(await carries(LAN), 'second')
+  assert.is(sent - received, 0)
+})
+
 rule.after(() => scene.stop())
 rule.run()
