@@ -10,9 +10,9 @@ import { columns } from '../agent/columns.ts'
 import { type Calibration, calibrate } from './calibration.ts'
 import { cumulativePlot } from './plot.ts'
 import { summary } from './statistics.ts'
-import type { EventResult, RunOptions, RunResult } from './world/convergence-run.ts'
+import type { EventResult, RunResult } from './world/convergence-run.ts'
 import type { LinkModel } from './world/links.ts'
-import { seededRandom, takeOver, VirtualClock } from './world/virtual-clock.ts'
+import { convergenceInVirtualTime } from './world/virtual-run.ts'
 
 /** Milliseconds a real node needs for one message, measured between processes on loopback. */
 const PROCESSING_MS = 2
@@ -68,19 +68,6 @@ process.stdout.write(
   `${agents} agents, ${degree} connections each, seed ${seed}; times in ms of virtual time\n\n`,
 )
 
-/** Runs in virtual time; real time and randomness are back when it resolves. */
-async function run(options: RunOptions): Promise<RunResult> {
-  const clock = new VirtualClock()
-  const random = seededRandom(options.seed)
-  const giveBack = takeOver(clock, random)
-  try {
-    const { runConvergence } = await import('./world/convergence-run.ts')
-    return await runConvergence(clock, random, options)
-  } finally {
-    giveBack()
-  }
-}
-
 function row(network: string, kind: EventResult['kind'], result: RunResult): readonly string[] {
   const chosen = result.events.filter((event) => event.kind === kind)
   const { p50, p99, max } = summary(chosen.flatMap(({ latenciesMs }) => latenciesMs))
@@ -100,7 +87,10 @@ function row(network: string, kind: EventResult['kind'], result: RunResult): rea
 const started = performance.now()
 const results: { network: string; result: RunResult }[] = []
 for (const { name, links } of NETWORKS) {
-  results.push({ network: name, result: await run({ agents, degree, events, links, seed }) })
+  results.push({
+    network: name,
+    result: await convergenceInVirtualTime({ agents, degree, events, links, seed }),
+  })
   process.stdout.write(
     `  ${name} done after ${((performance.now() - started) / 1000).toFixed(1)} s\n`,
   )
@@ -129,12 +119,15 @@ let calibration: Calibration | undefined
 if (wantsCalibration) {
   process.stdout.write('\ncomparing with 50 real libp2p nodes on loopback ...\n')
   const links: LinkModel = { delayMs: [1, 1], loss: 0, processingMs: PROCESSING_MS }
-  calibration = await calibrate(await run({ agents: 50, degree, events: 10, links, seed }), {
-    agents: 50,
-    degree,
-    events: 10,
-    seed,
-  })
+  calibration = await calibrate(
+    await convergenceInVirtualTime({ agents: 50, degree, events: 10, links, seed }),
+    {
+      agents: 50,
+      degree,
+      events: 10,
+      seed,
+    },
+  )
   process.stdout.write(`${columns(calibration.header, calibration.rows)}\n`)
 }
 
