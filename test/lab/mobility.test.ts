@@ -72,5 +72,25 @@ rule('is given up with withdraw, and its route goes everywhere', async () => {
   assert.not.match(stdout, new RegExp(hub.options.interfaceName))
 })
 
+rule('may be a /128 as well', async () => {
+  const [prefix, address] = ['fd99::1/128', 'fd99::1']
+  for (const name of ['laptop', 'phone']) await scene.grantPrefix(name, 'fd99::/64')
+  for (const agent of [laptop, phone]) {
+    await until(
+      `${agent.name} may`,
+      30_000,
+      async () => (await agent.nexctl('route', 'advertise', prefix)).status === 0,
+    )
+    await until(
+      `${agent.name} holds it`,
+      30_000,
+      async () => (await hub.routes())[0]?.holder === agent.name,
+    )
+    await untilAnswered(hub.host.namespace, address)
+    assert.ok((await hub.peer(agent.name))?.allowedIps.includes(prefix))
+  }
+  assert.not.ok((await hub.peer('laptop'))?.allowedIps.includes(prefix))
+})
+
 rule.after(() => scene.stop())
 rule.run()
