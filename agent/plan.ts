@@ -214,14 +214,18 @@ export function isSamePlan(a: Plan, b: Plan): boolean {
     a.leftOut.length === b.leftOut.length &&
     a.peers.size === b.peers.size &&
     [...a.peers].every(([device, member]) => isSameMember(member, b.peers.get(device))) &&
-    [...one.peers].every(([key, { allowedIps }]) =>
-      isSameList(allowedIps, other.peers.get(key)?.allowedIps ?? []),
-    )
+    [...one.peers].every(([key, peer]) => isSameTunnelPeer(peer, other.peers.get(key)))
   )
 }
 
 function isSameMember(a: Member | undefined, b: Member | undefined): boolean {
   return a?.envelope === b?.envelope && a?.endpoints === b?.endpoints
+}
+
+function isSameTunnelPeer(a: TunnelPeer, b: TunnelPeer | undefined): boolean {
+  return (
+    isSameList(a.allowedIps, b?.allowedIps ?? []) && isSameList(a.lateIps ?? [], b?.lateIps ?? [])
+  )
 }
 
 function isSameList(a: readonly Prefix[], b: readonly Prefix[]): boolean {

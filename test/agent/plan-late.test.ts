@@ -1,7 +1,7 @@
 /** Who may still send from a prefix that it has handed over: the holder before, and nobody who has lost a right. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { plan } from '../../agent/plan.ts'
+import { isSamePlan, type Plan, plan } from '../../agent/plan.ts'
 import { BY_RANK } from '../../agent/routes/route-choice.ts'
 import { toHex } from '../../crypto/bytes.ts'
 import { type Prefix, parsePrefix } from '../../protocol/address.ts'
@@ -9,6 +9,7 @@ import type { MembershipCertificate } from '../../protocol/membership-certificat
 import { policyOf } from '../../protocol/policy.ts'
 import { parsePolicyDocument } from '../../protocol/policy-document.ts'
 import type { RouteAdvertisement } from '../../protocol/route-advertisement.ts'
+import type { OrganizationState } from '../../protocol/state.ts'
 import { seconds } from '../../protocol/time.ts'
 import { NOON, type TestDevice, testOrganization } from '../support/organization.ts'
 
@@ -35,9 +36,9 @@ interface Told {
 }
 
 /** The phone had the prefix until now, the router has it. */
-function late(told: Told = {}): readonly string[] {
-  const { prefix = X, self = laptop } = told
-  const state = acme.state(
+function stateOf(told: Told): OrganizationState {
+  const { prefix = X } = told
+  return acme.state(
     ...[acme.issuerCertificate(), acme.manifest(told.manifest), acme.certificate(laptop)],
     acme.certificate(tablet),
     acme.certificate(phone, { prefixes: [grant], ...told.phone }),
@@ -45,9 +46,17 @@ function late(told: Told = {}): readonly string[] {
     acme.route(phone, prefix, { epoch: 1, metric: 9, ...told.claim }),
     acme.route(router, prefix, { epoch: 2, metric: 1 }),
   )
+}
+
+function planOf(told: Told, state = stateOf(told)): Plan {
+  const { prefix = X, self = laptop } = told
   const choice = { ...BY_RANK, left: told.left ?? new Map([[prefix, phone.id]]) }
   const own = { wireguardKey: self.wireguard, listenPort: 1, mtu: 1420, localPrefixes: [] }
-  const { tunnel } = plan(state, { ...own, device: self.id }, NOON, choice)
+  return plan(state, { ...own, device: self.id }, NOON, choice)
+}
+
+function late(told: Told = {}): readonly string[] {
+  const { tunnel } = planOf(told)
   const all = [...tunnel.peers].flatMap(([key, { lateIps, allowedIps }]) => {
     if (lateIps === undefined) return []
     assert.is(key, toHex(phone.wireguard.publicKey))
@@ -61,6 +70,14 @@ rule('what it has handed over, an address or a network, drained or not', () => {
   assert.equal(late(), [X])
   assert.equal(late({ prefix: LAN }), [LAN])
   assert.equal(late({ prefix: LAN, claim: { state: 'draining' } }), [LAN])
+})
+
+rule('another plan than the one that ends it', () => {
+  const state = stateOf({})
+  const ended = planOf({ left: new Map() }, state)
+  const during = planOf({}, state)
+  assert.equal([isSamePlan(during, ended), isSamePlan(ended, during)], [false, false])
+  assert.equal([isSamePlan(during, planOf({}, state)), isSamePlan(ended, ended)], [true, true])
 })
 
 rule('nothing that it did not leave just now', () => {
