@@ -211,6 +211,7 @@ export function isSamePlan(a: Plan, b: Plan): boolean {
     isSameList(one.addresses, other.addresses) &&
     isSameList(a.routed, b.routed) &&
     isSameList(a.ownPrefixes, b.ownPrefixes) &&
+    isSameList(a.elsewhere, b.elsewhere) &&
     a.leftOut.length === b.leftOut.length &&
     a.peers.size === b.peers.size &&
     [...a.peers].every(([device, member]) => isSameMember(member, b.peers.get(device))) &&

@@ -19,7 +19,13 @@ export async function readKeptList(file: string): Promise<readonly Kept[]> {
   try {
     content = await readFile(file, 'utf8')
   } catch (cause) {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return []
+    // ENOTDIR: who makes the state directory says what is wrong with it.
+    if (
+      cause instanceof Error &&
+      'code' in cause &&
+      ['ENOENT', 'ENOTDIR'].includes(`${cause.code}`)
+    )
+      return []
     throw new OperatorError('ERR_STATE_DIRECTORY', `cannot read ${file}`, { cause })
   }
   try {

@@ -86,7 +86,7 @@ function allowedIpLine(prefix: Prefix): string {
 export interface UapiMemory {
   keyOf(hex: string): AgreementKeyPair
   /** The peer that these lines tell of. */
-  peerOf(pairs: readonly [string, string][]): DevicePeer
+  peerOf(lines: readonly string[]): DevicePeer
   /** The look is over: what it did not show is forgotten. */
   end(): void
 }
@@ -100,9 +100,9 @@ export function newUapiMemory(): UapiMemory {
   let shown = new Map<string, DevicePeer>()
   return {
     keyOf,
-    peerOf: (pairs) => {
-      const text = pairs.join('\n')
-      const peer = before.get(text) ?? peerOf(pairs)
+    peerOf: (lines) => {
+      const text = lines.join('\n')
+      const peer = before.get(text) ?? peerOf(lines)
       shown.set(text, peer)
       return peer
     },
@@ -116,14 +116,11 @@ export function newUapiMemory(): UapiMemory {
 /** From the lines of `get=1`. Unknown keys are passed over: newer versions have more. Throws MalformedError,
  *  EncodingError or KeyError on values that are not what the protocol says. */
 export function deviceStateOf(lines: readonly string[], memory = NO_MEMORY): DeviceState {
-  const pairs = lines.map((line): [string, string] => {
-    const at = line.indexOf('=')
-    return [line.slice(0, at), line.slice(at + 1)]
-  })
-  const starts = pairs.flatMap(([key], index) => (key === 'public_key' ? [index] : []))
-  const device = new Map(pairs.slice(0, starts[0] ?? pairs.length))
+  const isStart = (line: string): boolean => line.startsWith('public_key=')
+  const starts = lines.flatMap((line, index) => (isStart(line) ? [index] : []))
+  const device = new Map(lines.slice(0, starts[0] ?? lines.length).map(keyAndValue))
   const privateKey = device.get('private_key')
-  const peers = starts.map((start, at) => memory.peerOf(pairs.slice(start, starts[at + 1])))
+  const peers = starts.map((start, at) => memory.peerOf(lines.slice(start, starts[at + 1])))
   memory.end()
   return {
     ...(privateKey === undefined ? {} : { privateKey: memory.keyOf(privateKey) }),
@@ -145,7 +142,13 @@ function rememberedPrivateKey(): (hex: string) => AgreementKeyPair {
   }
 }
 
-function peerOf(pairs: readonly [string, string][]): DevicePeer {
+function keyAndValue(line: string): [string, string] {
+  const at = line.indexOf('=')
+  return [line.slice(0, at), line.slice(at + 1)]
+}
+
+function peerOf(lines: readonly string[]): DevicePeer {
+  const pairs = lines.map(keyAndValue)
   const values = new Map(pairs)
   const number = (key: string): number => Number(values.get(key) ?? 0)
   return {

@@ -140,16 +140,10 @@ for (const count of [Math.ceil(options.agents / 2), options.agents]) {
   say(
     `${count + ground.others} run; ${options.settle} s to settle, ${options.seconds} s to measure`,
   )
-  stages.push(await measure())
+  const stage = await measure()
+  stages.push(stage)
+  say(rowOf(stage).join('  '))
 }
-const rows = stages.map(({ running, bytesPerHour, cpuPercent, megabytes }) => [
-  `${running} of ${options.members}`,
-  (summary(bytesPerHour).p50 / 1000).toFixed(0),
-  (summary(bytesPerHour).max / 1000).toFixed(0),
-  summary(cpuPercent).p50.toFixed(2),
-  summary(cpuPercent).max.toFixed(2),
-  summary(megabytes).p50.toFixed(0),
-])
 const head = [
   'MEMBERS RUNNING',
   'KB/H EACH, MEDIAN',
@@ -158,7 +152,7 @@ const head = [
   'MOST',
   'MB',
 ]
-say(`\n${columns(head, rows)}`)
+say(`\n${columns(head, stages.map(rowOf))}`)
 const [started, configured] = [summary(startedMs), summary(configuredMs)]
 say(
   `\nfrom its start to a tunnel, median ${inSeconds(started.p50)} (most ${inSeconds(started.max)}); until all ${options.members - 1} others are configured with their addresses, ${inSeconds(configured.p50)} (most ${inSeconds(configured.max)})`,
@@ -179,6 +173,17 @@ const found = {
 await writeFile(join(options.out, 'idle.json'), JSON.stringify(found, undefined, 1))
 await ground.stop()
 process.exit(0)
+
+function rowOf({ running, bytesPerHour, cpuPercent, megabytes }: Stage): readonly string[] {
+  return [
+    `${running} of ${options.members}`,
+    (summary(bytesPerHour).p50 / 1000).toFixed(0),
+    (summary(bytesPerHour).max / 1000).toFixed(0),
+    summary(cpuPercent).p50.toFixed(2),
+    summary(cpuPercent).max.toFixed(2),
+    summary(megabytes).p50.toFixed(0),
+  ]
+}
 
 function inSeconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { plan, type Self } from '../../agent/plan.ts'
+import { isSamePlan, plan, type Self } from '../../agent/plan.ts'
 import { toHex } from '../../crypto/bytes.ts'
 import { type Prefix, parsePrefix } from '../../protocol/address.ts'
 import { openEnvelope } from '../../protocol/envelope.ts'
@@ -150,6 +150,23 @@ rule('drops a revoked device, and has no peers once this device itself is out', 
   assert.equal([...plan(revoked(phone), self(laptop), NOON).peers.keys()], [router.id])
   assert.is(plan(revoked(laptop), self(laptop), NOON).tunnel.peers.size, 0)
   assert.equal(plan(revoked(laptop), self(laptop), NOON).tunnel.addresses, [])
+})
+
+rule('is the same while nothing is new, and another with each thing that is', () => {
+  const state = acme.state(...members(), acme.endpoint(phone))
+  const own = self(laptop)
+  const before = plan(state, own, NOON)
+  assert.ok(isSamePlan(before, plan(state, own, seconds(NOON + 30))))
+  const learned = (bytes: Uint8Array) => apply(state, openEnvelope(bytes), NOON).state
+  for (const [what, other] of [
+    ['an endpoint update', plan(learned(acme.endpoint(phone, { sequence: 2 })), own, NOON)],
+    ['a route', plan(learned(acme.route(phone, '10.99.0.1/32')), own, NOON)],
+    ['the end of an endpoint update', plan(state, own, seconds(NOON + 3601))],
+    ['the end of certificates', plan(state, own, seconds(NOON + 86_401))],
+    ['another MTU', plan(state, { ...own, mtu: own.mtu - 80 }, NOON)],
+    ['another key', plan(state, { ...own, wireguardKey: phone.wireguard }, NOON)],
+  ] as const)
+    assert.not.ok(isSamePlan(before, other), what)
 })
 
 rule('lets nothing pass under a policy it does not understand', () => {

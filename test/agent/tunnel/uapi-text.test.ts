@@ -4,6 +4,7 @@ import * as assert from 'uvu/assert'
 import {
   changeLines,
   deviceStateOf,
+  newUapiMemory,
   replaceLines,
   updateLines,
 } from '../../../agent/tunnel/uapi-text.ts'
@@ -119,6 +120,25 @@ rule('reads a device with peers, and passes over keys it does not know', () => {
       },
     ],
   })
+})
+
+rule('remembers peers of whom nothing is new, and no others', () => {
+  const memory = newUapiMemory()
+  const other = '58402e695ba1772b1cc9309755f043251ea77fdcf10fbe63989ceb7e19321376'
+  const look = (bytes: number) =>
+    deviceStateOf(
+      [`public_key=${KEY}`, 'allowed_ip=10.0.0.1/32', `public_key=${other}`, `rx_bytes=${bytes}`],
+      memory,
+    ).peers
+  const [first, second, third] = [look(1), look(2), look(1)]
+  assert.is(second[0], first[0])
+  assert.is(third[0], first[0])
+  assert.equal(
+    [first, second, third].map((peers) => peers[1]?.receivedBytes),
+    [1, 2, 1],
+  )
+  assert.is.not(third[1], first[1])
+  assert.equal(first[0]?.allowedIps, ['10.0.0.1/32'])
 })
 
 rule('reads a device that has nothing yet', () => {
