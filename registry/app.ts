@@ -1,6 +1,7 @@
 /** The HTTP surface: what is mounted where, and how errors leave it. */
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express'
 import type { RegistryContext } from './context.ts'
+import { pathForLog } from './http-path.ts'
 import { requestIdOf, requestIds } from './http-request-id.ts'
 import { noteRoute } from './http-route.ts'
 import { refuseCrossSite, securityHeaders } from './http-security.ts'
@@ -54,16 +55,17 @@ export const noStore: RequestHandler = (_request, response, next) => {
   next()
 }
 
-/** One line a request, at debug. Paths may hold a set-up secret, queries an authorization code. */
+/** One line a request, at debug. */
 function requestLog({ log, clock }: RegistryContext): RequestHandler {
   return (request, response, next) => {
     const began = clock.monotonicMs()
-    const { method, path } = request
+    const { method } = request
+    const path = pathForLog(request)
     response.once('close', () =>
       log('debug', 'http.request', {
         id: requestIdOf(request),
         method,
-        path: path.replace(/^\/setup\/.+/, '/setup/…'),
+        path,
         status: response.statusCode,
         durationMs: Math.round(clock.monotonicMs() - began),
         from: request.ip,
@@ -81,7 +83,7 @@ function errorHandler(
   return (error, request, response, next) => {
     const id = requestIdOf(request)
     const problem = { ...problemOf(error), instance: `urn:nexodus:request:${id}` }
-    if (problem.status >= 500) log('error', 'http.failed', { id, path: request.path, error })
+    if (problem.status >= 500) log('error', 'http.failed', { id, path: pathForLog(request), error })
     if (response.headersSent) return next(error)
     const forPeople =
       !request.path.startsWith('/v1/') && request.accepts(['json', 'html']) === 'html'

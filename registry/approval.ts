@@ -54,7 +54,7 @@ export async function approveDevice(
   })
   if (decided === undefined) return undefined
   log('info', `device.${decided.approval}`, {
-    ...{ organization, device: decided.device, by: makerOf(by) },
+    ...{ id: by.requestId, organization, device: decided.device, by: makerOf(by) },
   })
   return decided.approval
 }
@@ -77,7 +77,7 @@ export async function decideJoin(
   })
   if (device === undefined) return false
   log('info', approved ? 'device.approved' : 'device.denied', {
-    ...{ organization, device, by: makerOf(by) },
+    ...{ id: by.requestId, organization, device, by: makerOf(by) },
   })
   return true
 }

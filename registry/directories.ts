@@ -30,7 +30,7 @@ export function openDirectories(parts: DirectoriesParts): Directories {
       approve: (userCode, organization, by) => approveDevice(parts, userCode, organization, by),
       deny: async (userCode, by) => {
         const denied = await authorizations.deny(userCode)
-        if (denied) log('info', 'device.denied', { by: makerOf(by) })
+        if (denied) log('info', 'device.denied', { id: by.requestId, by: makerOf(by) })
         return denied
       },
     },
@@ -42,7 +42,8 @@ function deviceDirectory(devices: Devices, { log }: DirectoriesParts): DeviceDir
     list: (organization) => devices.list(organization),
     async remove(organization, device, by) {
       const removed = await devices.remove(organization, device, by)
-      if (removed) log('info', 'device.removed', { organization, device, by: makerOf(by) })
+      const about = { id: by.requestId, organization, device, by: makerOf(by) }
+      if (removed) log('info', 'device.removed', about)
       return removed
     },
   }

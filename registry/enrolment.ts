@@ -103,7 +103,7 @@ export async function enrol(
     return certified
   })
   parts.log('info', 'device.enrolled', {
-    ...{ organization, device, system: request.system },
+    ...{ id: by.requestId, organization, device, system: request.system },
     by: 'token' in credential ? 'approval' : 'registration-key',
   })
   return {

@@ -3,6 +3,7 @@ import express, { type Request, type RequestHandler, Router } from 'express'
 import { z } from 'zod'
 import { noStore } from '../app.ts'
 import type { RegistryContext } from '../context.ts'
+import { requestIdOf } from '../http-request-id.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
 import { sentence } from '../web/layout.ts'
@@ -61,7 +62,7 @@ function checkPassword(
     const { email, password } = parseInput(credentials, request.body)
     const account = await accounts.verify(email, password)
     if (account !== undefined) return provider.finish(request, response, account)
-    log('warn', 'identity.password-wrong', { from: request.ip })
+    log('warn', 'identity.password-wrong', { id: requestIdOf(request), from: request.ip })
     const error = 'E-mail or password is wrong.'
     response.status(401).type('html').send(renderLogin({ uid, email, error }))
   }

@@ -2,6 +2,7 @@
 import { type Request, type RequestHandler, Router } from 'express'
 import { noStore } from '../app.ts'
 import type { RegistryContext } from '../context.ts'
+import { requestIdOf } from '../http-request-id.ts'
 import { type FoundOrganization, type SignIn, welcome } from '../organizations.ts'
 import { ProblemError } from '../problem.ts'
 import { rateLimit } from '../rate-limit.ts'
@@ -45,7 +46,9 @@ export function signInRoutes(context: RegistryContext, parts: SignInParts): Requ
   router.get('/auth/callback', limited, noStore, endSignIn(context, parts))
   router.post('/logout', noStore, async (request, response) => {
     const session = await parts.sessions.end(request, response)
-    response.type('html').send(renderSignedOut(await endSessionUrl(context, parts, session)))
+    response
+      .type('html')
+      .send(renderSignedOut(await endSessionUrl(context, parts, session, requestIdOf(request))))
   })
   return router
 }
@@ -89,13 +92,13 @@ function endSignIn(context: RegistryContext, parts: SignInParts): RequestHandler
     const provider = providerOf(parts, attempt.provider)
     if (provider === undefined) throw unknownProvider()
     const { signIn, idToken } = await identified(provider, answer, attempt).catch((error) => {
-      log('warn', 'identity.sign-in-failed', { from: request.ip, error })
+      log('warn', 'identity.sign-in-failed', { id: requestIdOf(request), from: request.ip, error })
       throw error
     })
     const { issuer } = signIn
     const user = await welcome(context, signIn, parts.found, request.ip)
     await parts.sessions.begin(request, response, { user, issuer, idToken })
-    log('info', 'identity.signed-in', { user, from: request.ip })
+    log('info', 'identity.signed-in', { id: requestIdOf(request), user, from: request.ip })
     response.redirect(303, attempt.returnTo)
   }
 }
@@ -130,13 +133,14 @@ async function endSessionUrl(
   { log }: RegistryContext,
   { providers }: SignInParts,
   session: Session | undefined,
+  id: string,
 ): Promise<URL | undefined> {
   const provider = providers.find(({ issuer }) => issuer.name === session?.issuer)
   if (session?.idToken === undefined || provider === undefined) return undefined
   try {
     return await provider.relyingParty.endSessionUrl(session.idToken)
   } catch (error) {
-    log('warn', 'identity.sign-out-partial', { error })
+    log('warn', 'identity.sign-out-partial', { id, error })
     return undefined
   }
 }

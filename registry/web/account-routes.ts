@@ -6,6 +6,7 @@ import { seconds } from '../../protocol/time.ts'
 import { LABEL } from '../api/fields.ts'
 import type { RegistryContext } from '../context.ts'
 import { actOf } from '../http-act.ts'
+import { requestIdOf } from '../http-request-id.ts'
 import type { SignedIn } from '../identity/identity.ts'
 import { PAGE_QUERY } from '../page.ts'
 import { ProblemError, parseInput } from '../problem.ts'
@@ -85,7 +86,9 @@ async function createToken(
     const expiresAt = seconds(now + TOKEN_LIFETIMES[form.lifetime])
     const act = actOf(request, who, now)
     const made = await parts.people.tokens.create(who.user, { description, scopes, expiresAt }, act)
-    context.log('info', 'token.created', { token: made.id, user: who.user })
+    context.log('info', 'token.created', {
+      ...{ id: requestIdOf(request), token: made.id, user: who.user },
+    })
     await show(context, parts, visit, { newToken: made.secret })
   } catch (error) {
     await show(context, parts, visit, { form, error: formError(error) })

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Seconds } from '../../protocol/time.ts'
 import type { RegistryContext } from '../context.ts'
 import type { GuessLock } from '../guess-lock.ts'
+import { requestIdOf } from '../http-request-id.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Logins, PendingLogin } from '../login-authorization.ts'
 import { parseInput } from '../problem.ts'
@@ -70,7 +71,11 @@ export function decideLogin(
       const error = 'Nothing waits with this code: it may be mistyped, expired or decided.'
       return sendPage(response, renderCodeEntry(who, { code: wanted.user_code, error }), 404)
     }
-    log('info', approved ? 'login.approved' : 'login.denied', { user, from: request.ip })
+    log('info', approved ? 'login.approved' : 'login.denied', {
+      id: requestIdOf(request),
+      user,
+      from: request.ip,
+    })
     sendPage(response, renderDecided(who, approved))
   })
 }

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { seconds } from '../../protocol/time.ts'
 import { decideJoin } from '../approval.ts'
 import type { RegistryContext } from '../context.ts'
+import { requestIdOf } from '../http-request-id.ts'
 import { joinRequestsIn } from '../join-requests.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { isAtLeast, requireRole } from '../roles.ts'
@@ -97,7 +98,8 @@ const createKey: Handler = async (context, parts, visit) => {
     act,
   )
   const about = { key: id, organization: organization.id, user: who.user }
-  context.log('info', 'registration-key.created', about)
+  const request = requestIdOf(visit.request)
+  context.log('info', 'registration-key.created', { id: request, ...about })
   await showOrganization(context, parts, visit, { newKey: secret })
 }
 

@@ -8,6 +8,7 @@ import type { Connected } from '../device-presence.ts'
 import type { Devices } from '../devices.ts'
 import { type GuessLock, openGuessLock } from '../guess-lock.ts'
 import { actOf } from '../http-act.ts'
+import { requestIdOf } from '../http-request-id.ts'
 import type { Identity } from '../identity/identity.ts'
 import type { Invitations } from '../invitations.ts'
 import type { Issuing } from '../issuing.ts'
@@ -194,7 +195,8 @@ function userRoutes(context: RegistryContext, { identity }: PageParts): RequestH
       const invitationUrl = invite
         ? `${publicUrl}/setup/${await accounts.invite(email === '' ? undefined : email)}`
         : undefined
-      if (invite) context.log('info', 'account.invited', { user: who.user })
+      if (invite)
+        context.log('info', 'account.invited', { id: requestIdOf(request), user: who.user })
       const view = { viewer: who, accounts: await accounts.list(), now: clock.now() }
       sendPage(response, renderUsers({ ...view, ...(invitationUrl && { invitationUrl }) }))
     })
