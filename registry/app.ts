@@ -5,6 +5,7 @@ import { pathForLog } from './http-path.ts'
 import { requestIdOf, requestIds } from './http-request-id.ts'
 import { noteRoute } from './http-route.ts'
 import { refuseCrossSite, securityHeaders } from './http-security.ts'
+import { providerRates } from './identity/provider-rates.ts'
 import { type Problem, problemOf, refuseUnknown, sendProblem } from './problem.ts'
 import { rateLimit } from './rate-limit.ts'
 
@@ -43,7 +44,7 @@ export function createApp(context: RegistryContext, parts: AppParts): Express {
     response.json({ status: 'ready' })
   })
   app.use('/v1', noStore, parts.api, refuseUnknown)
-  if (parts.provider !== undefined) app.use('/oidc', parts.provider)
+  if (parts.provider !== undefined) app.use('/oidc', providerRates(), parts.provider)
   app.use(noteRoute('pages'), parts.pages)
   app.use(refuseUnknown)
   app.use(errorHandler(context, parts.errorPage))

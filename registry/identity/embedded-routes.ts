@@ -14,6 +14,8 @@ import type { EmbeddedProvider } from './embedded-provider.ts'
 /** Failed sign-ins of one address at one account, and at all accounts. */
 const FAILURES_AT_ACCOUNT = { windowSeconds: 15 * 60, limit: 5, failuresOnly: true }
 const FAILURES = { windowSeconds: 15 * 60, limit: 30, failuresOnly: true }
+/** Looks at the form of a sign-in by one address: each reads the store. */
+const FORMS = { windowSeconds: 60, limit: 120 }
 /** Uses of set-up links by one address: each right one costs a password hash. */
 const SETUPS = { windowSeconds: 15 * 60, limit: 30 }
 
@@ -33,7 +35,7 @@ export function embeddedRoutes(
 ): RequestHandler {
   const router = Router()
   router.use(['/login', '/setup'], noStore)
-  router.get('/login/:uid', async (request, response) => {
+  router.get('/login/:uid', rateLimit(FORMS), async (request, response) => {
     const uid = await interactionOf(provider, request, response)
     response.type('html').send(renderLogin({ uid }))
   })

@@ -38,13 +38,15 @@ const COOKIE = 'nexodus-sign-in'
 
 /** Of one client address. Each sign-in makes the provider work, and the embedded one write. */
 const SIGN_INS = { windowSeconds: 60, limit: 60 }
+/** Counted apart: who may not sign in any more for now still gets out. */
+const SIGN_OUTS = { windowSeconds: 60, limit: 60 }
 
 export function signInRoutes(context: RegistryContext, parts: SignInParts): RequestHandler {
   const router = Router()
   const limited = rateLimit(SIGN_INS)
   router.get('/login', limited, noStore, beginSignIn(context, parts))
   router.get('/auth/callback', limited, noStore, endSignIn(context, parts))
-  router.post('/logout', noStore, async (request, response) => {
+  router.post('/logout', rateLimit(SIGN_OUTS), noStore, async (request, response) => {
     const session = await parts.sessions.end(request, response)
     response
       .type('html')
