@@ -6,6 +6,7 @@ import type { LogLevel } from '../protocol/log.ts'
 import type { RelayRate } from '../protocol/relay-meter.ts'
 import { parseRelayRate } from '../protocol/relay-rate.ts'
 import { type Config, ConfigError, type HostPort, isWildcard, parseHostPort } from './config.ts'
+import { applyConfigFile, configOption } from './config-file.ts'
 import { type IdentityOptions, identityOptions, issuersOf } from './issuer-options.ts'
 import type { StoreLocation } from './store/location.ts'
 import { storeCommand } from './store-command.ts'
@@ -40,8 +41,13 @@ interface Options extends IdentityOptions {
 }
 
 /** @param version shown by --version
- *  @param run called with the configuration once the command line is parsed */
-export function registryCommand(version: string, run: (config: Config) => Promise<void>): Command {
+ *  @param run called with the configuration once command line, environment and file are read
+ *  @param warn told what is better mended, though all goes on */
+export function registryCommand(
+  version: string,
+  run: (config: Config) => Promise<void>,
+  warn: (text: string) => void,
+): Command {
   const command = new Command('nexodus-registry')
     .description('Nexodus registry: enrols devices, issues their certificates, helps them meet.')
     .version(version)
@@ -49,10 +55,13 @@ export function registryCommand(version: string, run: (config: Config) => Promis
     .enablePositionalOptions()
     .addHelpText(
       'after',
-      '\nWith no option it serves http://127.0.0.1:3000 and prints a set-up link.',
+      '\nWith no option it serves http://127.0.0.1:3000 and prints a set-up link.\n' +
+        'A flag counts before the environment, and both before the file of --config.',
     )
-  for (const option of optionList()) command.addOption(option)
+  const options = optionList()
+  for (const each of [configOption(), ...options]) command.addOption(each)
   command.addCommand(storeCommand())
+  command.hook('preAction', (_, acting) => applyConfigFile(acting, options, warn))
   return command.action((options: Options) => run(configOf(options)))
 }
 

@@ -13,7 +13,7 @@ export interface IdentityOptions {
   oidcScopes: string
   oidcAllowDomains: string[]
   oidcConfig?: string
-  insecureHttp?: true
+  insecureHttp?: boolean
 }
 
 /** Providers of one registry: a page of buttons. */

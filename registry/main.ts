@@ -50,6 +50,10 @@ function stopOnSignals(registry: Registry): void {
   process.on('SIGINT', stop)
 }
 
+function warn(text: string): void {
+  process.stderr.write(`nexodus-registry: warning: ${text}\n`)
+}
+
 /** One line for what the operator can mend; the stack for what only we can. */
 function complain(error: unknown): never {
   const known = [ConfigError, StoreError, KeyFileError].some((kind) => error instanceof kind)
@@ -67,7 +71,7 @@ const version =
     : 'unknown'
 
 try {
-  await registryCommand(version, run).exitOverride().parseAsync()
+  await registryCommand(version, run, warn).exitOverride().parseAsync()
 } catch (error) {
   if (error instanceof CommanderError) process.exit(error.exitCode)
   complain(error)

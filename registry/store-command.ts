@@ -1,5 +1,6 @@
 /** `nexodus-registry store …`: copies, backs up and restores the records of a registry. */
 import { Command } from 'commander'
+import { configOption } from './config-file.ts'
 import { parseLocation, stateDirectoryOption, storeOption } from './store-options.ts'
 
 /** Loaded only when one of them is wanted. */
@@ -17,6 +18,7 @@ export function storeCommand(): Command {
     .command('backup')
     .description('write all records and key files to a file, also while the registry runs')
     .argument('<file>', 'is made, and holds private keys')
+    .addOption(configOption())
     .addOption(stateDirectoryOption())
     .addOption(storeOption())
     .action(async (file, place) => (await actions()).backup(file, place))
@@ -24,6 +26,7 @@ export function storeCommand(): Command {
     .command('restore')
     .description('put a backup in place; the registry must be stopped')
     .argument('<file>', 'a backup')
+    .addOption(configOption())
     .addOption(stateDirectoryOption())
     .addOption(storeOption())
     .action(async (file, place) => (await actions()).restore(file, place))
@@ -39,6 +42,7 @@ export function storeCommand(): Command {
     )
     .argument('<old>', 'the file of --key-encryption-key-file until now')
     .argument('<new>', 'another one, of make-key; every registry that runs must have both')
+    .addOption(configOption())
     .addOption(stateDirectoryOption())
     .addOption(storeOption())
     .action(async (old, next, place) => (await actions()).changeKey(old, next, place))

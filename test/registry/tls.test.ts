@@ -130,7 +130,11 @@ rule('one of both options is not enough', async () => {
     [['--tls-cert', 'x'], '--tls-cert needs --tls-key'],
     [['--tls-key', 'x'], '--tls-key needs --tls-cert'],
   ] as const) {
-    const command = registryCommand('1', async () => undefined)
+    const command = registryCommand(
+      '1',
+      async () => undefined,
+      () => undefined,
+    )
     const refused = await command
       .parseAsync(argv, { from: 'user' })
       .catch((error: unknown) => error)
