@@ -2,6 +2,7 @@
 import type { Seconds } from '../../protocol/time.ts'
 import type { Invitation } from '../invitations.ts'
 import type { Organization } from '../organizations.ts'
+import { renderAddDevice } from './device-command.ts'
 import { when } from './format.ts'
 import { html } from './html.ts'
 import { renderPage, type Viewer } from './layout.ts'
@@ -44,7 +45,7 @@ export function renderHome({ viewer, cards, invitations, publicUrl, now }: HomeV
 <p><a class="button" href="/organizations/new">New organization</a></p>
 <section class="card hint">
 <h2>Add a device</h2>
-<p>Run <code>nexd up --registry ${publicUrl}</code> on it. It shows a code and a link to <a href="/device">the approval page</a>.</p>
+${renderAddDevice(publicUrl)}
 </section>`,
   })
 }

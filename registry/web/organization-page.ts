@@ -5,6 +5,7 @@ import type { Device } from '../devices.ts'
 import type { JoinRequest } from '../join-requests.ts'
 import type { Organization } from '../organizations.ts'
 import { renderExpiry, renderWaiting } from './custody-notices.ts'
+import { renderAddDevice } from './device-command.ts'
 import type { Custody, RegistrationKeyRow } from './directories.ts'
 import { when } from './format.ts'
 import { type Html, html } from './html.ts'
@@ -78,7 +79,8 @@ function renderJoinRequests({ organization, joinRequests, now }: OrganizationVie
 function renderDevices(view: OrganizationView): Html {
   const { organization, custody, devices, filter, now, publicUrl } = view
   const reference = `${publicUrl}#${organization.id}`
-  const add = html`<p>Add a device: run <code>nexd up --registry '${reference}'</code> on it and <a href="/device">approve it here</a>.</p>`
+  const add = html`<h3>Add a device</h3>
+${renderAddDevice(reference)}`
   if (devices.length === 0) {
     return html`<section class="card"><h2>Devices</h2><p>No device yet.</p>${add}</section>`
   }

@@ -1,5 +1,6 @@
 /** Registration keys on an organization's page, with the ready command of a new one. */
 import type { Seconds } from '../../protocol/time.ts'
+import { renderDeviceCommand } from './device-command.ts'
 import type { RegistrationKeyRow } from './directories.ts'
 import { when } from './format.ts'
 import { type Html, html } from './html.ts'
@@ -24,7 +25,7 @@ export function renderNewKey({ organization, publicUrl }: OrganizationView, key:
     'done',
     html`<strong>Copy this registration key now: it is not shown again.</strong>
 <code class="block">${key}</code>
-On the new device: <code class="block">nexd up --registry '${publicUrl}#${organization.id}' --registration-key ${key}</code>`,
+On the new device, in a clone of Nexodus: ${renderDeviceCommand(`${publicUrl}#${organization.id}`, ` --registration-key ${key}`)}`,
   )
 }
 

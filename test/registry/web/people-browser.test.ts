@@ -119,7 +119,7 @@ rule(
     await page.getByRole('button', { name: 'Create a key' }).click()
     assert.match(
       (await page.getByRole('status').textContent()) ?? '',
-      /nexd up .* --registration-key nrk_/,
+      /npm run nexd -- up .* --registration-key nrk_/,
     )
     await look('31-organization')
     await page.getByRole('link', { name: 'bobs-laptop' }).click()
