@@ -12,6 +12,7 @@ import { openProxyRules, type ProxyRules } from '../../../agent/proxy/rule-store
 import { createStack, type Stack } from '../../../agent/stack/stack.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { randomBytes } from '../../../crypto/random.ts'
+import type { Clock } from '../../../protocol/clock.ts'
 import { FAR, NEAR } from '../../../simulations/world/stack-pair.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 
@@ -55,7 +56,12 @@ export function rulesOf({ ingress = [], egress = [] }: RuleTexts) {
 }
 
 export async function startTwoProxies(
-  given: { readonly near?: RuleTexts; readonly far?: RuleTexts } = {},
+  given: {
+    readonly near?: RuleTexts
+    readonly far?: RuleTexts
+    /** The system's where it is missing. */
+    readonly stackClock?: Clock
+  } = {},
 ): Promise<TwoProxies> {
   await using made = new AsyncDisposableStack()
   const folder = made.use(await tempDir())
@@ -73,7 +79,7 @@ export async function startTwoProxies(
       createStack({
         addresses,
         mtu: 1420,
-        clock: systemClock,
+        clock: given.stackClock ?? systemClock,
         random: randomBytes,
         log,
         onPacket: (packet) =>
@@ -142,14 +148,18 @@ export async function startTcpService(
   }
 }
 
-export async function startUdpService(name: string, host = '127.0.0.1'): Promise<Service> {
+export async function startUdpService(
+  name: string,
+  host = '127.0.0.1',
+  port = 0,
+): Promise<Service> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   const asked: Buffer[] = []
   socket.on('message', (data, from) => {
     asked.push(data)
     socket.send(Buffer.concat([Buffer.from(`${name}:`), data]), from.port, from.address)
   })
-  socket.bind(0, host)
+  socket.bind(port, host)
   await once(socket, 'listening')
   socket.setRecvBufferSize(4 * 1024 * 1024)
   return {
