@@ -12,6 +12,8 @@ import {
   nextBackends,
   withRules,
 } from './backends.ts'
+import type { FlowCount } from './flow-table.ts'
+import { LimitLog } from './limit-log.ts'
 import type { MeshView } from './mesh-view.ts'
 import { formatProxyRule, type ProxyRule } from './proxy-rule.ts'
 
@@ -22,19 +24,30 @@ export interface ProxyParts {
   readonly log: Log
   /** Connections of all rules, shared. */
   readonly connections: ConnectionCount
+  /** Flows of all rules, in a table for each port. */
+  readonly flows: FlowCount
 }
 
-export const PROXY_LIMITS = {
+export interface ConnectionLimits {
   /** TCP connections through the proxy, of all rules and listeners. */
-  connections: 4096,
-  /** Of one port that listens in the mesh, of one source: the rest is for the others. */
-  ofSource: 2048,
-} as const
+  readonly connections: number
+  /** Of one source: the rest is for the others. */
+  readonly ofSource: number
+}
+
+export const PROXY_LIMITS: ConnectionLimits = { connections: 4096, ofSource: 2048 }
 
 /** How many there are, and whose. */
 export class ConnectionCount {
   readonly #of = new Map<string, number>()
+  readonly #limits: ConnectionLimits
+  readonly #full: LimitLog
   #all = 0
+
+  constructor(log: Log, limits = PROXY_LIMITS) {
+    this.#limits = limits
+    this.#full = new LimitLog(log, 'proxy.connections-full', 'connections')
+  }
 
   get size(): number {
     return this.#all
@@ -43,7 +56,9 @@ export class ConnectionCount {
   /** False, and none is counted, where there is no room. */
   enter(source: string): boolean {
     const own = this.#of.get(source) ?? 0
-    if (this.#all >= PROXY_LIMITS.connections || own >= PROXY_LIMITS.ofSource) return false
+    const { connections, ofSource } = this.#limits
+    if (this.#all >= connections) return this.#full.refused(connections)
+    if (own >= ofSource) return this.#full.refused(ofSource, source)
     this.#of.set(source, own + 1)
     this.#all += 1
     return true
@@ -54,6 +69,8 @@ export class ConnectionCount {
     if (own === 0) this.#of.delete(source)
     else this.#of.set(source, own)
     this.#all -= 1
+    this.#full.left(own, this.#limits.ofSource, source)
+    this.#full.left(this.#all, this.#limits.connections)
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { hostPrefix, parsePrefix, prefixContains } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import { type ProxyControls, ProxyRefusedError, type ProxyReport } from '../control/proxy-report.ts'
+import { FlowCount } from './flow-table.ts'
 import { startHttpProxy } from './http-server.ts'
 import { keepListening } from './keep-listening.ts'
 import type { MeshDialer } from './mesh-view.ts'
@@ -35,7 +36,11 @@ export async function startProxyService({
 }: ProxyServiceOptions): Promise<ProxyService> {
   const { ingress = [], egress = [], egressBind, socks5, httpProxy } = options
   const rules = await openProxyRules(join(stateDir, 'proxy.json'), [...ingress, ...egress])
-  const parts: ProxyParts = { ...rest, connections: new ConnectionCount() }
+  const parts: ProxyParts = {
+    ...rest,
+    connections: new ConnectionCount(rest.log),
+    flows: new FlowCount(),
+  }
   await using started = new AsyncDisposableStack()
   const proxy = started.use(
     runProxy({ ...parts, rules, ...(egressBind === undefined ? {} : { egressBind }) }),

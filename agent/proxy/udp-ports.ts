@@ -27,7 +27,7 @@ interface Flow {
 /** A port of this device in the mesh, to a host of the local network. */
 export function startUdpIngress(options: PortOptions): AsyncDisposable {
   const { parts, choice, port } = options
-  const flows = new FlowTable<Flow>((flow) => flow.close())
+  const flows = flowsOf(`ingress udp mesh port ${port}`, parts)
   const socket = parts.stack.bindUdp(port, (message) => {
     const nowMs = parts.clock.monotonicMs()
     const key = keyOf(message)
@@ -56,7 +56,7 @@ export function startUdpIngress(options: PortOptions): AsyncDisposable {
 /** A port of this host, to a device of the mesh. */
 export async function startUdpEgress(options: PortOptions): Promise<AsyncDisposable> {
   const { parts, port, bind } = options
-  const flows = new FlowTable<Flow>((flow) => flow.close())
+  const flows = flowsOf(`egress udp ${bind} port ${port}`, parts)
   const isV6 = isIP(bind) === 6
   const socket = createSocket(isV6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
   socket.on('message', (data: Uint8Array, from: RemoteInfo) => {
@@ -81,6 +81,10 @@ export async function startUdpEgress(options: PortOptions): Promise<AsyncDisposa
   socket.on('error', (error) => parts.log('warn', 'proxy.socket-failed', { reason: error.message }))
   widen(socket)
   return ending(options, flows, () => socket.close())
+}
+
+function flowsOf(name: string, { flows, log }: PortOptions['parts']): FlowTable<Flow> {
+  return new FlowTable<Flow>((flow) => flow.close(), { name, count: flows, log })
 }
 
 async function bound(socket: Socket, port: number, address: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** A device of `bench:userspace` in a process of its own: WireGuard, TCP/IP and a proxy inside, with one rule for a
  *  service on loopback. Its first line of input is its PROXY_END; it says `ready`, and ends with its input. */
 import { createInterface } from 'node:readline'
+import { FlowCount } from '../../agent/proxy/flow-table.ts'
 import { runProxy } from '../../agent/proxy/proxy.ts'
 import { ConnectionCount } from '../../agent/proxy/proxy-parts.ts'
 import { parseProxyRule } from '../../agent/proxy/proxy-rule.ts'
@@ -26,7 +27,8 @@ const proxy = runProxy({
   mesh: { resolve: () => [], nameOf: () => undefined, isOfMesh: () => false },
   // Nothing is added while it runs, so nothing is written.
   rules: await openProxyRules('/nonexistent/proxy.json', [rule]),
-  connections: new ConnectionCount(),
+  connections: new ConnectionCount(parts.log),
+  flows: new FlowCount(),
 })
 const publicKey = parseAgreementPublicKey(fromHex(end.peerKey))
 await tunnel.configure({

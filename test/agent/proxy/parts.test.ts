@@ -8,11 +8,12 @@ import {
   nextBackends,
   withRules,
 } from '../../../agent/proxy/backends.ts'
-import { FLOW_LIMITS, FlowTable } from '../../../agent/proxy/flow-table.ts'
+import { FLOW_LIMITS, FlowCount, FlowTable } from '../../../agent/proxy/flow-table.ts'
 import { encodeProxyHeader } from '../../../agent/proxy/proxy-header.ts'
 import { ConnectionCount, PROXY_LIMITS } from '../../../agent/proxy/proxy-parts.ts'
 import { parseProxyRule } from '../../../agent/proxy/proxy-rule.ts'
 import { parseIpAddress } from '../../../protocol/address.ts'
+import type { Log } from '../../../protocol/log.ts'
 
 const turns = suite('backends')
 const A = parseProxyRule('ingress', 'tcp:80:a:1')
@@ -61,10 +62,11 @@ turns('keep what is known of them when others come and go', () => {
 turns.run()
 
 const flow = suite('flow table')
+const table = (log: Log = () => {}) => ({ name: 'port', count: new FlowCount(), log })
 
 flow('forgets a flow that was silent for a minute, and tells', () => {
   const ended: string[] = []
-  const flows = new FlowTable<string>((value) => void ended.push(value))
+  const flows = new FlowTable<string>((value) => void ended.push(value), table())
   flows.add('a', 's', 'A', 0)
   flows.add('b', 's', 'B', 10)
   assert.is(flows.heard('a', 30_000), 'A')
@@ -79,7 +81,7 @@ flow('forgets a flow that was silent for a minute, and tells', () => {
 })
 
 flow('leaves room for other sources', () => {
-  const flows = new FlowTable<number>(() => {})
+  const flows = new FlowTable<number>(() => {}, table())
   for (let index = 0; index < FLOW_LIMITS.ofSource; index += 1)
     flows.add(`greedy ${index}`, 'greedy', index, 0)
   assert.not(flows.hasRoom('greedy', 0))
@@ -88,7 +90,7 @@ flow('leaves room for other sources', () => {
 
 flow('lets a flow that is silent for a while make room, when there is none', () => {
   const ended: number[] = []
-  const flows = new FlowTable<number>((value) => void ended.push(value))
+  const flows = new FlowTable<number>((value) => void ended.push(value), table())
   for (let index = 0; index < FLOW_LIMITS.flows; index += 1)
     flows.add(String(index), `source ${index % 3}`, index, index === 0 ? 0 : 5000)
   assert.not(flows.hasRoom('new', FLOW_LIMITS.keptMs - 1))
@@ -104,7 +106,7 @@ flow.run()
 const count = suite('connection count')
 
 count('bounds all, and each source', () => {
-  const connections = new ConnectionCount()
+  const connections = new ConnectionCount(() => {})
   for (let index = 0; index < PROXY_LIMITS.ofSource; index += 1) assert.ok(connections.enter('a'))
   assert.not(connections.enter('a'))
   for (let index = 0; index < PROXY_LIMITS.ofSource; index += 1) assert.ok(connections.enter('b'))
@@ -112,6 +114,26 @@ count('bounds all, and each source', () => {
   connections.leave('a')
   assert.ok(connections.enter('c'))
   assert.is(connections.size, PROXY_LIMITS.connections)
+})
+count('says that it is full once, and again after half was free', () => {
+  const told: unknown[] = []
+  const connections = new ConnectionCount((_level, _event, fields) => void told.push(fields), {
+    connections: 4,
+    ofSource: 3,
+  })
+  const enter = (source: string, times: number) =>
+    Array.from({ length: times }, () => connections.enter(source))
+  assert.equal(enter('a', 5), [true, true, true, false, false])
+  assert.equal(enter('b', 3), [true, false, false])
+  const ofA = { name: 'connections', limit: 3, source: 'a' }
+  const ofAll = { name: 'connections', limit: 4 }
+  assert.equal(told, [ofA, ofAll])
+  connections.leave('b')
+  assert.equal(enter('b', 2), [true, false])
+  assert.is(told.length, 2)
+  for (let times = 0; times < 2; times += 1) connections.leave('a')
+  assert.equal(enter('a', 3), [true, true, false])
+  assert.equal(told, [ofA, ofAll, ofAll])
 })
 count.run()
 

@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
+import { FlowCount } from '../../../agent/proxy/flow-table.ts'
 import { runProxy } from '../../../agent/proxy/proxy.ts'
 import { ConnectionCount } from '../../../agent/proxy/proxy-parts.ts'
 import { parseProxyRule } from '../../../agent/proxy/proxy-rule.ts'
@@ -48,7 +49,8 @@ const proxy = runProxy({
   stack,
   mesh: { resolve: () => [], nameOf: () => undefined, isOfMesh: () => false },
   rules: await openProxyRules(`${folder.path}/proxy.json`, [rule]),
-  connections: new ConnectionCount(),
+  connections: new ConnectionCount(parts.log),
+  flows: new FlowCount(),
 })
 await tunnel.configure(config)
 await proxy.settled()

@@ -4,9 +4,10 @@ import { once } from 'node:events'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers'
+import { FlowCount, type FlowLimits } from '../../../agent/proxy/flow-table.ts'
 import type { MeshView } from '../../../agent/proxy/mesh-view.ts'
 import { type RunningProxy, runProxy } from '../../../agent/proxy/proxy.ts'
-import { ConnectionCount } from '../../../agent/proxy/proxy-parts.ts'
+import { ConnectionCount, type ConnectionLimits } from '../../../agent/proxy/proxy-parts.ts'
 import { type ProxyDirection, parseProxyRule } from '../../../agent/proxy/proxy-rule.ts'
 import { openProxyRules, type ProxyRules } from '../../../agent/proxy/rule-store.ts'
 import { createStack, type Stack } from '../../../agent/stack/stack.ts'
@@ -22,6 +23,7 @@ export interface ProxySide {
   readonly proxy: RunningProxy
   readonly rules: ProxyRules
   readonly connections: ConnectionCount
+  readonly flows: FlowCount
   /** Events and the names they are about. */
   readonly logged: string[]
 }
@@ -55,14 +57,17 @@ export function rulesOf({ ingress = [], egress = [] }: RuleTexts) {
   ]
 }
 
-export async function startTwoProxies(
-  given: {
-    readonly near?: RuleTexts
-    readonly far?: RuleTexts
-    /** The system's where it is missing. */
-    readonly stackClock?: Clock
-  } = {},
-): Promise<TwoProxies> {
+export interface TwoProxiesOptions {
+  readonly near?: RuleTexts
+  readonly far?: RuleTexts
+  /** Of the proxies. */
+  readonly clock?: Clock
+  readonly stackClock?: Clock
+  readonly connectionLimits?: ConnectionLimits
+  readonly flowLimits?: FlowLimits
+}
+
+export async function startTwoProxies(given: TwoProxiesOptions = {}): Promise<TwoProxies> {
   await using made = new AsyncDisposableStack()
   const folder = made.use(await tempDir())
   let isCut = false
@@ -89,10 +94,12 @@ export async function startTwoProxies(
       }),
     )
     const rules = await openProxyRules(join(folder.path, `${name}.json`), rulesOf(texts))
-    const connections = new ConnectionCount()
-    const proxy = made.use(runProxy({ stack, mesh, rules, clock: systemClock, log, connections }))
+    const connections = new ConnectionCount(log, given.connectionLimits)
+    const flows = new FlowCount(given.flowLimits)
+    const { clock = systemClock } = given
+    const proxy = made.use(runProxy({ stack, mesh, rules, clock, log, connections, flows }))
     await proxy.settled()
-    return { stack, mesh, proxy, rules, connections, logged }
+    return { stack, mesh, proxy, rules, connections, flows, logged }
   }
   const near: ProxySide = await side('near', given.near ?? {}, () => far.stack)
   const far: ProxySide = await side('far', given.far ?? {}, () => near.stack)
@@ -171,8 +178,7 @@ export async function startUdpService(
   }
 }
 
-/** A port that nothing listens on just now. */
-/** Below those that the system gives to whoever asks for any, so that no other test takes it meanwhile. */
+/** A port that nothing listens on just now. Below those that the system gives to whoever asks for any, so that no other test takes it meanwhile. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = 10_000 + Math.floor(Math.random() * 20_000)
