@@ -1,8 +1,8 @@
 /** nexctl's commands about the policy: what is in force here and elsewhere, and policies as files. */
-import { readFile, writeFile } from 'node:fs/promises'
-import { text as readAll } from 'node:stream/consumers'
+import { writeFile } from 'node:fs/promises'
 import type { Command } from 'commander'
 import { z } from 'zod'
+import { addDryRunCommand } from './admin/dry-run-command.ts'
 import { withSession } from './admin/organization-commands.ts'
 import type { AdminSession } from './admin/session.ts'
 import { columns } from './columns.ts'
@@ -15,8 +15,8 @@ import {
   type PolicyCheckReport,
   type PolicyStatusReport,
 } from './control/policy-report.ts'
-import { OperatorError } from './errors.ts'
 import type { Show } from './nexctl-proxy.ts'
+import { textOf } from './text-file.ts'
 
 export function addPolicyCommands(program: Command, show: Show): void {
   const policy = program
@@ -72,6 +72,7 @@ function addRegistryPolicyCommands(policy: Command): void {
       }
     },
   )
+  addDryRunCommand(policy)
   const apply = policy
     .command('apply')
     .argument('<file>', 'YAML or JSON; - for standard input')
@@ -97,15 +98,6 @@ function addRegistryPolicyCommands(policy: Command): void {
         ['BY', 'by'],
       ]),
   )
-}
-
-async function textOf(file: string): Promise<string> {
-  try {
-    return file === '-' ? await readAll(process.stdin) : await readFile(file, 'utf8')
-  } catch (cause) {
-    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause)
-    throw new OperatorError('ERR_USAGE', `cannot read ${file}: ${why}`, { cause })
-  }
 }
 
 export function policyStatusText({ revision, devices }: PolicyStatusReport): string {

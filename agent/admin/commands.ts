@@ -1,18 +1,18 @@
-/** nexctl's commands for the registry: login, tokens and the audit log; and all others of agent/admin/. */
-import { createReadStream, createWriteStream } from 'node:fs'
-import { createInterface } from 'node:readline'
-import { pipeline } from 'node:stream/promises'
+/** nexctl's commands for the registry: login and tokens; and all others of agent/admin/. */
 import { type Command, Option } from 'commander'
-import { verifyAuditLog } from '../../protocol/audit-log.ts'
-import { OperatorError } from '../errors.ts'
 import { systemClock } from '../system-clock.ts'
+import { addAuditCommands } from './audit-commands.ts'
 import {
   addDeviceCommands,
   addJoinRequestCommands,
   addRegistrationKeyCommands,
 } from './device-commands.ts'
+import { addDeviceMetadataCommands } from './device-metadata-commands.ts'
+import { addDeviceRequestCommands } from './device-request-commands.ts'
+import { addEventCommands } from './event-commands.ts'
 import { LOGIN_SCOPES, logIn } from './login.ts'
 import { defaultLoginFile, readLogin, removeLogin } from './login-file.ts'
+import { addOrganizationNamesCommands } from './names-commands.ts'
 import { addNetworkCommands } from './network-commands.ts'
 import {
   addInvitationCommands,
@@ -21,10 +21,11 @@ import {
   days,
   withSession,
 } from './organization-commands.ts'
-import { printed } from './output.ts'
+import { addOwnInvitationCommands } from './own-invitation-commands.ts'
 import { openRegistryApi } from './registry-api.ts'
 import { addRootCommands } from './root-commands.ts'
 import { type AdminSession, openSession, optionsOf, pick } from './session.ts'
+import { addSettingsCommand } from './settings-command.ts'
 import { addUserCommands } from './user-commands.ts'
 
 /** Returns the command `organization`. */
@@ -45,11 +46,16 @@ export function addRegistryCommands(program: Command): Command {
   const organization = addOrganizationCommands(program)
   addRootCommands(organization)
   addMemberCommands(program)
-  addInvitationCommands(program)
-  addDeviceCommands(program)
+  addSettingsCommand(organization)
+  addOrganizationNamesCommands(organization)
+  addOwnInvitationCommands(addInvitationCommands(program))
+  const device = addDeviceCommands(program)
+  addDeviceRequestCommands(device)
+  addDeviceMetadataCommands(device)
   addJoinRequestCommands(program)
   addRegistrationKeyCommands(program)
   addNetworkCommands(program)
+  addEventCommands(program)
   addTokenCommands(program)
   addUserCommands(program)
   addAuditCommands(program)
@@ -134,53 +140,4 @@ function addTokenCommands(program: Command): void {
       session.say('revoked', {})
     },
   )
-}
-
-function addAuditCommands(program: Command): void {
-  const log = program.command('audit').description('what was changed in the organization, by whom')
-  withSession(log.command('list').description('the newest first'), async (session) => {
-    const path = `${await session.home()}/audit`
-    session.table(await session.api.list(path, 'entries'), [
-      ['SEQUENCE', 'sequence'],
-      ['AT', 'at'],
-      ['ACTION', 'action'],
-      ['SUBJECT', 'subject'],
-      ['WHO', 'who'],
-      ['FROM', 'from'],
-    ])
-  })
-  withSession(
-    log
-      .command('export')
-      .argument('<file>', 'to write; - for standard output')
-      .description('the whole log, a line of JSON an entry'),
-    async ({ api, home }, file) => {
-      const lines = api.stream(`${await home()}/audit/export`)
-      await pipeline(
-        lines,
-        file === '-' ? process.stdout : createWriteStream(file, { flags: 'wx' }),
-      )
-    },
-  )
-  const verify = log
-    .command('verify')
-    .argument('<file>', 'as exported')
-    .option('--head <hash>', 'of the newest entry, kept from before or asked of the registry')
-    .description('find the first entry that was changed, left out or put in')
-  verify.action(async (file: string, { head }: { head?: string }) => {
-    const lines = createInterface({ input: createReadStream(file), crlfDelay: 0 })
-    const verdict = await verifyAuditLog(lines)
-    if (!verdict.ok) throw broken(`${file}, line ${verdict.line}: ${verdict.why}`)
-    const { entries, first, last, hash } = verdict
-    if (head !== undefined && head !== hash) {
-      throw broken(`${file}: the newest entry has hash ${hash}, want ${head}`)
-    }
-    const text = () =>
-      `unbroken: ${entries} entries, ${first} to ${last}; hash of the newest: ${hash}`
-    process.stdout.write(`${printed(optionsOf(verify).output, verdict, text)}\n`)
-  })
-}
-
-function broken(why: string): OperatorError {
-  return new OperatorError('ERR_USAGE', `the chain is broken: ${why}`)
 }

@@ -1,6 +1,7 @@
 /** nexctl's commands about an organization's devices and registration keys. */
 import type { Command } from 'commander'
 import { days, withSession } from './organization-commands.ts'
+import type { Json } from './registry-api.ts'
 import { type AdminSession, openSession, pick } from './session.ts'
 
 const DEVICE_COLUMNS = [
@@ -19,23 +20,46 @@ interface Changes {
   readonly group?: string[]
   readonly prefix?: string[]
   readonly role?: string[]
+  readonly owner?: string
 }
 
-const devices = async ({ api, home }: AdminSession) =>
-  api.list(`${await home()}/devices`, 'devices')
+/** Every device of the organization. */
+export async function devicesIn({ api, home }: AdminSession): Promise<readonly Json[]> {
+  return api.list(`${await home()}/devices`, 'devices')
+}
 
-export function addDeviceCommands(program: Command): void {
+/** Of the device that is called so. Throws OperatorError (ERR_USAGE). */
+export async function devicePath(session: AdminSession, wanted: string): Promise<string> {
+  const { id } = pick(await devicesIn(session), wanted)
+  return `${await session.home()}/devices/${id}`
+}
+
+/** Returns the command `device`. */
+export function addDeviceCommands(program: Command): Command {
   const device = program.command('device').description("the organization's devices")
-  const path = async (session: AdminSession, wanted: string) =>
-    `${await session.home()}/devices/${pick(await devices(session), wanted).id}`
   withSession(device.command('list').description('every device'), async (session) =>
-    session.table(await devices(session), DEVICE_COLUMNS),
+    session.table(await devicesIn(session), DEVICE_COLUMNS),
   )
   withSession(
     device.command('show').argument('<device>', 'name or id').description('all about one'),
     async (session, wanted) =>
-      session.show(await session.api.ask('GET', await path(session, wanted))),
+      session.show(await session.api.ask('GET', await devicePath(session, wanted))),
   )
+  addUpdateCommand(device)
+  withSession(
+    device
+      .command('remove')
+      .argument('<device>', 'name or id')
+      .description('remove it: its certificates are revoked'),
+    async (session, wanted) => {
+      await session.api.ask('DELETE', await devicePath(session, wanted))
+      session.say(`${wanted} is removed`, {})
+    },
+  )
+  return device
+}
+
+function addUpdateCommand(device: Command): void {
   const update = device
     .command('update')
     .argument('<device>', 'name or id')
@@ -43,27 +67,23 @@ export function addDeviceCommands(program: Command): void {
     .option('--group <groups...>', 'its groups, instead of those it has')
     .option('--prefix <prefixes...>', 'what it may advertise, instead of what it may')
     .option('--role <roles...>', 'its roles, instead of those it has')
-    .description('rename it, or grant it something')
-  update.action(async (wanted: string, { name, group, prefix, role }: Changes) => {
+    .option('--owner <member>', 'name or id of who answers for it from now on')
+    .description('rename it, grant it something, or give it to another member')
+  update.action(async (wanted: string, { name, group, prefix, role, owner }: Changes) => {
     const session = await openSession(update)
     const change = {
       ...(name !== undefined && { name }),
       ...(group !== undefined && { groups: group }),
       ...(prefix !== undefined && { prefixes: prefix }),
       ...(role !== undefined && { roles: role }),
+      ...(owner !== undefined && { ownerId: await memberId(session, owner) }),
     }
-    session.show(await session.api.ask('PATCH', await path(session, wanted), change))
+    session.show(await session.api.ask('PATCH', await devicePath(session, wanted), change))
   })
-  withSession(
-    device
-      .command('remove')
-      .argument('<device>', 'name or id')
-      .description('remove it: its certificates are revoked'),
-    async (session, wanted) => {
-      await session.api.ask('DELETE', await path(session, wanted))
-      session.say(`${wanted} is removed`, {})
-    },
-  )
+}
+
+async function memberId({ api, home }: AdminSession, wanted: string): Promise<string> {
+  return pick(await api.list(`${await home()}/members`, 'members'), wanted).id
 }
 
 interface KeyOptions {
@@ -107,11 +127,36 @@ export function addRegistrationKeyCommands(program: Command): void {
     }
     show(await api.ask('POST', `${await home()}/registration-keys`, wanted))
   })
+  addOneKeyCommands(key, async (session, wanted) => {
+    const { id } = pick(await keys(session), wanted)
+    return `${await session.home()}/registration-keys/${id}`
+  })
+}
+
+type PathOf = (session: AdminSession, wanted: string) => Promise<string>
+
+function addOneKeyCommands(key: Command, pathOf: PathOf): void {
+  withSession(
+    key
+      .command('show')
+      .argument('<key>', 'id or description')
+      .description('all about one, without its secret'),
+    async (session, wanted) =>
+      session.show(await session.api.ask('GET', await pathOf(session, wanted))),
+  )
+  const describe = key
+    .command('describe')
+    .argument('<key>', 'id or description')
+    .argument('<description>', 'what it is for')
+    .description('describe one anew')
+  describe.action(async (wanted: string, description: string) => {
+    const session = await openSession(describe)
+    session.show(await session.api.ask('PATCH', await pathOf(session, wanted), { description }))
+  })
   withSession(
     key.command('revoke').argument('<key>', 'id or description').description('revoke one'),
     async (session, wanted) => {
-      const { id } = pick(await keys(session), wanted)
-      await session.api.ask('DELETE', `${await session.home()}/registration-keys/${id}`)
+      await session.api.ask('DELETE', await pathOf(session, wanted))
       session.say('revoked', {})
     },
   )

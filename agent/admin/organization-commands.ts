@@ -131,7 +131,8 @@ export function addMemberCommands(program: Command): void {
   )
 }
 
-export function addInvitationCommands(program: Command): void {
+/** Returns the command `invitation`. */
+export function addInvitationCommands(program: Command): Command {
   const invitation = program.command('invitation').description('invitations to the organization')
   const listed = async ({ api, home }: AdminSession) =>
     api.wholeList(`${await home()}/invitations`, 'invitations')
@@ -165,12 +166,5 @@ export function addInvitationCommands(program: Command): void {
       session.say('revoked', {})
     },
   )
-  withSession(
-    invitation
-      .command('accept')
-      .argument('<link>', 'the link, or the secret at its end')
-      .description('join the organization that it is of'),
-    async ({ api, show }, link) =>
-      show(await api.ask('POST', '/invitation-links', { secret: link.split('/').at(-1) ?? '' })),
-  )
+  return invitation
 }

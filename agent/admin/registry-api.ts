@@ -1,8 +1,10 @@
 /** The registry's HTTP API as its people's programs use it. */
 import { z } from 'zod'
 import { explain, OperatorError } from '../errors.ts'
+import { systemClock } from '../system-clock.ts'
 
-/** Milliseconds until an answer begins. */
+/** Milliseconds until an answer is there; of a stream, until its next part is. The registry gives a sign of
+ *  life every 15 s. */
 const TIMEOUT_MS = 30_000
 /** Items that lists are read of; more is asked for by pages of its own. */
 const ITEMS = 100_000
@@ -39,15 +41,17 @@ export interface RegistryApi {
   list(path: string, name: string): Promise<readonly Json[]>
   /** Every item of a list that comes as a whole. */
   wholeList(path: string, name: string): Promise<readonly Json[]>
-  /** The answer as it comes. */
-  stream(path: string): AsyncIterable<Uint8Array>
+  /** The answer as it comes, however long. Throws ApiRefusal, or OperatorError (ERR_REGISTRY) where it breaks
+   *  off or stands still. */
+  stream(path: string, ended?: AbortSignal): AsyncIterable<Uint8Array>
 }
 
 /** @param registry its URL, ending in a slash
  *  @param token absent: asks as nobody */
 export function openRegistryApi(registry: string, token?: string): RegistryApi {
   const ask = async (method: string, path: string, body?: object): Promise<Json> => {
-    const response = await request(registry, token, method, path, body)
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const response = await request(registry, token, signal, method, path, body)
     if (response.status === 204) return {}
     const answer = OBJECT.safeParse(await response.json().catch(() => undefined))
     if (answer.success) return answer.data
@@ -74,16 +78,41 @@ export function openRegistryApi(registry: string, token?: string): RegistryApi {
       }
       return found
     },
-    async *stream(path) {
-      const response = await request(registry, token, 'GET', path)
-      yield* response.body ?? []
-    },
+    stream: (path, ended) => streamOf(registry, token, path, ended),
+  }
+}
+
+async function* streamOf(
+  registry: string,
+  token: string | undefined,
+  path: string,
+  ended?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const cut = new AbortController()
+  const timer = () => systemClock.after(TIMEOUT_MS, () => cut.abort(new Error('it stands still')))
+  let silence = timer()
+  try {
+    const signal = ended === undefined ? cut.signal : AbortSignal.any([cut.signal, ended])
+    const { body } = await request(registry, token, signal, 'GET', path)
+    for await (const bytes of body ?? []) {
+      silence.cancel()
+      yield bytes
+      silence = timer()
+    }
+  } catch (cause) {
+    if (cause instanceof OperatorError) throw cause
+    throw new OperatorError('ERR_REGISTRY', `${registry} was lost (${explain(cause)})`, { cause })
+  } finally {
+    silence.cancel()
+    // What is left unread would hold the connection.
+    cut.abort()
   }
 }
 
 async function request(
   registry: string,
   token: string | undefined,
+  signal: AbortSignal,
   method: string,
   path: string,
   body?: object,
@@ -92,7 +121,7 @@ async function request(
     method,
     // A redirect would carry the token elsewhere.
     redirect: 'error',
-    signal: AbortSignal.timeout(TIMEOUT_MS),
+    signal,
     headers: {
       accept: 'application/json',
       ...(body !== undefined && { 'content-type': 'application/json' }),

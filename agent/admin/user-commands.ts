@@ -1,5 +1,7 @@
 /** nexctl's command about the user who has logged in. */
 import { type Command, Option } from 'commander'
+import { showAudit } from './audit-commands.ts'
+import { withSession } from './organization-commands.ts'
 import { openSession } from './session.ts'
 
 interface Deletion {
@@ -9,6 +11,10 @@ interface Deletion {
 
 export function addUserCommands(program: Command): void {
   const user = program.command('user').description('your own user at the registry')
+  withSession(
+    user.command('audit').description('what was changed of your own, the newest first'),
+    (session) => showAudit(session, '/user/audit'),
+  )
   const remove = user
     .command('delete')
     .requiredOption('--confirm <name>', 'your name, as whoami tells it: there is no way back')
