@@ -14,7 +14,7 @@ const ASKS = {
 }
 
 const registry = await startTestRegistry()
-rule.after(() => registry[Symbol.asyncDispose]())
+rule.after(async () => registry[Symbol.asyncDispose]())
 const browser = await registry.ada()
 const ada = await person(browser, registry)
 const bobs = await registry.bob(browser)

@@ -8,7 +8,7 @@ import { startTestRegistry } from '../../support/registry.ts'
 const rule = suite('nexctl organization')
 
 const registry = await startTestRegistry()
-rule.after(() => registry[Symbol.asyncDispose]())
+rule.after(async () => registry[Symbol.asyncDispose]())
 const browser = await registry.ada()
 
 async function enrol(ada: Person, name: string): Promise<void> {

@@ -12,7 +12,7 @@ const rule = suite('nexctl member, invitation, user, policy and names')
 const BOB = 'bob@example.org'
 
 const registry = await startTestRegistry()
-rule.after(() => registry[Symbol.asyncDispose]())
+rule.after(async () => registry[Symbol.asyncDispose]())
 const browser = await registry.ada()
 const ada = await person(browser, registry, 'ada')
 const bob = await person(await registry.bob(browser), registry, 'ada')
