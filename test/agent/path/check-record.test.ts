@@ -153,6 +153,7 @@ rule('makes evidence of a path: ages, microseconds, nothing that is infinite', (
         sentAgoMs: 1500,
         answeredAgoMs: undefined,
         receivedAgoMs: undefined,
+        blockedForMs: undefined,
       },
     ],
     relay: {

@@ -3,8 +3,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type Ask, type Json, newToken, withSession } from '../../support/api.ts'
-import { startTestRegistry } from '../../support/registry.ts'
 import { enrolled, scene } from '../../support/people-scene.ts'
+import { startTestRegistry } from '../../support/registry.ts'
 
 const rule = suite('pagination of the API')
 
