@@ -1,4 +1,4 @@
-// time limit: 2400 s
+// time limit: 900 s
 /** One agent in three organizations: its own, one that is hostile, and one whose IPv4 range is the same as its own. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { suite } from 'uvu'
