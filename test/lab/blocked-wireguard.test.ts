@@ -1,4 +1,4 @@
-// time limit: 360 s
+// time limit: 600 s
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
