@@ -47,6 +47,7 @@ export function curlSuite(stock: Stock, large: number): void {
   let host: Namespace
   let other: Namespace
   let device: ChildProcess | undefined
+  let services: ChildProcess | undefined
   const curl = (...words: readonly string[]): Promise<string> =>
     host.sh(`curl --silent --show-error --noproxy '*' ${words.join(' ')}`)
 
@@ -68,12 +69,14 @@ export function curlSuite(stock: Stock, large: number): void {
       ],
     })
     device = await startDevice(host, other)
+    services = await startIn(host, [], 'peer-service', [PEER.ipv4, PEER.ipv6])
   })
   rule.after(async () => {
     // Not there where its start failed.
-    if (device !== undefined) {
-      const exited = once(device, 'exit')
-      device.stdin?.end()
+    for (const child of [device, services]) {
+      if (child === undefined) continue
+      const exited = once(child, 'exit')
+      child.stdin?.end()
       await exited
     }
     for (const namespace of [host, other]) await namespace[Symbol.asyncDispose]()
@@ -114,6 +117,30 @@ export function curlSuite(stock: Stock, large: number): void {
     assert.is(Number(said), 40_000)
   })
 
+  rule('takes turns between services that live, and passes over one that does not', async () => {
+    const said = await Promise.all(Array.from({ length: 6 }, () => curl(`http://${HOSTS[0]}:90/`)))
+    const times = (name: string): number => said.filter((each) => each === `${name}\n`).length
+    // The turns of the dead one go to the next.
+    assert.is(times('one') + times('two'), 6)
+    assert.ok(times('one') >= 2 && times('two') >= 2, said.join(''))
+  })
+
+  rule('UDP from the peer to a service on the device’s loopback, by either family', async () => {
+    const script = fileURLToPath(new URL('udp-ask.ts', import.meta.url))
+    for (const at of [DEVICE.ipv4, DEVICE.ipv6]) {
+      assert.is(await host.sh(`${process.execPath} ${script} ${at} 53 question`), 'question\n')
+    }
+  })
+
+  rule('from the device’s loopback to services of the peer, by TCP and UDP', async () => {
+    const script = fileURLToPath(new URL('udp-ask.ts', import.meta.url))
+    for (const port of [8081, 8082]) {
+      const get = `curl --silent --show-error --http0.9 --noproxy '*' telnet://127.0.0.1:${port} </dev/null`
+      assert.is(await other.sh(get), 'from the peer\n')
+    }
+    assert.is(await other.sh(`${process.execPath} ${script} 127.0.0.1 8083 there`), 'there\n')
+  })
+
   rule('is refused where no rule is, at once', async () => {
     for (const at of HOSTS) {
       const said = await host.sh(
@@ -127,11 +154,22 @@ export function curlSuite(stock: Stock, large: number): void {
 }
 
 /** As nobody, without capabilities; resolves when its service is reached by whoever is let in. */
-async function startDevice(peer: Namespace, host: Namespace): Promise<ChildProcess> {
-  const script = fileURLToPath(new URL('service-process.ts', import.meta.url))
-  const words = ['netns', 'exec', host.name, ...UNPRIVILEGED, process.execPath, script]
+function startDevice(peer: Namespace, host: Namespace): Promise<ChildProcess> {
+  return startIn(host, UNPRIVILEGED, 'service-process', [], JSON.stringify(settings(peer)))
+}
+
+/** Resolves when it says that it is ready. @param by a command that runs another */
+async function startIn(
+  host: Namespace,
+  by: readonly string[],
+  name: string,
+  args: readonly string[],
+  input?: string,
+): Promise<ChildProcess> {
+  const script = fileURLToPath(new URL(`${name}.ts`, import.meta.url))
+  const words = ['netns', 'exec', host.name, ...by, process.execPath, script, ...args]
   const child = spawn('ip', words, { stdio: ['pipe', 'pipe', 'inherit'] })
-  child.stdin.write(`${JSON.stringify(settings(peer))}\n`)
+  if (input !== undefined) child.stdin.write(`${input}\n`)
   const [said] = await Promise.race([
     once(child.stdout, 'data'),
     once(child, 'exit').then(() => ['it ended']),

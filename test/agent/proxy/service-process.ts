@@ -1,6 +1,9 @@
-/** A device in a process of its own, without an agent around it: WireGuard and TCP/IP inside, and a proxy with one rule
- *  for a web server on this host's loopback. Its first line of input is its ConfigText; it says `ready`, and ends
- *  with its input. `/hello` answers a line, `/bytes/N` as many bytes, `/count` the number of bytes it is sent. */
+/** A device in a process of its own, without an agent around it: WireGuard and TCP/IP inside, and a proxy. Its first line
+ *  of input is its ConfigText; it says `ready`, and ends with its input. From the mesh, port 80 is a web server on this
+ *  host's loopback: `/hello` answers a line, `/bytes/N` as many bytes, `/count` the number of bytes it is sent; port 90
+ *  two that say `one` and `two` in turn, and a dead one; UDP 53 an echo. On this host's loopback TCP 8081 (IPv4) and 8082
+ *  (IPv6), and UDP 8083, are port 9000 of the peer. */
+import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -14,6 +17,7 @@ import { newStackDevice } from '../../../agent/stack/stack-device.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { startUserspace } from '../../../agent/tunnel/userspace/start.ts'
 import { randomBytes } from '../../../crypto/random.ts'
+import { parseIpAddress } from '../../../protocol/address.ts'
 import { pattern } from '../../../simulations/world/stack-pair.ts'
 import { tempDir } from '../../support/temp-dir.ts'
 import { decodeConfig } from '../tunnel/userspace/remote.ts'
@@ -37,18 +41,48 @@ const server = createServer((asked, response) => {
 server.listen(0, '127.0.0.1')
 await once(server, 'listening')
 const { port } = server.address() as AddressInfo
+const echo = createSocket('udp4')
+echo.on('message', (datagram, from) => echo.send(datagram, from.port, from.address))
+echo.bind(0, '127.0.0.1')
+await once(echo, 'listening')
+const turns = await Promise.all(
+  ['one', 'two'].map(async (name) => {
+    const turn = createServer((_asked, response) => void response.end(`${name}\n`))
+    turn.listen(0, '127.0.0.1')
+    await once(turn, 'listening')
+    return (turn.address() as AddressInfo).port
+  }),
+)
+/** Of loopback: nobody listens. */
+const DEAD_PORT = 9
 
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 const config = decodeConfig(JSON.parse(String((await lines.next()).value)))
 const folder = await tempDir()
-const rule = parseProxyRule('ingress', `tcp:${PORT}:127.0.0.1:${port}`)
+const [peer4 = '', peer6 = ''] = [...config.peers.values()].flatMap(({ allowedIps }) =>
+  allowedIps.map((prefix) => prefix.replace(/\/\d+$/, '')),
+)
+const rules = [
+  ...[
+    `tcp:${PORT}:127.0.0.1:${port}`,
+    ...[...turns, DEAD_PORT].map((each) => `tcp:90:127.0.0.1:${each}`),
+    `udp:53:127.0.0.1:${echo.address().port}`,
+  ].map((text) => parseProxyRule('ingress', text)),
+  ...['tcp:8081:peer:9000', `tcp:8082:[${peer6}]:9000`, 'udp:8083:peer:9000'].map((text) =>
+    parseProxyRule('egress', text),
+  ),
+]
 const { stack, device } = newStackDevice(parts)
 const { tunnel } = startUserspace({ ...parts, interfaceName: 'inside', device })
 const proxy = runProxy({
   ...parts,
   stack,
-  mesh: { resolve: () => [], nameOf: () => undefined, isOfMesh: () => false },
-  rules: await openProxyRules(`${folder.path}/proxy.json`, [rule]),
+  mesh: {
+    resolve: (name) => (name === 'peer' ? [parseIpAddress(peer4)] : []),
+    nameOf: () => undefined,
+    isOfMesh: (address) => [peer4, peer6].includes(address),
+  },
+  rules: await openProxyRules(`${folder.path}/proxy.json`, rules),
   connections: new ConnectionCount(parts.log),
   flows: new FlowCount(),
 })
