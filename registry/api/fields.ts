@@ -21,7 +21,11 @@ export const TEXT = z
 export const MOMENT = z.int().nonnegative()
 
 /** A prefix in canonical form. */
-export const PREFIX_TEXT = z.string().max(64).transform(readPrefix)
+export const PREFIX_TEXT = z
+  .string()
+  .max(64)
+  .meta({ examples: ['10.99.0.0/24'] })
+  .transform(readPrefix)
 
 function readPrefix(text: string, context: z.core.$RefinementCtx): ReturnType<typeof parsePrefix> {
   try {

@@ -5,11 +5,12 @@ type Schema = Readonly<Record<string, unknown>>
 const isObject = (value: unknown): value is Schema =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** A value that the schema allows, as far as patterns let it be guessed. */
+/** A value that the schema allows: its example, or one as far as patterns let it be guessed. */
 export function sampleOf(schema: unknown): unknown {
   if (!isObject(schema)) return {}
   if ('const' in schema) return schema['const']
   if (Array.isArray(schema['enum'])) return schema['enum'][0]
+  if (Array.isArray(schema['examples'])) return schema['examples'][0]
   const choices = schema['anyOf'] ?? schema['oneOf'] ?? schema['allOf']
   if (Array.isArray(choices)) return sampleOf(choices[0])
   switch (schema['type']) {

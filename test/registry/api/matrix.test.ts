@@ -2,14 +2,22 @@
 /** Who may ask what: generated from the route table, so that no new route is forgotten. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { z } from 'zod'
 import { SCOPES } from '../../../protocol/scopes.ts'
-import type { Route } from '../../../registry/api/route.ts'
+import { ID, type Route } from '../../../registry/api/route.ts'
 import { ROUTES } from '../../../registry/api/routes.ts'
 import { MEMBER_ROLES } from '../../../registry/roles.ts'
-import { type Browser, organizationsOf } from '../../../simulations/lab/login.ts'
+import {
+  type Browser,
+  completeSetup,
+  inviteUser,
+  loginByHttp,
+  organizationsOf,
+} from '../../../simulations/lab/login.ts'
 import { type Ask, type Json, newToken, withSession, withToken } from '../../support/api.ts'
-import { clientOf, newApplicant } from '../../support/applicant.ts'
-import { startTestRegistry, type TestRegistry } from '../../support/registry.ts'
+import { sampleOf } from '../../support/json-sample.ts'
+import { type Ids, oneOfEach } from '../../support/one-of-each.ts'
+import { ADA, startTestRegistry, type TestRegistry } from '../../support/registry.ts'
 
 const rule = suite('matrix of routes, people and organizations')
 
@@ -24,46 +32,74 @@ const UNSAFE = ROUTES.filter(({ method }) => method !== 'GET')
 
 const named = ({ method, path }: Pick<Route<never>, 'method' | 'path'>) => `${method} ${path}`
 
-/** Ada's organization with one thing of each kind, and Bob, who has no part in it. */
+/** Ada's organization with one thing of each kind, of which Carol is a member and in which Bob has no part. */
 async function scene(registry: TestRegistry) {
   const browser = await registry.ada()
   const bobs = await registry.bob(browser)
-  const [organization = ''] = await organizationsOf(browser)
+  await completeSetup(await inviteUser(browser), CAROL)
+  const carols = await loginByHttp(registry.url, CAROL)
+  const people = { owner: browser, member: carols, invited: ADA.email }
+  const { ids, invite } = await oneOfEach(registry, people)
   const [other = ''] = await organizationsOf(bobs)
   const ada = withSession(browser)
-  const home = `/organizations/${organization}`
-  const made = await ada('POST', `${home}/registration-keys`, {
-    description: 'lab',
-    singleUse: false,
-  })
-  await clientOf(registry).enrol(newApplicant('laptop'), {
-    registrationKey: String(made.json['key']),
-  })
-  const [device] = (await ada('GET', `${home}/devices`)).json['devices'] as Json[]
-  const { id } = await newToken(ada, ['read'])
-  /** Ids of Ada's things, by the names that paths give them. */
-  const ids: Record<string, string> = {
-    organization,
-    device: String(device?.['id']),
-    key: String(made.json['id']),
-    token: id,
-  }
   const head = async () =>
     JSON.stringify([
-      (await ada('GET', `${home}/audit/head`)).json,
+      (await ada('GET', `/organizations/${ids['organization']}/audit/head`)).json,
       (await ada('GET', '/user/audit')).json,
     ])
-  return { browser, bobs, ada, bob: withSession(bobs), organization, other, ids, head }
+  return { browser, bobs, ada, bob: withSession(bobs), other, ids, invite, head }
+}
+const CAROL = { email: 'carol@example.org', password: 'a third good password' }
+
+/** A parameter that `ids` does not know is one that this test forgot. */
+function pathOf({ path }: Route<never>, ids: Ids): string {
+  return path.replace(/:(\w+)/g, (_, name: string) => {
+    const id = ids[name]
+    if (id === undefined) throw new Error(`${path}: oneOfEach makes no ${name}`)
+    return id
+  })
 }
 
-function pathOf({ path }: Route<never>, ids: Record<string, string>): string {
-  return path.replace(/:(\w+)/g, (_, name: string) => ids[name] ?? 'aaaaaaaa')
+/** Ids that name nothing, in that organization. */
+function nothingIn(ids: Ids): Ids {
+  const none = Object.keys(ids).map((name) => [name, 'aaaaaaaa'])
+  return { ...Object.fromEntries(none), organization: String(ids['organization']) }
+}
+
+/** What the route's schema allows, with the ids of `own` in the fields that name something. */
+function bodyOf({ body }: Route<never>, own: Ids): Json | undefined {
+  if (body === undefined) return undefined
+  const schema = schemaOf(body)
+  const named = idFieldsIn(schema).map((field) => [field, own[kindOf(field)]])
+  return { ...(sampleOf(schema) as Json), ...Object.fromEntries(named) }
+}
+
+function schemaOf(schema: z.ZodType): Json {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+}
+
+/** Fields of a body or query that are an ID. */
+function idFieldsIn({ properties = {} }: Json): string[] {
+  const isId = (field: Json) => field['pattern'] === schemaOf(ID)['pattern']
+  return Object.entries(properties as Record<string, Json>).flatMap(([name, field]) =>
+    isId(field) ? name : [],
+  )
+}
+
+/** What the field names. One that is not known here is one that this test forgot. */
+function kindOf(field: string): string {
+  const kind = KINDS[field]
+  if (kind === undefined) throw new Error(`nobody knows what ${field} names`)
+  return kind
+}
+const KINDS: Readonly<Record<string, string>> = {
+  ...{ ownerId: 'user', transferTo: 'user', device: 'device' },
 }
 
 async function refuses(
   routes: readonly Route<never>[],
   ask: Ask,
-  ids: Record<string, string>,
+  ids: Ids,
   status: number,
   code: string,
 ): Promise<void> {
@@ -121,8 +157,8 @@ rule('a token without a route’s scope gets nowhere on it, and with it alone it
     await refuses([route], await tokenFor(others), ids, 403, 'scope-missing')
     const only = await tokenFor([access.scope])
     if (route.produces === 'text/event-stream') continue
-    const nothing = { ...ids, device: 'aaaaaaaa', key: 'aaaaaaaa', token: 'aaaaaaaa' }
-    const { status } = await only(route.method, pathOf(route, nothing), route.body && {})
+    const path = pathOf(route, nothingIn(ids))
+    const { status } = await only(route.method, path, route.body && {})
     assert.ok(status !== 401 && status !== 403, `${named(route)}: ${status}`)
   }
 })
@@ -141,8 +177,8 @@ rule('a member without a route’s role gets nowhere on it, and with it does', a
       const { access, produces } = route
       if (access.kind !== 'member' || produces === 'text/event-stream' || isDeletion(route))
         continue
-      const nothing = { organization: String(ids['organization']) }
-      const { status, json } = await bob(route.method, pathOf(route, nothing), route.body && {})
+      const path = pathOf(route, nothingIn(ids))
+      const { status, json } = await bob(route.method, path, route.body && {})
       const isRefused = status === 403 && json['code'] === 'role-missing'
       assert.is(isRefused, !access.roles.includes(role), `${role}: ${named(route)}: ${status}`)
     }
@@ -154,19 +190,29 @@ async function tokenOf(registry: TestRegistry, ada: Ask, scopes: readonly string
   return withToken(registry.url, token)
 }
 
-rule('ids of another organization name nothing in one’s own', async () => {
+const OF_IDS = GUARDED.filter(({ path }) => /:(?!organization)/.test(path)).toSorted(
+  (a, b) => Number(a.method === 'DELETE') - Number(b.method === 'DELETE'),
+)
+
+rule('ids of another organization name nothing in one’s own, whatever else is right', async () => {
   await using registry = await startTestRegistry()
-  const { bob, other, ids, head } = await scene(registry)
+  const { ada, bob, other, ids, invite, head } = await scene(registry)
   const before = await head()
-  const mixed = { ...ids, organization: other }
-  const withIds = GUARDED.filter(({ path }) => /:(?!organization)/.test(path))
-  assert.ok(withIds.length >= 4)
-  for (const route of withIds) {
-    const { status, json } = await bob(route.method, pathOf(route, mixed), route.body && {})
-    assert.ok(status === 404 || (route.body && status === 400), `${named(route)}: ${status}`)
+  const user = String((await bob('GET', '/user')).json['id'])
+  const bobs = { ...ids, user, organization: other }
+  assert.ok(OF_IDS.length >= 12)
+  for (const route of OF_IDS) {
+    const path = pathOf(route, { ...ids, organization: other })
+    const { status, json } = await bob(route.method, path, bodyOf(route, bobs))
+    assert.is(status, 404, `${named(route)}: ${JSON.stringify(json)}`)
     assert.is(json['organization'], undefined)
   }
   assert.is(await head(), before)
+  for (const route of OF_IDS) {
+    const path = pathOf(route, { ...ids, invitation: await invite() })
+    const { status, json } = await ada(route.method, path, bodyOf(route, ids))
+    assert.ok(status < 300, `${named(route)} of one’s own: ${JSON.stringify(json)}`)
+  }
 })
 
 rule('another site’s page does nothing with a session', async () => {
@@ -192,7 +238,7 @@ rule('another site’s page does nothing with a session', async () => {
 async function sent(
   browser: Browser,
   route: Route<never>,
-  ids: Record<string, string>,
+  ids: Ids,
   headers: Record<string, string>,
 ): Promise<number> {
   const init = { method: route.method, headers: { 'content-type': 'application/json', ...headers } }
