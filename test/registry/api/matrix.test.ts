@@ -205,7 +205,7 @@ rule('ids of another organization name nothing in one’s own, whatever else is 
     const path = pathOf(route, { ...ids, organization: other })
     const { status, json } = await bob(route.method, path, bodyOf(route, bobs))
     assert.is(status, 404, `${named(route)}: ${JSON.stringify(json)}`)
-    assert.is(json['organization'], undefined)
+    assert.is.not(json['code'], 'organization-not-found', named(route))
   }
   assert.is(await head(), before)
   for (const route of OF_IDS) {
@@ -213,6 +213,43 @@ rule('ids of another organization name nothing in one’s own, whatever else is 
     const { status, json } = await ada(route.method, path, bodyOf(route, ids))
     assert.ok(status < 300, `${named(route)} of one’s own: ${JSON.stringify(json)}`)
   }
+})
+
+/** Each field of a body or query that names something, with what goes with it. */
+function* namingFields(own: Ids, foreign: Ids) {
+  for (const route of OF_MEMBERS) {
+    for (const field of idFieldsIn(schemaOf(route.query))) {
+      const also = field === 'transferTo' ? '&devices=transfer' : ''
+      const ask = (ids: Ids) => ({ query: `?${field}=${ids[kindOf(field)]}${also}` })
+      yield { route, field, wrong: ask(foreign), right: ask(own) }
+    }
+    for (const field of route.body === undefined ? [] : idFieldsIn(schemaOf(route.body))) {
+      const body = bodyOf(route, own)
+      const wrong = { body: { ...body, [field]: foreign[kindOf(field)] } }
+      yield { route, field, wrong, right: { body } }
+    }
+  }
+}
+
+rule('nor do they in a body or a query', async () => {
+  await using registry = await startTestRegistry()
+  const { browser, bobs, bob, ids, head } = await scene(registry)
+  const people = { owner: bobs, member: browser, invited: ADA.email }
+  const { ids: own } = await oneOfEach(registry, people)
+  const before = await head()
+  const user = String((await bob('GET', '/user')).json['id'])
+  const fields = [...namingFields({ ...own, user }, ids)]
+  assert.ok(fields.length >= 3)
+  for (const { route, field, wrong, right } of fields) {
+    const ask = ({ query = '', body }: { query?: string; body?: Json | undefined }) =>
+      bob(route.method, `${pathOf(route, own)}${query}`, body)
+    const what = `${named(route)} ${field}`
+    const { status, json } = await ask(wrong)
+    assert.is(status, 404, `${what}: ${JSON.stringify(json)}`)
+    assert.is.not(json['code'], 'organization-not-found', what)
+    assert.ok((await ask(right)).status < 300, `${what} of one’s own`)
+  }
+  assert.is(await head(), before)
 })
 
 rule('another site’s page does nothing with a session', async () => {
