@@ -1,9 +1,15 @@
 /** An organization with one thing of each kind that a path can name. */
 import * as assert from 'uvu/assert'
-import { type Browser, organizationsOf } from '../../simulations/lab/login.ts'
+import {
+  type Browser,
+  completeSetup,
+  inviteUser,
+  loginByHttp,
+  organizationsOf,
+} from '../../simulations/lab/login.ts'
 import { type Ask, type Json, newToken, withSession } from './api.ts'
 import { clientOf, newApplicant } from './applicant.ts'
-import type { TestRegistry } from './registry.ts'
+import { ADA, type TestRegistry } from './registry.ts'
 
 /** Ids by the names that paths give them. */
 export type Ids = Readonly<Record<string, string>>
@@ -12,6 +18,15 @@ export interface OneOfEach {
   readonly ids: Ids
   /** The id of one more invitation, to the e-mail address `invited`. */
   invite(): Promise<string>
+}
+
+const CAROL = { email: 'carol@example.org', password: 'a third good password' }
+
+/** Of Ada's organization, which Carol, a new user, joins. */
+export async function oneOfEachOfAda(registry: TestRegistry, ada: Browser): Promise<OneOfEach> {
+  await completeSetup(await inviteUser(ada), CAROL)
+  const carol = await loginByHttp(registry.url, CAROL)
+  return oneOfEach(registry, { owner: ada, member: carol, invited: ADA.email })
 }
 
 /** Of the owner's first organization. `member` joins it; `invited` is the address that its invitations are for. */

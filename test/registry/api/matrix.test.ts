@@ -7,16 +7,10 @@ import { SCOPES } from '../../../protocol/scopes.ts'
 import { ID, type Route } from '../../../registry/api/route.ts'
 import { ROUTES } from '../../../registry/api/routes.ts'
 import { MEMBER_ROLES } from '../../../registry/roles.ts'
-import {
-  type Browser,
-  completeSetup,
-  inviteUser,
-  loginByHttp,
-  organizationsOf,
-} from '../../../simulations/lab/login.ts'
+import { type Browser, organizationsOf } from '../../../simulations/lab/login.ts'
 import { type Ask, type Json, newToken, withSession, withToken } from '../../support/api.ts'
 import { sampleOf } from '../../support/json-sample.ts'
-import { type Ids, oneOfEach } from '../../support/one-of-each.ts'
+import { type Ids, oneOfEach, oneOfEachOfAda } from '../../support/one-of-each.ts'
 import { ADA, startTestRegistry, type TestRegistry } from '../../support/registry.ts'
 
 const rule = suite('matrix of routes, people and organizations')
@@ -36,10 +30,7 @@ const named = ({ method, path }: Pick<Route<never>, 'method' | 'path'>) => `${me
 async function scene(registry: TestRegistry) {
   const browser = await registry.ada()
   const bobs = await registry.bob(browser)
-  await completeSetup(await inviteUser(browser), CAROL)
-  const carols = await loginByHttp(registry.url, CAROL)
-  const people = { owner: browser, member: carols, invited: ADA.email }
-  const { ids, invite } = await oneOfEach(registry, people)
+  const { ids, invite } = await oneOfEachOfAda(registry, browser)
   const [other = ''] = await organizationsOf(bobs)
   const ada = withSession(browser)
   const head = async () =>
@@ -49,7 +40,6 @@ async function scene(registry: TestRegistry) {
     ])
   return { browser, bobs, ada, bob: withSession(bobs), other, ids, invite, head }
 }
-const CAROL = { email: 'carol@example.org', password: 'a third good password' }
 
 /** A parameter that `ids` does not know is one that this test forgot. */
 function pathOf({ path }: Route<never>, ids: Ids): string {

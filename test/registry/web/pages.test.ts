@@ -205,28 +205,6 @@ test('refuse a registration key without end or name', async ({ ada, home }) => {
   }
 })
 
-test('answer 404 for another user’s organization, as for one that does not exist', async (scene) => {
-  const { registry, ada, home } = scene
-  const path = await enrolled(scene, 'laptop')
-  const bob = await registry.bob(ada)
-  const nowhere = `/organizations/${'a'.repeat(26)}`
-  const text = async (page: string) => (await bob.open(page)).text
-  for (const page of [home, path, `${path}/remove`, nowhere, '/organizations/x']) {
-    assert.is((await bob.open(page)).status, 404, page)
-  }
-  assert.is(await text(home), await text(nowhere))
-  for (const form of [
-    `${path}/remove`,
-    `${path}/prefixes`,
-    `${path}/prefixes/withdraw`,
-    `${home}/registration-keys`,
-    `${home}/registration-keys/x/revoke`,
-  ]) {
-    assert.is((await bob.submit(form, { prefix: '10.0.0.0/8' })).status, 404, form)
-  }
-  assert.is((await ada.open(path)).status, 200)
-})
-
 test('answer errors as a page to people and as problem details to programs', async ({
   registry,
 }) => {
