@@ -1,6 +1,6 @@
 /** X25519 (RFC 7748): WireGuard's keys. */
 import { createPublicKey, diffieHellman, type KeyObject, randomBytes } from 'node:crypto'
-import { type Brand, toHex } from './bytes.ts'
+import { type Brand, moved, toHex, wipe } from './bytes.ts'
 import {
   HiddenKey,
   KeyError,
@@ -52,7 +52,9 @@ export function generateAgreementKeyPair(): AgreementKeyPair {
 
 /** Throws KeyError unless `bytes` are 32. */
 export function agreementKeyPairFromPrivate(bytes: Uint8Array): AgreementKeyPair {
-  const key = privateKeyObject('x25519', clamped(bytes))
+  const scalar = clamped(bytes)
+  const key = privateKeyObject('x25519', scalar)
+  wipe(scalar)
   return {
     publicKey: rawPublic(createPublicKey(key)) as AgreementPublicKey,
     privateKey: new HiddenKey(key) as AgreementPrivateKey,
@@ -62,9 +64,10 @@ export function agreementKeyPairFromPrivate(bytes: Uint8Array): AgreementKeyPair
 /** RFC 7748 §5, as `wg genkey` does it, so that other tools show the same private key. */
 function clamped(bytes: Uint8Array): Uint8Array {
   const copy = Uint8Array.from(bytes)
+  if (bytes.length !== 32) return copy
   copy[0] = (copy[0] ?? 0) & 248
   copy[31] = ((copy[31] ?? 0) & 127) | 64
-  return bytes.length === 32 ? copy : bytes
+  return copy
 }
 
 /** The 32 private bytes: for a key file and for WireGuard. */
@@ -84,7 +87,7 @@ export function sharedSecret(
 
 function agreed(privateKey: KeyObject, publicKey: KeyObject): Uint8Array {
   try {
-    return Uint8Array.from(diffieHellman({ privateKey, publicKey }))
+    return moved(diffieHellman({ privateKey, publicKey }))
   } catch (cause) {
     throw new KeyError('X25519 public key is of small order', { cause })
   }

@@ -30,6 +30,13 @@ export function wipe(...secrets: readonly Uint8Array[]): void {
   for (const secret of secrets) secret.fill(0)
 }
 
+/** A plain copy, and `secret` is zeroed: for what Node hands out as a Buffer. */
+export function moved(secret: Uint8Array): Uint8Array {
+  const copy = Uint8Array.from(secret)
+  wipe(secret)
+  return copy
+}
+
 export function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text)
 }

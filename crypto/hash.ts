@@ -1,7 +1,7 @@
 /** Hashes and what is made of them. */
 import { createHash, createHmac, hkdfSync } from 'node:crypto'
 import { blake2s as nobleBlake2s } from '@noble/hashes/blake2.js'
-import { concat } from './bytes.ts'
+import { concat, moved } from './bytes.ts'
 
 /** Of the parts one after another. 32 bytes. */
 export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
@@ -51,5 +51,5 @@ export function blake2sOf(...parts: readonly Uint8Array[]): Uint8Array {
 export function hmacBlake2s(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array {
   const hmac = createHmac('blake2s256', key)
   for (const part of parts) hmac.update(part)
-  return Uint8Array.from(hmac.digest())
+  return moved(hmac.digest())
 }

@@ -1,7 +1,7 @@
 /** What the key types share: the error, the way keys hide from logs, Node's wrapping of raw keys. */
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto'
 import { inspect } from 'node:util'
-import { concat, fromHex } from './bytes.ts'
+import { concat, fromHex, wipe } from './bytes.ts'
 
 /** Bytes that are no key, or no key one may use. */
 export class KeyError extends Error {
@@ -23,8 +23,10 @@ const SPKI = {
 
 export function privateKeyObject(algorithm: KeyAlgorithm, raw: Uint8Array): KeyObject {
   if (raw.length !== 32) throw new KeyError(`private key has ${raw.length} bytes, want 32`)
-  const key = Buffer.from(concat(PKCS8[algorithm], raw))
-  return createPrivateKey({ key, format: 'der', type: 'pkcs8' })
+  const key = Buffer.from(concat(PKCS8[algorithm], raw).buffer)
+  const made = createPrivateKey({ key, format: 'der', type: 'pkcs8' })
+  wipe(key)
+  return made
 }
 
 export function publicKeyObject(algorithm: KeyAlgorithm, raw: Uint8Array): KeyObject {

@@ -58,6 +58,7 @@ export class Handshake {
     if (key.length !== PRESHARED_KEY_BYTES) {
       throw new RangeError(`preshared key has ${key.length} bytes, want ${PRESHARED_KEY_BYTES}`)
     }
+    wipe(this.#presharedKey)
     this.#presharedKey = Uint8Array.from(key)
   }
 
@@ -79,7 +80,7 @@ export class Handshake {
   }
 
   /** The response, and what it makes. Undefined, and nothing has changed, unless the peer alone can have made the
-   *  initiation, it is newer than all before (§5.1), and not the next within 20 ms. */
+   *  initiation, it is newer than all before (§5.1), and not the next within 20 ms. Either way `opened` is used up. */
   answer(
     opened: OpenedInitiation,
     nowMs: number,
@@ -87,9 +88,10 @@ export class Handshake {
     const own = this.#context.own()
     const initiation = own && proveInitiation(opened, this.#remote(own).staticSecret)
     if (initiation === undefined) return undefined
-    const greatest = this.#greatest
-    if (greatest !== undefined && !isLater(initiation.timestamp, greatest)) return undefined
-    if (nowMs - this.#answeredMs < INITIATION_EVERY_MS) return undefined
+    if (!this.#isNext(initiation.timestamp, nowMs)) {
+      wipe(initiation.chainingKey)
+      return undefined
+    }
     this.#greatest = initiation.timestamp
     this.#answeredMs = nowMs
     this.clear()
@@ -123,12 +125,24 @@ export class Handshake {
     wipe(sent.chainingKey, sent.hash)
   }
 
-  /** Our static key is another, or the peer is no more. */
-  forgetKeys(): void {
+  /** The peer is no more. */
+  end(): void {
+    this.forgetOwnKey()
+    wipe(this.#presharedKey)
+  }
+
+  /** Our static key is another: what was made of it is forgotten, the preshared key is not. */
+  forgetOwnKey(): void {
     this.clear()
     if (this.#staticSecret !== undefined) wipe(this.#staticSecret)
     this.#staticSecret = undefined
     this.#sentMs = NEVER
+  }
+
+  #isNext(timestamp: Uint8Array, nowMs: number): boolean {
+    const greatest = this.#greatest
+    if (greatest !== undefined && !isLater(timestamp, greatest)) return false
+    return nowMs - this.#answeredMs >= INITIATION_EVERY_MS
   }
 
   #finished(message: Uint8Array, nowMs: number): Uint8Array {

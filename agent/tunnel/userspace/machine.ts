@@ -1,7 +1,7 @@
 /** Machine: WireGuard as a whole, without sockets: datagrams, packets, time and randomness in; datagrams, packets and
  *  the next deadline out. */
 import type { AgreementKeyPair, AgreementPublicKey } from '../../../crypto/agreement.ts'
-import { toHex } from '../../../crypto/bytes.ts'
+import { toHex, wipe } from '../../../crypto/bytes.ts'
 import type { RandomBytes } from '../../../crypto/random.ts'
 import type { Endpoint, Prefix } from '../../../protocol/address.ts'
 import type { Clock } from '../../../protocol/clock.ts'
@@ -226,8 +226,10 @@ export class Machine {
     nowMs: number,
   ): Peer | undefined {
     const opened = openInitiation(own, datagram)
-    const peer = opened && this.peer(opened.sender)
-    if (opened !== undefined) peer?.receiveInitiation(opened, from, datagram.length, nowMs)
+    if (opened === undefined) return undefined
+    const peer = this.peer(opened.sender)
+    if (peer === undefined) wipe(opened.chainingKey)
+    else peer.receiveInitiation(opened, from, datagram.length, nowMs)
     return peer
   }
 

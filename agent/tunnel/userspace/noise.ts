@@ -82,6 +82,7 @@ export function createInitiation(
   const first = withSecret(begun, sharedSecret(ephemeral.privateKey, peer.publicKey))
   const hash = put(message, INITIATION.static, first, own.publicKey)
   const second = withStatic({ ...first, hash }, peer.staticSecret)
+  wipe(first.chainingKey)
   const last = put(message, INITIATION.timestamp, second, timestamp)
   const sent = { chainingKey: second.chainingKey, hash: last, ephemeral, localIndex }
   return { message, sent }
@@ -101,7 +102,10 @@ export function openInitiation(
   const first = withSecret(begun, sharedSecret(own.privateKey, ephemeral))
   const opened = take(message, INITIATION.static, first)
   const sender = opened && publicKeyIn(opened.plaintext)
-  if (opened === undefined || sender === undefined) return undefined
+  if (opened === undefined || sender === undefined) {
+    wipe(first.chainingKey)
+    return undefined
+  }
   return {
     chainingKey: first.chainingKey,
     hash: opened.hash,
@@ -112,19 +116,23 @@ export function openInitiation(
   }
 }
 
-/** Undefined unless `sender`'s private key made it. */
+/** Undefined unless `sender`'s private key made it. Uses `opened` up: its chaining key is wiped. */
 export function proveInitiation(
   opened: OpenedInitiation,
   staticSecret: Uint8Array,
 ): ProvedInitiation | undefined {
   const second = withStatic(opened, staticSecret)
   const proof = take(opened.message, INITIATION.timestamp, second)
-  if (proof === undefined) return undefined
   const { chainingKey } = second
+  wipe(opened.chainingKey)
+  if (proof === undefined) {
+    wipe(chainingKey)
+    return undefined
+  }
   return { ...opened, chainingKey, hash: proof.hash, timestamp: proof.plaintext }
 }
 
-/** The message has room for its MACs. */
+/** The message has room for its MACs. Uses `initiation` up: its chaining key is wiped. */
 export function createResponse(
   initiation: ProvedInitiation,
   presharedKey: Uint8Array,
@@ -145,6 +153,7 @@ export function createResponse(
     ],
     presharedKey,
   )
+  wipe(initiation.chainingKey)
   put(message, RESPONSE.empty, answered, NOTHING)
   const [receiving, sending] = transportKeys(answered.chainingKey)
   return { message, keys: { sending, receiving, localIndex, remoteIndex } }
@@ -162,7 +171,10 @@ export function openResponse(
   const agreed = (key: AgreementPrivateKey): Uint8Array => sharedSecret(key, ephemeral)
   const secrets = [agreed(sent.ephemeral.privateKey), agreed(own.privateKey)]
   const answered = answeredBy(sent, ephemeral, secrets, presharedKey)
-  if (take(message, RESPONSE.empty, answered) === undefined) return undefined
+  if (take(message, RESPONSE.empty, answered) === undefined) {
+    wipe(answered.chainingKey)
+    return undefined
+  }
   const [sending, receiving] = transportKeys(answered.chainingKey)
   const remoteIndex = readUint32(message, RESPONSE.sender[0])
   return { sending, receiving, localIndex: sent.localIndex, remoteIndex }

@@ -157,15 +157,20 @@ export class Peer {
 
   /** Our static key is another. */
   identityChanged(nowMs: number): void {
-    this.end()
+    this.#endSessions()
+    this.handshake.forgetOwnKey()
     if (this.#keepaliveSeconds > 0) this.#sendKeepalive(nowMs)
   }
 
-  /** All sessions end, also one that is being made; what waits is dropped. */
+  /** The peer is no more: its sessions end, also one that is being made, and its keys are wiped; what waits is dropped. */
   end(): void {
+    this.#endSessions()
+    this.handshake.end()
+  }
+
+  #endSessions(): void {
     this.#timers.clearAll()
     this.#forgetSessions()
-    this.handshake.forgetKeys()
   }
 
   #forgetSessions(): void {
