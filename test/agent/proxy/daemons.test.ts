@@ -1,5 +1,6 @@
 // time limit: 300 s
-/** Two real proxies without any privilege: services published and reached through the encrypted mesh, the registry dead. */
+/** Two real proxies without any privilege, where no user namespace can be made
+ *  either: services published and reached through the encrypted mesh, the registry dead. */
 import { once } from 'node:events'
 import { chmod } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -78,6 +79,19 @@ async function askedBySocks(socks: number, name: string, port: number) {
   return { socket, code: Number(reply[1]) }
 }
 
+/** What comes by the HTTP listener from a device, by name. */
+async function askByHttpProxy(listener: number, name: string, port: number, text: string) {
+  const socket = connect({ port: listener, host: '127.0.0.1', allowHalfOpen: true })
+  socket.write(`CONNECT ${name}:${port} HTTP/1.1\r\nhost: ${name}:${port}\r\n\r\n`)
+  const [reply] = await once(socket, 'data')
+  assert.is(String(reply), 'HTTP/1.1 200 Connection established\r\n\r\n')
+  const chunks: Buffer[] = []
+  socket.on('data', (chunk: Buffer) => chunks.push(chunk))
+  socket.end(text)
+  await once(socket, 'end')
+  return String(Buffer.concat(chunks))
+}
+
 async function socksReply(socks: number, name: string, port: number): Promise<number> {
   const { socket, code } = await askedBySocks(socks, name, port)
   socket.destroy()
@@ -87,21 +101,24 @@ async function socksReply(socks: number, name: string, port: number): Promise<nu
 rule('publishes services, reaches them, and goes on without the registry', async () => {
   await using web = await startTcpService('web')
   await using dns = await startUdpService('dns')
-  const [egress, socks, later] = [await freePort(), await freePort(), await freePort()]
+  const [egress, later] = [await freePort(), await freePort()]
+  const [socks, httpProxy] = [await freePort(), await freePort()]
   const one: ProxyDaemonOptions = {
     name: 'one',
     folder,
     ports: { wireguard: await freePort(), mesh: await freePort() },
     proxy: [
       ...['--egress', `tcp:${egress}:two:8080`, '--egress', `udp:${egress}:two:53`],
-      ...['--socks5', `${socks}`],
+      ...['--socks5', `${socks}`, '--http-proxy', `${httpProxy}`],
     ],
+    isWithoutUserNamespaces: true,
   }
   const two: ProxyDaemonOptions = {
     name: 'two',
     folder,
     ports: { wireguard: await freePort(), mesh: await freePort() },
     proxy: ['--ingress', `udp:53:localhost:${dns.port}`],
+    isWithoutUserNamespaces: true,
   }
   await using near = await startProxyDaemon({ ...one, joining: await joining() })
   {
@@ -112,6 +129,7 @@ rule('publishes services, reaches them, and goes on without the registry', async
     assert.is(await askTcp(egress, 'tcp'), 'web:tcp')
     assert.is(await askUdp(egress, 'udp'), 'dns:udp')
     assert.is(await askBySocks(socks, 'two', 8080, 'socks'), 'web:socks')
+    assert.is(await askByHttpProxy(httpProxy, 'two', 8080, 'http'), 'web:http')
     await addRecords([
       { kind: 'alias', name: 'www', value: 'two' },
       { kind: 'address', name: 'outside', value: '192.0.2.1' },
