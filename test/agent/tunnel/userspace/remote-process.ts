@@ -5,13 +5,14 @@ import { commandsOf } from '../../../../agent/host/run.ts'
 import { systemClock } from '../../../../agent/system-clock.ts'
 import type { Tunnel } from '../../../../agent/tunnel/backend.ts'
 import { startTunnel } from '../../../../agent/tunnel/detect.ts'
+import type { Datagram } from '../../../../agent/tunnel/userspace/bunch.ts'
 import type { Engine } from '../../../../agent/tunnel/userspace/engine.ts'
 import { messageKind } from '../../../../agent/tunnel/userspace/messages.ts'
 import { startUserspace } from '../../../../agent/tunnel/userspace/start.ts'
 import { startTun } from '../../../../agent/tunnel/userspace/start-tun.ts'
 import { openUnderlay } from '../../../../agent/tunnel/userspace/underlay.ts'
 import { parseAgreementPublicKey } from '../../../../crypto/agreement.ts'
-import { fromHex } from '../../../../crypto/bytes.ts'
+import { concat, fromHex } from '../../../../crypto/bytes.ts'
 import { randomBytes } from '../../../../crypto/random.ts'
 import { type Endpoint, parseEndpoint, parseIpAddress } from '../../../../protocol/address.ts'
 import { EchoDevice } from './echo-device.ts'
@@ -20,16 +21,25 @@ import { type Calls, decodeConfig } from './remote.ts'
 
 const device = new EchoDevice()
 let cookies = 0
+const cookiesSent: number[] = []
 const [interfaceName, backend] = process.argv.slice(2)
 const options = {
-  openUnderlay: ({ onDatagram, ...rest }: Parameters<typeof openUnderlay>[0]) =>
-    openUnderlay({
+  openUnderlay: async ({ onDatagram, ...rest }: Parameters<typeof openUnderlay>[0]) => {
+    const underlay = await openUnderlay({
       ...rest,
       onDatagram: (datagram, from) => {
         if (messageKind(datagram) === 'cookie-reply') cookies += 1
         onDatagram(datagram, from)
       },
-    }),
+    })
+    return {
+      ...underlay,
+      send: (datagram: Datagram, to: Endpoint) => {
+        if (messageKind(concat(...datagram)) === 'cookie-reply') cookiesSent.push(to.port)
+        return underlay.send(datagram, to)
+      },
+    }
+  },
   clock: systemClock,
   random: randomBytes,
   log: (level: string, event: string) => answer({ log: `${level} ${event}` }),
@@ -77,6 +87,7 @@ const calls: Calls = {
   },
   flood: async (hex, endpoint, count) => flood(hex, parseEndpoint(endpoint), count),
   cookies: async () => cookies,
+  cookiesSent: async (port) => cookiesSent.filter((each) => each === port).length,
   end: async () => {
     await tunnel[Symbol.asyncDispose]()
     setImmediate(() => process.exit(0))

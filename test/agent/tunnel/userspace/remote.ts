@@ -46,6 +46,8 @@ export interface Calls {
   flood(key: string, endpoint: string, count: number): Promise<void>
   /** Cookie replies that came from outside. */
   cookies(): Promise<number>
+  /** Cookie replies that it sent to that port. */
+  cookiesSent(port: number): Promise<number>
   end(): Promise<void>
 }
 
