@@ -23,9 +23,12 @@ interface Flow {
   /** Who began: the other end, or this device. */
   readonly direction: Direction
   lastMs: number
-  /** Of the policy that lets it pass. */
+  /** Of the policy that lets it pass, or DENIED: then it is remembered still, that none of its packets begins it anew
+   *  as the other end's. */
   generation: number
 }
+
+const DENIED = -1
 
 const EVERYTHING: CompiledPolicy = {
   inbound: { kind: 'default', verdict: 'accept' },
@@ -81,7 +84,8 @@ export class FlowFilter implements Firewall {
     }
     if (inner !== undefined) {
       const flow = this.#flows.get(keyOf(inner, way === 'arriving' ? 'leaving' : 'arriving'))
-      return flow !== undefined && nowMs - flow.lastMs <= idleMs(inner)
+      if (flow === undefined || flow.generation === DENIED) return false
+      return nowMs - flow.lastMs <= idleMs(inner)
     }
     const isPassing = this.#isFlowPassing(found, way, nowMs)
     if (isPassing && fragment !== undefined) remember(this.#fragments, fragment, nowMs, FRAGMENTED)
@@ -103,7 +107,9 @@ export class FlowFilter implements Firewall {
       return true
     }
     if (!this.#isAllowed(found, way, direction)) {
-      if (!isNew) this.#flows.delete(key)
+      if (isNew) return false
+      flow.generation = DENIED
+      this.#touch(key, flow, nowMs)
       return false
     }
     this.#flows.delete(key)

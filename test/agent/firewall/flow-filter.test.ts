@@ -140,6 +140,48 @@ rule('a new version ends at once the flows that it denies, and keeps the others'
   assert.not(scene.leaves({ protocol: 6, sourcePort: 23, port: 4000, flags: 'A' }))
 })
 
+for (const [protocol, flags] of [
+  [6, 'A'],
+  [17, ''],
+] as const) {
+  rule(
+    `a flow that a new version denies is not begun anew by its answers: protocol ${protocol}`,
+    async () => {
+      const scene = await sceneWith(policyOf('{inbound_rules: [{from_port: 22, to_port: 23}]}'))
+      const asked = { protocol, sourcePort: 4000, port: 23 }
+      const answer = { protocol, sourcePort: 23, port: 4000, flags }
+      assert.ok(scene.arrives(asked))
+      assert.ok(scene.leaves(answer))
+      // Out may go all; but this one is not of our beginning.
+      await scene.enforce(policyOf('{inbound_rules: [{from_port: 22, to_port: 22}]}'))
+      for (let minute = 0; minute < 10; minute += 1) {
+        scene.nowMs += 60_000
+        assert.not(scene.leaves(answer))
+        assert.not(scene.arrives({ ...asked, flags }))
+      }
+      assert.not(scene.arrives(errorAbout(answer)))
+      await scene.enforce(policyOf('{inbound_rules: [{from_port: 23, to_port: 23}]}'))
+      assert.ok(scene.leaves(answer))
+      assert.ok(scene.arrives({ ...asked, flags }))
+    },
+  )
+}
+
+rule('a connection of our own may take the ports of one that is denied', async () => {
+  const scene = await sceneWith(policyOf('{inbound_rules: [{from_port: 23, to_port: 23}]}'))
+  assert.ok(scene.arrives({ protocol: 6, sourcePort: 4000, port: 23 }))
+  await scene.enforce(OUT_ONLY)
+  assert.not(scene.arrives({ protocol: 6, sourcePort: 4000, port: 23, flags: 'A' }))
+  assert.ok(scene.leaves({ protocol: 6, sourcePort: 23, port: 4000, flags: 'S' }))
+  assert.ok(scene.arrives({ protocol: 6, sourcePort: 4000, port: 23, flags: 'SA' }))
+})
+
+/** An ICMP error of another's about a packet of ours. */
+function errorAbout(fields: Partial<PacketFields>): Partial<PacketFields> {
+  const of = { source: '100.64.0.9', destination: '100.64.0.1', protocol: 17, ...fields }
+  return { protocol: 1, type: 3, source: '10.1.0.1', payload: ipPacket(of) }
+}
+
 rule('knows who began a flow when it began before there was a policy', async () => {
   const scene = new Scene()
   assert.ok(scene.leaves({ protocol: 6, sourcePort: 4000, port: 80 }))
