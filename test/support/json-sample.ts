@@ -36,6 +36,23 @@ export function sampleOf(schema: unknown): unknown {
   }
 }
 
+/** The sample of an object, and those with each other choice that one of its fields has. */
+export function samplesOf(schema: Schema): Schema[] {
+  const sample = sampleOf(schema)
+  if (!isObject(sample)) return []
+  const fields = isObject(schema['properties']) ? Object.entries(schema['properties']) : []
+  const others = fields.flatMap(([name, field]) =>
+    choicesOf(field).map((choice) => ({ ...sample, [name]: choice })),
+  )
+  return [sample, ...others.filter((each) => JSON.stringify(each) !== JSON.stringify(sample))]
+}
+
+function choicesOf(schema: unknown): readonly unknown[] {
+  if (!isObject(schema)) return []
+  if (Array.isArray(schema['enum'])) return schema['enum']
+  return schema['type'] === 'boolean' ? [true, false] : []
+}
+
 /** What no field of ours is, each wrong in a way of its own. */
 const STRANGE: readonly unknown[] = [
   null,

@@ -9,7 +9,7 @@ import { ROUTES } from '../../../registry/api/routes.ts'
 import { MEMBER_ROLES } from '../../../registry/roles.ts'
 import { type Browser, organizationsOf } from '../../../simulations/lab/login.ts'
 import { type Ask, type Json, newToken, withSession, withToken } from '../../support/api.ts'
-import { sampleOf } from '../../support/json-sample.ts'
+import { samplesOf } from '../../support/json-sample.ts'
 import { type Ids, oneOfEach, oneOfEachOfAda } from '../../support/one-of-each.ts'
 import { ADA, startTestRegistry, type TestRegistry } from '../../support/registry.ts'
 
@@ -56,12 +56,13 @@ function nothingIn(ids: Ids): Ids {
   return { ...Object.fromEntries(none), organization: String(ids['organization']) }
 }
 
-/** What the route's schema allows, with the ids of `own` in the fields that name something. */
-function bodyOf({ body }: Route<never>, own: Ids): Json | undefined {
-  if (body === undefined) return undefined
+/** What the route's schema allows, with each choice that it leaves, and with the ids of `own` in the fields that
+ *  name something. */
+function bodiesOf({ body }: Route<never>, own: Ids): readonly (Json | undefined)[] {
+  if (body === undefined) return [undefined]
   const schema = schemaOf(body)
-  const named = idFieldsIn(schema).map((field) => [field, own[kindOf(field)]])
-  return { ...(sampleOf(schema) as Json), ...Object.fromEntries(named) }
+  const ids = idFieldsIn(schema).map((field) => [field, own[kindOf(field)]])
+  return samplesOf(schema).map((sample) => ({ ...sample, ...Object.fromEntries(ids) }))
 }
 
 function schemaOf(schema: z.ZodType): Json {
@@ -193,14 +194,16 @@ rule('ids of another organization name nothing in one’s own, whatever else is 
   assert.ok(OF_IDS.length >= 12)
   for (const route of OF_IDS) {
     const path = pathOf(route, { ...ids, organization: other })
-    const { status, json } = await bob(route.method, path, bodyOf(route, bobs))
-    assert.is(status, 404, `${named(route)}: ${JSON.stringify(json)}`)
-    assert.is.not(json['code'], 'organization-not-found', named(route))
+    for (const body of bodiesOf(route, bobs)) {
+      const { status, json } = await bob(route.method, path, body)
+      assert.is(status, 404, `${named(route)}: ${JSON.stringify(json)}`)
+      assert.is.not(json['code'], 'organization-not-found', named(route))
+    }
   }
   assert.is(await head(), before)
   for (const route of OF_IDS) {
     const path = pathOf(route, { ...ids, invitation: await invite() })
-    const { status, json } = await ada(route.method, path, bodyOf(route, ids))
+    const { status, json } = await ada(route.method, path, bodiesOf(route, ids)[0])
     assert.ok(status < 300, `${named(route)} of one’s own: ${JSON.stringify(json)}`)
   }
 })
@@ -214,7 +217,7 @@ function* namingFields(own: Ids, foreign: Ids) {
       yield { route, field, wrong: ask(foreign), right: ask(own) }
     }
     for (const field of route.body === undefined ? [] : idFieldsIn(schemaOf(route.body))) {
-      const body = bodyOf(route, own)
+      const [body] = bodiesOf(route, own)
       const wrong = { body: { ...body, [field]: foreign[kindOf(field)] } }
       yield { route, field, wrong, right: { body } }
     }
