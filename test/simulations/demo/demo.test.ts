@@ -1,6 +1,6 @@
 // time limit: 600 s
-/** The demonstration as a newcomer runs it, without any privilege; as root the test starts it as nobody. Whatever way it
- *  ends, nothing of it is left. */
+/** The demonstration as a newcomer runs it, without any privilege, where no user namespace can be made either; as root
+ *  the test starts it as nobody. Whatever way it ends, nothing of it is left. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chown, readdir, readFile } from 'node:fs/promises'
@@ -10,13 +10,10 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { loginByHttp, organizationsOf } from '../../../simulations/lab/login.ts'
 import { type TempDir, tempDir } from '../../support/temp-dir.ts'
+import { NOBODY, withoutUserNamespaces } from '../../support/unprivileged.ts'
 
 const DEMO = new URL('../../../simulations/demo.ts', import.meta.url).pathname
-const NOBODY = 65_534
-const UNPRIVILEGED = [
-  ...['setpriv', '--reuid', `${NOBODY}`, '--regid', `${NOBODY}`, '--clear-groups'],
-  ...['--no-new-privs', '--bounding-set=-all', '--inh-caps=-all'],
-]
+const BARRED = withoutUserNamespaces()
 const isRoot = process.getuid?.() === 0
 
 /** In their order. */
@@ -64,7 +61,7 @@ async function start(words: readonly string[], starter = false): Promise<Demo> {
   if (isRoot) await chown(folder.path, NOBODY, NOBODY)
   const demo = [process.execPath, DEMO, ...words]
   const command = starter ? ['sh', '-c', `${demo.join(' ')}; true`] : demo
-  const [program = '', ...args] = [...(isRoot ? UNPRIVILEGED : []), ...command]
+  const [program = '', ...args] = [...BARRED, ...command]
   const child = spawn(program, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { HOME: '/nonexistent', TMPDIR: folder.path, PATH: process.env['PATH'] ?? '' },
