@@ -198,8 +198,10 @@ export class RouteWatch implements RouteChoice, Disposable {
       this.#followed.set(prefix, after)
       if (after.next !== undefined && before?.next?.device !== after.next.device)
         this.#wake(after.next.device)
-      if (before?.device === this.#options.device && after.device !== before.device)
-        this.#tellLoss(prefix, after, claims)
+      // Another may have taken it while this device was off, and be heard of before the first look.
+      const { device: self } = this.#options
+      const wasOwn = before?.device === self || (before === undefined && isClaimedBy(self, claims))
+      if (wasOwn && after.device !== self) this.#tellLoss(prefix, after, claims)
     }
   }
 
@@ -282,4 +284,8 @@ export class RouteWatch implements RouteChoice, Disposable {
     this.#reach[Symbol.dispose]()
     for (const { asker } of this.#probes.values()) asker[Symbol.dispose]()
   }
+}
+
+function isClaimedBy(device: DeviceId, claims: readonly RouteClaim[]): boolean {
+  return claims.some((claim) => claim.device === device)
 }
