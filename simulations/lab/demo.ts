@@ -107,6 +107,8 @@ async function sceneRestart(scene: Scene): Promise<void> {
     count: 200,
     intervalMs: 10,
   })
+  // The tunnel carries before nexd takes questions.
+  await laptop.started()
   say(
     `${sent - received} of ${sent} pings lost while the path settled; it is ${(await laptop.peer('phone'))?.path}`,
   )
