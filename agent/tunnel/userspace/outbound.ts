@@ -1,5 +1,5 @@
 /** Outbound: what leaves by one UDP socket. Datagrams of one turn of the event loop to one endpoint leave in one call,
- *  where the kernel can cut them apart: that is four fifths of what sending costs. */
+ *  where the kernel can cut them apart: its way through the network is most of what sending costs. */
 import type { Socket } from 'node:dgram'
 import type { Endpoint } from '../../../protocol/address.ts'
 import { Bunch, type Datagram } from './bunch.ts'
@@ -11,12 +11,16 @@ export interface OutboundOptions {
   readonly segmentation: Segmentation | undefined
   /** Runs a task at the end of this turn. */
   defer(task: () => void): void
+  /** Of a bunch that was dropped. */
+  failed(error: Error): void
 }
 
 /** Bytes waiting for the kernel; beyond them datagrams are dropped, as a full link does. */
 const QUEUE_BYTES = 4 << 20
 /** Addresses remembered to which no bunch can be sent. */
 const REFUSING = 1024
+/** The way takes no bunches: it has no checksum offload, or a smaller MTU (udp(7); newer kernels say EMSGSIZE). */
+const REFUSALS = ['EIO', 'EINVAL', 'EMSGSIZE']
 
 export class Outbound {
   readonly #options: OutboundOptions
@@ -24,7 +28,6 @@ export class Outbound {
   #segment = 0
   #bunch: Bunch | undefined
   #isDue = false
-  /** Where the way there takes no bunches: no checksum offload (EIO), or its MTU is less (EINVAL, EMSGSIZE). */
   readonly #refusing = new Set<string>()
 
   constructor(options: OutboundOptions) {
@@ -57,24 +60,38 @@ export class Outbound {
     if (bunch === undefined) return
     this.#bunch = undefined
     const { datagrams, to, segment } = bunch
-    const isOne = datagrams.length === 1
-    if (isOne || this.#refusing.has(to.address) || !this.#cutsAt(segment)) this.#sendEach(bunch)
+    const isWhole = datagrams.length > 1 && !this.#refusing.has(to.address) && this.#cutsAt(segment)
+    if (isWhole) this.#give(bunch, datagrams.flat())
+    else this.#sendEach(bunch)
+  }
+
+  /** What would be cut, or refused while the socket cuts, and cannot be kept from it is dropped. */
+  #sendEach(bunch: Bunch): void {
+    const isCut = bunch.segment > this.#segment || this.#refusing.has(bunch.to.address)
+    if (isCut && !this.#cutsAt(0)) return
+    for (const datagram of bunch.datagrams) this.#give(new Bunch(datagram, bunch.to), datagram)
+  }
+
+  /** A socket that cuts refuses whatever is sent where a cut piece would not fit, short datagrams, too. */
+  #give(bunch: Bunch, parts: readonly Uint8Array[]): void {
+    const { socket } = this.#options
+    const { address, port } = bunch.to
+    if (this.#segment === 0) socket.send(parts, port, address)
     else
-      this.#options.socket.send(datagrams.flat(), to.port, to.address, (error) => {
-        if (error !== null) this.#refused(bunch)
+      socket.send(parts, port, address, (error) => {
+        if (error !== null) this.#refused(bunch, error)
       })
   }
 
-  #refused(bunch: Bunch): void {
+  #refused(bunch: Bunch, error: NodeJS.ErrnoException): void {
+    // What fails for another reason, a route that is missing for one, would fail datagram by datagram.
+    if (!REFUSALS.includes(error.code ?? '')) {
+      this.#options.failed(error)
+      return
+    }
     if (this.#refusing.size >= REFUSING) this.#refusing.clear()
     this.#refusing.add(bunch.to.address)
     this.#sendEach(bunch)
-  }
-
-  #sendEach({ datagrams, to, segment }: Bunch): void {
-    // What would be cut and cannot be kept whole is dropped.
-    if (this.#segment !== 0 && segment > this.#segment && !this.#cutsAt(0)) return
-    for (const datagram of datagrams) this.#options.socket.send(datagram, to.port, to.address)
   }
 
   /** The option is the socket's, so it holds for what still waits, too: it is changed when nothing does. */

@@ -45,7 +45,8 @@ export const openUnderlay: OpenUnderlay = async (options) => {
       throw error
     }
   }
-  const [outbound4, outbound6] = [await outboundOf(v4), v6 && (await outboundOf(v6))]
+  const outbound4 = await outboundOf(v4, options.log)
+  const outbound6 = v6 && (await outboundOf(v6, options.log))
   return {
     port,
     send: (datagram, to) => {
@@ -63,11 +64,12 @@ export const openUnderlay: OpenUnderlay = async (options) => {
   }
 }
 
-async function outboundOf(socket: Socket): Promise<Outbound> {
+async function outboundOf(socket: Socket, log: Log): Promise<Outbound> {
   return new Outbound({
     socket,
     segmentation: await segmentationOf(socket.address()),
     defer: (task) => void setImmediate(task),
+    failed: sayFailed(log),
   })
 }
 
@@ -99,7 +101,7 @@ async function bound(
     socket.close()
     throw error
   }
-  socket.on('error', (error) => log('debug', 'underlay.failed', { reason: error.message }))
+  socket.on('error', sayFailed(log))
   return socket
 }
 
@@ -135,4 +137,8 @@ function parsedSource({ address, port }: RemoteInfo): Endpoint | undefined {
 function isWithoutIpv6(error: unknown): boolean {
   if (!(error instanceof Error && 'code' in error)) return false
   return error.code === 'EAFNOSUPPORT' || error.code === 'EADDRNOTAVAIL'
+}
+
+function sayFailed(log: Log): (error: Error) => void {
+  return (error) => log('debug', 'underlay.failed', { reason: error.message })
 }

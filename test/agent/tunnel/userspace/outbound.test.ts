@@ -21,6 +21,7 @@ function scene({ segmented = true } = {}) {
   const calls: { readonly bytes: readonly number[]; readonly to: number }[] = []
   const state = { waiting: 0, segment: 0, error: null as Error | null }
   const tasks: (() => void)[] = []
+  const failures: string[] = []
   const outbound = new Outbound({
     socket: {
       getSendQueueSize: () => state.waiting,
@@ -32,7 +33,7 @@ function scene({ segmented = true } = {}) {
       ) => {
         const whole = parts.reduce((sum, { length }) => sum + length, 0)
         const isCut = state.segment > 0 && whole > state.segment
-        if (isCut && state.error !== null) return sent?.(state.error, 0)
+        if (state.segment > 0 && state.error !== null) return sent?.(state.error, 0)
         calls.push({ bytes: isCut ? pieces(whole, state.segment) : [whole], to: port })
         sent?.(null, whole)
       }) as never,
@@ -44,11 +45,12 @@ function scene({ segmented = true } = {}) {
         }
       : undefined,
     defer: (task) => void tasks.push(task),
+    failed: ({ message }) => void failures.push(message),
   })
   const endTurn = (): void => {
     for (const task of tasks.splice(0)) task()
   }
-  return { outbound, calls, state, endTurn }
+  return { outbound, calls, state, endTurn, failures }
 }
 
 function pieces(whole: number, segment: number): readonly number[] {
@@ -125,7 +127,7 @@ rule('are cut by no option that came after them: while some wait, it stays', () 
 
 rule('go one by one where the way takes no bunches, from then on', () => {
   const { outbound, calls, state, endTurn } = scene()
-  state.error = new Error('send EIO')
+  state.error = Object.assign(new Error('send EIO'), { code: 'EIO' })
   for (let turn = 1; turn <= 2; turn += 1) {
     for (const bytes of [1452, 1452, 80]) outbound.send(of(bytes), TO)
     endTurn()
@@ -133,6 +135,37 @@ rule('go one by one where the way takes no bunches, from then on', () => {
   assert.equal(
     calls.map(({ bytes }) => bytes),
     [[1452], [1452], [80], [1452], [1452], [80]],
+  )
+})
+
+rule('alone go as well where the way takes no bunches, while the socket cuts for others', () => {
+  const { outbound, calls, state, endTurn } = scene()
+  for (const bytes of [1452, 1452]) outbound.send(of(bytes), TO)
+  endTurn()
+  state.error = Object.assign(new Error('send EMSGSIZE'), { code: 'EMSGSIZE' })
+  outbound.send(of(96), parseEndpoint('192.0.2.9:1'))
+  endTurn()
+  assert.equal(
+    calls.map(({ bytes }) => bytes),
+    [[1452, 1452], [96]],
+  )
+  assert.is(state.segment, 0)
+})
+
+rule('are dropped and said where nothing can leave, and a bunch goes again afterwards', () => {
+  const { outbound, calls, state, endTurn, failures } = scene()
+  const two = (): void => {
+    for (const bytes of [1452, 1452]) outbound.send(of(bytes), TO)
+    endTurn()
+  }
+  state.error = Object.assign(new Error('send ENETUNREACH'), { code: 'ENETUNREACH' })
+  two()
+  assert.equal([calls, failures], [[], ['send ENETUNREACH']])
+  state.error = null
+  two()
+  assert.equal(
+    calls.map(({ bytes }) => bytes),
+    [[1452, 1452]],
   )
 })
 
