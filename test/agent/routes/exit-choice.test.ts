@@ -1,8 +1,8 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { EXIT_OFF, type ExitPreference, exitRouters } from '../../../agent/routes/exit-choice.ts'
-import type { Router } from '../../../agent/routes/router-choice.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
+import { router } from './routers.ts'
 
 const [NEAR, FAR, UNKNOWN, LEAVING] = ['near', 'far', 'unknown', 'leaving'] as DeviceId[] as [
   DeviceId,
@@ -10,20 +10,11 @@ const [NEAR, FAR, UNKNOWN, LEAVING] = ['near', 'far', 'unknown', 'leaving'] as D
   DeviceId,
   DeviceId,
 ]
-const exit = (device: DeviceId, change: Partial<Router> = {}): Router => ({
-  device,
-  isDraining: false,
-  sequence: 1,
-  isUp: true,
-  upSinceMs: 0,
-  hasFailedProbe: false,
-  ...change,
-})
 const EXITS = [
-  exit(LEAVING, { isDraining: true, roundTripMs: 1 }),
-  exit(UNKNOWN),
-  exit(FAR, { roundTripMs: 80 }),
-  exit(NEAR, { roundTripMs: 20 }),
+  router(LEAVING, { isDraining: true, roundTripMs: 1 }),
+  router(UNKNOWN),
+  router(FAR, { roundTripMs: 80 }),
+  router(NEAR, { roundTripMs: 20 }),
 ]
 const order = (preference: ExitPreference, current?: DeviceId): readonly DeviceId[] =>
   exitRouters(EXITS, preference, current).map(({ device }) => device)
@@ -39,7 +30,7 @@ rule('stays with the one in use, though another is nearer, until it drains', () 
 })
 
 rule('settles the same way everywhere where nothing was measured', () => {
-  const [a, b] = [exit('a' as DeviceId), exit('b' as DeviceId)]
+  const [a, b] = [router('a' as DeviceId), router('b' as DeviceId)]
   for (const exits of [
     [a, b],
     [b, a],

@@ -13,22 +13,13 @@ import {
   chooseRouter,
   NO_CHOICE,
   RETURN_MS,
-  type Router,
   type RouterChoice,
 } from '../../../agent/routes/router-choice.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
 import { seededRandom } from '../../../simulations/world/virtual-clock.ts'
+import { router } from './routers.ts'
 
 const [A, B, C] = ['a', 'b', 'c'] as DeviceId[] as [DeviceId, DeviceId, DeviceId]
-const router = (device: DeviceId, change: Partial<Router> = {}): Router => ({
-  device,
-  isDraining: false,
-  sequence: 1,
-  isUp: true,
-  upSinceMs: 0,
-  hasFailedProbe: false,
-  ...change,
-})
 const rule = suite('router choice (SPEC §8.6)')
 
 rule('takes the first by rank that answers', () => {
