@@ -3,13 +3,14 @@
  *    node test/run.ts [part of a file's name …]      the files whose name contains one of these
  *    node test/run.ts --in <folder> …                the files of another folder's test/
  *
- *  In a file's first five lines, `// time limit: 300 s` asks for more than 180 s, and `// serial` to run alone, after
- *  the others, as all in a lab/ do. With REQUIRE_ALL=1 a skip is a failure, save for the needs in MAY_SKIP (commas).
+ *  In a file's first five lines, `// time limit: 300 s` asks for more than 180 s, and `// serial` to run alone, at the
+ *  end. Files of a lab/ run beside each other only. With REQUIRE_ALL=1 a skip is a failure, save for the needs in
+ *  MAY_SKIP (commas).
  *  With RUN_AGAIN=3 up to three failed files are run once more, alone, and those that pass are named at the end: for
  *  shared machines, where a rule about time may fail for want of processor time. More failed files are no accident. */
 import { glob, readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
-import { endRunning, type FileResult, isSerial, runFile } from './support/run-file.ts'
+import { type Company, company, endRunning, type FileResult, runFile } from './support/run-file.ts'
 import { failuresIn, type Skip } from './support/verdict.ts'
 
 const AT_ONCE = 2
@@ -107,13 +108,17 @@ for (const [signal, status] of [
 }
 
 const files = await filesWanted()
-const alone: string[] = []
-for (const file of files) if (isSerial(file, await readFile(file, 'utf8'))) alone.push(file)
-const together = files.filter((file) => !alone.includes(file))
-say(`${files.length} test files: ${together.length} two at a time, then ${alone.length} alone`)
+const queues: Record<Company, string[]> = { any: [], laboratories: [], none: [] }
+for (const file of files) queues[company(file, await readFile(file, 'utf8'))].push(file)
+const { any, laboratories, none } = queues
+say(
+  `${files.length} test files: ${any.length} and then ${laboratories.length} of the laboratories two at a time, ${none.length} alone`,
+)
 
-await Promise.all(Array.from({ length: AT_ONCE }, () => work(together)))
-await work(alone)
+for (const queue of [any, laboratories]) {
+  await Promise.all(Array.from({ length: AT_ONCE }, () => work(queue)))
+}
+await work(none)
 await workAgain()
 
 for (const result of results) {

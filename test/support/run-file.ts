@@ -27,9 +27,13 @@ function head(source: string): string {
   return source.split('\n').slice(0, 5).join('\n')
 }
 
-/** Must it run alone? It says `// serial` in its first five lines, or lies in a laboratory. */
-export function isSerial(file: string, source: string): boolean {
-  return /(^|\/)lab\//.test(file) || /^\/\/ serial$/m.test(head(source))
+/** Beside what a file may run. Laboratories wait much and compute little, but keep time: beside each other. */
+export type Company = 'any' | 'laboratories' | 'none'
+
+/** None for a file that says `// serial` in its first five lines. */
+export function company(file: string, source: string): Company {
+  if (/^\/\/ serial$/m.test(head(source))) return 'none'
+  return /(^|\/)lab\//.test(file) ? 'laboratories' : 'any'
 }
 
 export async function runFile(file: string): Promise<FileResult> {

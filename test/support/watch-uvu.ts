@@ -10,3 +10,7 @@ registerHooks({
       : next(specifier, context)
   },
 })
+
+// Without it Node 24.21 ends by a clean-up that may spin for ever after the last rule (Environment::CleanupHandles waits
+// for a request that has ended, one run of sixty of the proxy's listeners under load). nexd and the registry exit so, too.
+process.once('beforeExit', () => process.exit())
