@@ -11,6 +11,7 @@ import type { RedirectedEndpoints } from './host/redirected-endpoints.ts'
 import { type Commands, commandsOf } from './host/run.ts'
 import { hasNetAdmin } from './host/system.ts'
 import type { PathSockets } from './path/paths.ts'
+import type { SprayHost } from './path/spray/found-paths.ts'
 import type { Stack } from './stack/stack.ts'
 import { systemClock as clock } from './system-clock.ts'
 import type { BackendKind, Tunnel } from './tunnel/backend.ts'
@@ -32,6 +33,8 @@ export interface HostSide {
   readonly sockets?: PathSockets
   /** Where the tunnel itself redirects. */
   readonly redirected?: RedirectedEndpoints
+  /** Where the tunnel itself leaves by other ports; the port share where it is missing. */
+  readonly sprayHost?: SprayHost
   /** The inside of a tunnel that has no interface. */
   readonly stack?: Stack
 }
@@ -124,7 +127,7 @@ async function startOverTun(
   ending: AsyncDisposableStack,
 ): Promise<HostSide> {
   const { startTun } = await import('./tunnel/userspace/start-tun.ts')
-  const { sharedSockets } = await import('./path/shared-sockets.ts')
+  const { sharedSockets, sharedSprayHost } = await import('./path/shared-sockets.ts')
   const commands = commandsOf()
   const firewall = ending.use(nftFirewall({ interfaceName, commands, clock, log }))
   const { tunnel, thread } = await startTun({ interfaceName, commands, clock, log })
@@ -135,6 +138,7 @@ async function startOverTun(
     ...{ tunnel, firewall },
     portShare: Promise.resolve(undefined),
     sockets: sharedSockets(thread),
+    sprayHost: sharedSprayHost(thread),
     redirected: thread,
   }
 }
@@ -147,7 +151,7 @@ async function startInside(
   const { FlowFilter, filtered } = await import('./firewall/flow-filter.ts')
   const { newStackDevice } = await import('./stack/stack-device.ts')
   const { startUserspace } = await import('./tunnel/userspace/start.ts')
-  const { sharedSockets } = await import('./path/shared-sockets.ts')
+  const { sharedSockets, sharedSprayHost } = await import('./path/shared-sockets.ts')
   const { stack, device } = newStackDevice({ clock, random: randomBytes, log })
   ending.use(stack)
   const firewall = ending.use(new FlowFilter(clock))
@@ -165,6 +169,7 @@ async function startInside(
     ...{ tunnel, firewall },
     portShare: Promise.resolve(undefined),
     sockets: sharedSockets(engine),
+    sprayHost: sharedSprayHost(engine),
     redirected: engine.redirections,
     stack,
   }

@@ -138,6 +138,7 @@ async function startDaemon(
     portShare,
     sockets,
     redirected,
+    sprayHost,
     stack: inside,
   }: HostSide,
   stack: AsyncDisposableStack,
@@ -158,10 +159,7 @@ async function startDaemon(
   })
   stack.defer(() => daemon.end())
   const share = await portShare
-  const spray = options.spray ? share : undefined
-  if (options.spray && share === undefined) {
-    options.log('warn', 'spray.unavailable', { hint: 'it needs a backend outside this process' })
-  }
+  const spray = options.spray ? (sprayHost ?? share) : undefined
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
   const own = { portMappings, spray, redirected: redirected ?? share }
   const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets))

@@ -9,7 +9,7 @@ export const DIVERTED_PORTS = 64
 
 export interface DivertedPorts {
   /** Resolves when packets take that port. Throws CommandError: the table is gone, or full. */
-  divert(remote: Endpoint, localPort: number): Promise<void>
+  divert(remote: Endpoint, local: { readonly port: number }): Promise<void>
   /** Diverts all anew, in a table that is new. Throws CommandError. */
   again(): Promise<void>
   /** Takes it back; harmless where it was not diverted. Throws CommandError. */
@@ -68,7 +68,7 @@ export function divertedPorts(table: string, commands: Pick<Commands, 'run'>): D
     await run('delete', remote, installed.localPort)
   }
   return {
-    divert: (remote, localPort) =>
+    divert: (remote, { port: localPort }) =>
       inTurn(async () => {
         await remove(remote)
         await run('add', remote, localPort)

@@ -1,10 +1,11 @@
 /** Shared sockets: where WireGuard runs in this process, checks and relays have its own socket, and no port is
  *  rewritten. */
-import { addressFromBytes, type Endpoint } from '../../protocol/address.ts'
+import { addressFromBytes, type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import { DATAGRAM_BYTES } from '../../protocol/relay.ts'
 import { isStun } from '../../protocol/stun.ts'
 import type { SharedPort } from '../tunnel/userspace/shared-port.ts'
 import type { PathSockets } from './paths.ts'
+import type { SprayHost } from './spray/found-paths.ts'
 
 /** 100::/64 is discarded by every router (RFC 6666): no peer's address is in it. */
 const INSIDE = Uint8Array.of(0x01, ...new Uint8Array(15))
@@ -52,6 +53,19 @@ export function sharedSockets(port: SharedPort): PathSockets {
         },
       }
     },
+  }
+}
+
+/** Where a round of spraying has found a path, all that goes to its end leaves by the socket that met it. */
+export function sharedSprayHost(port: SharedPort): SprayHost {
+  return {
+    divert: async (remote, socket) => {
+      socket.onDatagram = (datagram, from) => {
+        if (sameEndpoint(from, remote)) port.arrived(datagram, from)
+      }
+      port.divertEndpoint(remote, (datagram) => socket.send(datagram, remote))
+    },
+    restore: async (remote) => port.divertEndpoint(remote, undefined),
   }
 }
 

@@ -15,14 +15,14 @@ const FOUND_MS = 150_000
 
 /** A NAT with a mapping for each destination, and a port-restricted one; a member that others see them by, and the
  *  registry. */
-function startHardPair(extra: readonly string[]): Promise<Scene> {
+function startHardPair(extra: readonly string[], ofEasy = extra): Promise<Scene> {
   return startScene({
     sites: (['symm', 'port', 'public', 'public'] as const).map((kind) => ({
       kind,
       delayMs: ACCESS_DELAY_MS,
     })),
     registrySite: 4,
-    agents: { hub: { site: 3 }, hard: { site: 1, extra }, easy: { site: 2, extra } },
+    agents: { hub: { site: 3 }, hard: { site: 1, extra }, easy: { site: 2, extra: ofEasy } },
     enrol: 'key',
   })
 }
@@ -129,3 +129,31 @@ on('leaves nothing on the host when it stops, nor after a crash and a new start'
 
 on.after(() => scene.stop())
 on.run()
+
+const inside = suite('with --spray where WireGuard runs inside the process')
+
+inside('all leaves by the socket that met a mapping, and the path stays direct', async () => {
+  const scene = await startHardPair(
+    ['--spray', '--backend', 'tun'],
+    ['--spray', '--backend', 'userspace'],
+  )
+  try {
+    const [hard, easy] = [scene.agent('hard'), scene.agent('easy')]
+    const [easy4 = ''] = await easy.addresses()
+    const from = hard.host.namespace
+    await untilAnswered(from, easy4)
+    await using _pinging = keepPinging(from, easy4, { folder: scene.lab.folder })
+    await until('both paths are direct', FOUND_MS, () => areBoth('direct', hard, easy))
+    for (const agent of [hard, easy]) assert.match(sprays(agent).join('\n'), /path\.spray-found/)
+    const endpoint = (await easy.peer('hard'))?.endpoint
+    assert.not.match(endpoint ?? '', /:51820$/)
+    const { sent, received } = await ping(from, easy4, { count: 100, intervalMs: 100 })
+    assert.ok(received >= sent - 1, `${received} of ${sent}`)
+    assert.is((await easy.peer('hard'))?.endpoint, endpoint)
+    assert.ok(await areBoth('direct', hard, easy))
+  } finally {
+    await scene.stop()
+  }
+})
+
+inside.run()

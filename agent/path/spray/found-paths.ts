@@ -6,9 +6,10 @@ import type { Log } from '../../../protocol/log.ts'
 import { explain } from '../../errors.ts'
 import type { SpraySocket } from './sockets.ts'
 
-/** Where packets to a remote endpoint take another port (agent/host/diverted-ports.ts). */
+/** Where packets to a remote endpoint take another port: agent/host/diverted-ports.ts, or sharedSprayHost where
+ *  WireGuard runs in this process. */
 export interface SprayHost {
-  divert(remote: Endpoint, localPort: number): Promise<void>
+  divert(remote: Endpoint, socket: SpraySocket): Promise<void>
   restore(remote: Endpoint): Promise<void>
 }
 
@@ -29,7 +30,7 @@ export class FoundPaths {
     this.#sockets.get(device)?.close()
     this.#sockets.set(device, socket)
     try {
-      await this.#host.divert(target, socket.port)
+      await this.#host.divert(target, socket)
     } catch (error) {
       this.#drop(device, socket)
       throw error

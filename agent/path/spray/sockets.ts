@@ -5,6 +5,8 @@ import { type AddressFamily, type Endpoint, parseIpAddress } from '../../../prot
 
 export interface SpraySocket {
   readonly port: number
+  /** At first the round's. */
+  onDatagram: (datagram: Uint8Array, from: Endpoint) => void
   /** What the network does to it nobody tells. */
   send(datagram: Uint8Array, to: Endpoint): void
   close(): void
@@ -55,17 +57,20 @@ async function bound(socket: Socket): Promise<void> {
 
 function spraySocket(
   family: AddressFamily,
-  onDatagram: (datagram: Uint8Array, from: Endpoint) => void,
+  onDatagram: SpraySocket['onDatagram'],
 ): SpraySocket & { readonly socket: Socket } {
   const socket = createSocket({ type: family === 4 ? 'udp4' : 'udp6', ipv6Only: family === 6 })
   socket.on('error', () => undefined)
   socket.on('message', (datagram, { address, port }) => {
     // A link-local address means nothing without its link.
-    if (!address.includes('%')) onDatagram(datagram, { address: parseIpAddress(address), port })
+    if (!address.includes('%')) {
+      one.onDatagram(datagram, { address: parseIpAddress(address), port })
+    }
   })
   let isClosed = false
-  return {
+  const one: SpraySocket & { readonly socket: Socket } = {
     socket,
+    onDatagram,
     get port() {
       return socket.address().port
     },
@@ -77,4 +82,5 @@ function spraySocket(
       isClosed = true
     },
   }
+  return one
 }

@@ -1,8 +1,9 @@
 /** Engine: the machine on a real network: an underlay, a packet device, and one timer. */
 import type { RandomBytes } from '../../../crypto/random.ts'
-import type { Endpoint, IpAddress } from '../../../protocol/address.ts'
+import { type Endpoint, formatEndpoint, type IpAddress } from '../../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../../protocol/clock.ts'
 import type { Log } from '../../../protocol/log.ts'
+import type { Datagram } from './bunch.ts'
 import { Machine } from './machine.ts'
 import { isWireGuard } from './messages.ts'
 import type { PacketDevice } from './packet-device.ts'
@@ -24,6 +25,8 @@ export class Engine implements SharedPort, AsyncDisposable {
   onOther: (datagram: Uint8Array, from: Endpoint) => void = () => undefined
   readonly #options: EngineOptions
   readonly #inside = new Map<IpAddress, (datagram: Uint8Array) => void>()
+  /** By the text of the endpoint. */
+  readonly #diverted = new Map<string, (datagram: Uint8Array) => void>()
   #underlay: Underlay | undefined
   #configured = ''
   #isTaking = false
@@ -60,7 +63,7 @@ export class Engine implements SharedPort, AsyncDisposable {
     if (before !== undefined && before.port === port) return
     this.#underlay = await openUnderlay({
       port,
-      onDatagram: (datagram, from) => this.#received(datagram, from),
+      onDatagram: (datagram, from) => this.arrived(datagram, from),
       log,
     })
     await before?.[Symbol.asyncDispose]()
@@ -76,7 +79,7 @@ export class Engine implements SharedPort, AsyncDisposable {
   }
 
   sendOther(datagram: Uint8Array, to: Endpoint): boolean {
-    return this.#underlay?.send([datagram], to) ?? false
+    return this.#leave([datagram], to)
   }
 
   divert(address: IpAddress, take: (datagram: Uint8Array) => void): void {
@@ -90,6 +93,16 @@ export class Engine implements SharedPort, AsyncDisposable {
   inject(datagram: Uint8Array, from: Endpoint): void {
     this.machine.incoming(datagram, from)
     this.changed()
+  }
+
+  divertEndpoint(remote: Endpoint, take: ((datagram: Uint8Array) => void) | undefined): void {
+    if (take === undefined) this.#diverted.delete(formatEndpoint(remote))
+    else this.#diverted.set(formatEndpoint(remote), take)
+  }
+
+  arrived(datagram: Uint8Array, from: Endpoint): void {
+    if (isWireGuard(datagram)) this.inject(datagram, from)
+    else this.onOther(datagram, from)
   }
 
   /** Something was asked of the machine: its deadline may have moved. */
@@ -124,14 +137,20 @@ export class Engine implements SharedPort, AsyncDisposable {
     else device.write(packet)
   }
 
-  #received(datagram: Uint8Array, from: Endpoint): void {
-    if (isWireGuard(datagram)) this.inject(datagram, from)
-    else this.onOther(datagram, from)
+  #send(datagram: Datagram, to: Endpoint): void {
+    const take = this.#inside.get(to.address)
+    if (take === undefined) this.#leave(datagram, this.redirections.of(to))
+    else take(whole(datagram))
   }
 
-  #send(datagram: readonly Uint8Array[], to: Endpoint): void {
-    const take = this.#inside.get(to.address)
-    if (take === undefined) this.#underlay?.send(datagram, this.redirections.of(to))
-    else take(datagram.length === 1 && datagram[0] ? datagram[0] : Buffer.concat(datagram))
+  #leave(datagram: Datagram, to: Endpoint): boolean {
+    const take = this.#diverted.size === 0 ? undefined : this.#diverted.get(formatEndpoint(to))
+    if (take === undefined) return this.#underlay?.send(datagram, to) ?? false
+    take(whole(datagram))
+    return true
   }
+}
+
+function whole(datagram: Datagram): Uint8Array {
+  return datagram.length === 1 && datagram[0] ? datagram[0] : Buffer.concat(datagram)
 }

@@ -11,4 +11,8 @@ export interface SharedPort {
   undivert(address: IpAddress): void
   /** A datagram for WireGuard that came by another way. */
   inject(datagram: Uint8Array, from: Endpoint): void
+  /** All that goes to that endpoint `take` has, WireGuard's and others'; undefined: it goes by the port again. */
+  divertEndpoint(remote: Endpoint, take: ((datagram: Uint8Array) => void) | undefined): void
+  /** A datagram, whosever, that came by another port. */
+  arrived(datagram: Uint8Array, from: Endpoint): void
 }

@@ -57,6 +57,8 @@ export type ToThread =
   | { readonly kind: 'send'; readonly datagram: Uint8Array; readonly to: Endpoint }
   | { readonly kind: 'inject'; readonly datagram: Uint8Array; readonly from: Endpoint }
   | { readonly kind: 'divert' | 'undivert'; readonly address: IpAddress }
+  | { readonly kind: 'divert-endpoint' | 'undivert-endpoint'; readonly remote: Endpoint }
+  | { readonly kind: 'arrived'; readonly datagram: Uint8Array; readonly from: Endpoint }
 
 export interface PlainError {
   readonly message: string
@@ -69,6 +71,7 @@ export type FromThread =
   | { readonly kind: 'failure'; readonly id: number; readonly error: PlainError }
   | { readonly kind: 'datagram'; readonly datagram: Uint8Array; readonly from: Endpoint }
   | { readonly kind: 'diverted'; readonly address: IpAddress; readonly datagram: Uint8Array }
+  | { readonly kind: 'endpoint-diverted'; readonly remote: Endpoint; readonly datagram: Uint8Array }
   | { readonly kind: 'log'; readonly line: Parameters<Log> }
   | { readonly kind: 'ended'; readonly error: PlainError | undefined }
 

@@ -1,7 +1,7 @@
 /** Thread: WireGuard over TUN in a thread of its own, as its agent sees it. */
 import { Worker } from 'node:worker_threads'
 import type { AgreementKeyPair } from '../../../crypto/agreement.ts'
-import type { Endpoint, IpAddress } from '../../../protocol/address.ts'
+import { type Endpoint, formatEndpoint, type IpAddress } from '../../../protocol/address.ts'
 import type { Log } from '../../../protocol/log.ts'
 import type { RedirectedEndpoints } from '../../host/redirected-endpoints.ts'
 import type { WireGuardDevice } from '../device.ts'
@@ -27,6 +27,8 @@ export class TunThread implements SharedPort, RedirectedEndpoints {
   readonly #log: Log
   readonly #asked = new Map<number, PromiseWithResolvers<unknown>>()
   readonly #diverted = new Map<IpAddress, (datagram: Uint8Array) => void>()
+  /** By the text of the endpoint. */
+  readonly #divertedEndpoints = new Map<string, (datagram: Uint8Array) => void>()
   readonly #end = Promise.withResolvers<Error | undefined>()
   #last = 0
 
@@ -69,6 +71,16 @@ export class TunThread implements SharedPort, RedirectedEndpoints {
     this.#post({ kind: 'inject', datagram, from })
   }
 
+  divertEndpoint(remote: Endpoint, take: ((datagram: Uint8Array) => void) | undefined): void {
+    if (take === undefined) this.#divertedEndpoints.delete(formatEndpoint(remote))
+    else this.#divertedEndpoints.set(formatEndpoint(remote), take)
+    this.#post({ kind: take === undefined ? 'undivert-endpoint' : 'divert-endpoint', remote })
+  }
+
+  arrived(datagram: Uint8Array, from: Endpoint): void {
+    this.#post({ kind: 'arrived', datagram, from })
+  }
+
   redirect(others: readonly Endpoint[], endpoint: Endpoint): Promise<void> {
     return this.calls.redirect(others, endpoint)
   }
@@ -104,6 +116,9 @@ export class TunThread implements SharedPort, RedirectedEndpoints {
         return
       case 'diverted':
         this.#diverted.get(said.address)?.(said.datagram)
+        return
+      case 'endpoint-diverted':
+        this.#divertedEndpoints.get(formatEndpoint(said.remote))?.(said.datagram)
         return
       case 'log':
         this.#log(...said.line)

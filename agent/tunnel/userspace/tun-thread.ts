@@ -105,5 +105,18 @@ parentPort?.on('message', (said: ToThread) => {
     }
     case 'undivert':
       running?.engine.undivert(said.address)
+      return
+    case 'divert-endpoint': {
+      const { remote } = said
+      running?.engine.divertEndpoint(remote, (datagram) =>
+        post({ kind: 'endpoint-diverted', remote, datagram }),
+      )
+      return
+    }
+    case 'undivert-endpoint':
+      running?.engine.divertEndpoint(said.remote, undefined)
+      return
+    case 'arrived':
+      running?.engine.arrived(said.datagram, said.from)
   }
 })

@@ -47,7 +47,7 @@ for (const [family, type] of [
 ] as const) {
   rule(`WireGuard talks to that endpoint by the other port, both ways (${family})`, async () => {
     await udpSocket(a.host, DIVERTED, type)
-    await share.divert(at(b.host[family]), DIVERTED)
+    await share.divert(at(b.host[family]), { port: DIVERTED })
     const endpoint = at(b.host[family])
     await a.tunnel.configure(config(a, { ...peerOf(b), endpoint }))
     await b.tunnel.configure(config(b, peerOf(a)))
@@ -66,7 +66,7 @@ for (const [family, type] of [
       await udpSocket(b.host, OTHER, type),
       await udpSocket(b.host, OTHER + 1, type),
     ]
-    await share.divert(at(b.host[family], OTHER), DIVERTED)
+    await share.divert(at(b.host[family], OTHER), { port: DIVERTED })
     await check.send(b.host[family], OTHER, REQUEST)
     await check.send(b.host[family], OTHER + 1, REQUEST)
     assert.equal(far.received, [`${a.host[family]} ${DIVERTED} ${REQUEST}`])
@@ -84,7 +84,7 @@ rule(
     await a.host.sh(`nft 'table inet firewall { chain in { type filter hook input priority 0; policy drop;
     ct state established accept; icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept
     iifname "${a.host.tunnelName}" accept; }; }'`)
-    await share.divert(at(b.host.ipv4, OTHER), DIVERTED)
+    await share.divert(at(b.host.ipv4, OTHER), { port: DIVERTED })
     const check = await udpSocket(a.host, CHECK)
     const far = await udpSocket(b.host, OTHER)
     await far.send(a.host.ipv4, DIVERTED, REQUEST)
@@ -99,8 +99,8 @@ rule(
 rule('leaves by WireGuard’s port again once it is restored, also twice', async () => {
   const [check, far] = [await udpSocket(a.host, CHECK), await udpSocket(b.host, OTHER)]
   const remote = at(b.host.ipv4, OTHER)
-  await share.divert(remote, DIVERTED)
-  await share.divert(remote, DIVERTED + 1)
+  await share.divert(remote, { port: DIVERTED })
+  await share.divert(remote, { port: DIVERTED + 1 })
   await check.send(b.host.ipv4, OTHER, REQUEST)
   await share.restore(remote)
   await share.restore(remote)
@@ -113,15 +113,17 @@ rule('leaves by WireGuard’s port again once it is restored, also twice', async
 
 rule('refuses more than its sets hold, and goes on', async () => {
   for (let index = 0; index < DIVERTED_PORTS; index++)
-    await share.divert(at(b.host.ipv4, 1000 + index), 2000 + index)
-  const error = await share.divert(at(b.host.ipv4, 999), 1999).catch((cause: unknown) => cause)
+    await share.divert(at(b.host.ipv4, 1000 + index), { port: 2000 + index })
+  const error = await share
+    .divert(at(b.host.ipv4, 999), { port: 1999 })
+    .catch((cause: unknown) => cause)
   assert.is((error as { code?: string }).code, 'ERR_COMMAND_FAILED')
   await share.restore(at(b.host.ipv4, 1000))
-  await share.divert(at(b.host.ipv4, 999), 1999)
+  await share.divert(at(b.host.ipv4, 999), { port: 1999 })
 })
 
 rule('leaves nothing: what is diverted goes with the table, and a new one has none', async () => {
-  await share.divert(at(b.host.ipv4, OTHER), DIVERTED)
+  await share.divert(at(b.host.ipv4, OTHER), { port: DIVERTED })
   assert.match(await a.host.sh('nft list ruleset'), new RegExp(`${DIVERTED}`))
   await share[Symbol.asyncDispose]()
   const again = await startPortShare({

@@ -186,7 +186,7 @@ export function portShareContract(backend: BackendKind): void {
     const log = (_level: string, event: string): void => void events.push(event)
     const options = { listenPort: LISTEN, checkPort: CHECK, commands: a.host.commands }
     await using again = await startPortShare({ ...options, clock, log })
-    await again.divert(at(b.host.ipv4, OTHER), 6001)
+    await again.divert(at(b.host.ipv4, OTHER), { port: 6001 })
     const before = await a.host.sh(`nft list table inet nexodus-port-${LISTEN}`)
     await a.host.sh('nft flush ruleset')
     for (const look of looks) look()

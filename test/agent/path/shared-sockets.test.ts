@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { sharedSockets } from '../../../agent/path/shared-sockets.ts'
+import { sharedSockets, sharedSprayHost } from '../../../agent/path/shared-sockets.ts'
+import { openSpraySockets } from '../../../agent/path/spray/sockets.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { startUserspace } from '../../../agent/tunnel/userspace/start.ts'
 import { generateAgreementKeyPair } from '../../../crypto/agreement.ts'
@@ -124,6 +125,47 @@ rule('two carriers of one engine are told apart, and are nobody’s address', as
     () => a.sockets.openRelayCarrier({ listenPort: 0, log, onDatagram: log }).endpoint.address,
   )
   assert.equal(endpoints, ['100::1', '100::2'])
+})
+
+rule('where a round of spraying found a path all leaves and arrives by its socket', async () => {
+  const [a, b] = [await side(1), await side(2)]
+  await using _a = a.tunnel
+  await using _b = b.tunnel
+  const spraySockets = await openSpraySockets(4, 2, log)
+  const [kept, stranger] = [spraySockets.at(0), spraySockets.at(1)]
+  assert.ok(kept !== undefined && stranger !== undefined)
+  const { got, onDatagram } = datagrams()
+  const checks = await a.sockets.openCheckSocket({ port: 0, log, onDatagram })
+  const others = datagrams()
+  const answering = await b.sockets.openCheckSocket({
+    port: 0,
+    log,
+    onDatagram: (datagram, from) => {
+      others.onDatagram(datagram, from)
+      answering.send(STUN, from)
+    },
+  })
+  const to = parseEndpoint(`127.0.0.1:${b.engine.port}`)
+  const host = sharedSprayHost(a.engine)
+  await host.divert(to, kept)
+  assert.is(checks.send(STUN, to), true)
+  await a.know(b, to)
+  await b.know(a)
+  assert.is(await a.device.asked(a.device.ask(parseIpAddress('100.64.0.2'), 500)), 'reply')
+  while (got.length === 0) await sleep(5)
+  const by = parseEndpoint(`127.0.0.1:${kept.port}`)
+  assert.equal(others.got, [{ datagram: toHex(STUN), from: by }])
+  assert.equal(got, [{ datagram: toHex(STUN), from: to }])
+  assert.equal((await b.tunnel.stats())[0]?.endpoint, by)
+  // Whoever finds the port is not heard by it.
+  stranger.send(STUN, by)
+  await sleep(50)
+  assert.is(got.length, 1)
+  await host.restore(to)
+  checks.send(STUN, to)
+  while (others.got.length === 1) await sleep(5)
+  assert.equal(others.got[1]?.from, parseEndpoint(`127.0.0.1:${a.engine.port}`))
+  spraySockets.close()
 })
 
 rule('a datagram of any kind on the port ends nothing', async () => {

@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { FoundPaths } from '../../../../agent/path/spray/found-paths.ts'
+import type { SpraySocket } from '../../../../agent/path/spray/sockets.ts'
 import { Traffic } from '../../../../agent/path/spray/traffic.ts'
 import type { DeviceId } from '../../../../protocol/keys.ts'
 import { TARGET } from './spray-world.ts'
@@ -10,14 +11,14 @@ const PHONE = 'phone' as DeviceId
 interface Found {
   readonly paths: FoundPaths
   readonly happened: string[]
-  readonly socket: { readonly port: number; send(): void; close(): void }
+  readonly socket: SpraySocket
 }
 
 /** @param divert what the host does; at once and well unless it is given */
 function newFound(divert: () => Promise<void> = async () => undefined): Found {
   const happened: string[] = []
   const host = {
-    divert: async (_remote: unknown, port: number) => {
+    divert: async (_remote: unknown, { port }: SpraySocket) => {
       happened.push(`divert ${port}`)
       await divert()
     },
@@ -29,6 +30,7 @@ function newFound(divert: () => Promise<void> = async () => undefined): Found {
   const log = (level: string, event: string) => void happened.push(`${level} ${event}`)
   const socket = {
     port: 40_000,
+    onDatagram: () => undefined,
     send: () => undefined,
     close: () => void happened.push('close'),
   }

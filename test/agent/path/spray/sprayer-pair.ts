@@ -81,6 +81,7 @@ export function newSprayerPair(
   })
   const socketOf = (index: number) => ({
     port: 30_000 + index,
+    onDatagram: () => undefined,
     send: (datagram: Uint8Array, to: Endpoint) => {
       sent.push({ socket: index, datagram, to })
       if (!external.has(index)) external.set(index, 1024 + ((index * 251) % 64_512))
@@ -92,10 +93,10 @@ export function newSprayerPair(
   const hardSprayer = new Sprayer({
     ...common('hard', HARD_SIDE, hard),
     host: {
-      divert: async (_remote, localPort) => {
+      divert: async (_remote, { port }) => {
         await clock.sleep(DIVERT_MS)
         await options.divert?.()
-        happened.push(`divert to ${localPort}`)
+        happened.push(`divert to ${port}`)
       },
       restore: async () => void happened.push('restore'),
     },
