@@ -18,11 +18,14 @@ export async function startProxySide(
   zones: () => Zones,
   ending: AsyncDisposableStack,
 ): Promise<ProxyControls | undefined> {
-  const { inside: stack, clock, log } = daemon.options
+  const { inside: stack, clock, random, log } = daemon.options
   if (stack === undefined) return undefined
   const { startProxyService } = await import('./proxy/proxy-service.ts')
   const { meshOfPlan } = await import('./proxy/mesh-of-plan.ts')
-  const mesh = meshOfPlan(() => daemon.plan, zones)
+  const { forwardedNames } = await import('./proxy/forwarded-names.ts')
+  const planned = meshOfPlan(() => daemon.plan, zones)
+  const lookUp = forwardedNames({ stack, zones, isReachable: planned.isOfMesh, clock, random })
+  const mesh = { ...planned, lookUp }
   const service = await startProxyService({ stack, mesh, clock, log, stateDir, options: proxy })
   return ending.use(service).controls
 }

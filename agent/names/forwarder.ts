@@ -4,7 +4,7 @@ import { type Endpoint, formatEndpoint, type IpAddress } from '../../protocol/ad
 import type { Clock } from '../../protocol/clock.ts'
 import type { Forward } from '../../protocol/organization-names.ts'
 import { AnswerCache } from './cache.ts'
-import { exchange } from './exchange.ts'
+import { type Exchange, exchange } from './exchange.ts'
 import { type Forwarded, outgoing, passedOn } from './forwarded.ts'
 import type { Query } from './message.ts'
 
@@ -21,6 +21,8 @@ export interface ForwarderOptions {
   /** Does a packet to this address go where the organization has it: into the tunnel, or to a network that this device
    *  itself is a router to? Never anywhere else: the question would be told to strangers. */
   isReachable(address: IpAddress): boolean
+  /** By this host's sockets where it is missing. */
+  readonly exchange?: Exchange
   readonly clock: Clock
   readonly random: RandomBytes
 }
@@ -75,12 +77,12 @@ export class Forwarder {
 
   /** The first that knows; else what one said that could not. */
   async #askAll(query: Query, { resolvers }: Forward): Promise<Forwarded | undefined> {
-    const { clock, random, isReachable } = this.#options
+    const { clock, random, isReachable, exchange: ask = exchange } = this.#options
     let failed: Forwarded | undefined
     for (let round = 0; round < FORWARDER_LIMITS.rounds && failed === undefined; round++) {
       for (const resolver of this.#inOrder(resolvers)) {
         if (!isReachable(resolver.address)) continue
-        const answer = await exchange(resolver, outgoing(query, random), clock)
+        const answer = await ask(resolver, outgoing(query, random), clock)
         this.#note(resolver, answer !== undefined)
         if (answer?.rcode === NOERROR || answer?.rcode === NXDOMAIN) return answer
         failed = answer ?? failed

@@ -9,7 +9,7 @@ import {
 } from '../../protocol/address.ts'
 import { resolveName, type Zones } from '../names/zones.ts'
 import type { Plan } from '../plan.ts'
-import type { MeshView } from './mesh-view.ts'
+import type { KnownMesh } from './mesh-view.ts'
 
 /** What of a plan the view is made of. */
 export type PlannedMesh = {
@@ -25,7 +25,7 @@ interface Index {
 
 /** @param planned the plan of the moment; a new one is another object
  *  @param zones the names of the moment; new ones are another object */
-export function meshOfPlan(planned: () => PlannedMesh, zones: () => Zones): MeshView {
+export function meshOfPlan(planned: () => PlannedMesh, zones: () => Zones): KnownMesh {
   let last: { readonly of: PlannedMesh; readonly by: Zones; readonly index: Index } | undefined
   const index = (): Index => {
     const [of, by] = [planned(), zones()]

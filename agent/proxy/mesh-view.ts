@@ -10,11 +10,16 @@ import { opened } from './opened.ts'
 export interface MeshView {
   /** Of the device of this name, those in the mesh; none: there is no such device. */
   resolve(name: string): readonly IpAddress[]
+  /** Of a name in a domain whose resolvers the organization names; none: nobody knows it. Never rejects. */
+  lookUp(name: string): Promise<readonly IpAddress[]>
   /** Of the device with this address. */
   nameOf(address: IpAddress): string | undefined
   /** Does a packet to this address go into the mesh? */
   isOfMesh(address: IpAddress): boolean
 }
+
+/** What this device knows by itself. */
+export type KnownMesh = Omit<MeshView, 'lookUp'>
 
 export interface MeshDialer {
   readonly stack: Stack
@@ -32,12 +37,22 @@ export class NotOfMeshError extends Error {
   }
 }
 
-/** The addresses of a name or an address, IPv4 first. Throws NotOfMeshError. */
-export function meshAddresses(mesh: MeshView, host: string): readonly IpAddress[] {
-  const found = isIP(host) > 0 ? [parseIpAddress(host)] : mesh.resolve(host)
-  const ofMesh = found.filter((address) => mesh.isOfMesh(address))
-  if (ofMesh.length === 0) throw new NotOfMeshError(host)
-  return ofMesh.toSorted((a, b) => Number(a.includes(':')) - Number(b.includes(':')))
+/** The addresses of an address, of a device's name or of one that a resolver behind a router knows, IPv4 first. Rejects
+ *  with NotOfMeshError. */
+export async function foundAddresses(mesh: MeshView, host: string): Promise<readonly IpAddress[]> {
+  if (isIP(host) > 0 || mesh.resolve(host).length > 0) return meshAddresses(mesh, host)
+  return ofMesh(mesh, host, await mesh.lookUp(host))
+}
+
+/** The addresses of an address or a device's name, IPv4 first. Throws NotOfMeshError. */
+export function meshAddresses(mesh: KnownMesh, host: string): readonly IpAddress[] {
+  return ofMesh(mesh, host, isIP(host) > 0 ? [parseIpAddress(host)] : mesh.resolve(host))
+}
+
+function ofMesh(mesh: KnownMesh, host: string, found: readonly IpAddress[]): readonly IpAddress[] {
+  const usable = found.filter((address) => mesh.isOfMesh(address))
+  if (usable.length === 0) throw new NotOfMeshError(host)
+  return usable.toSorted((a, b) => Number(a.includes(':')) - Number(b.includes(':')))
 }
 
 /** A connection that is open. Rejects with NotOfMeshError or what the dialling failed with. */
@@ -48,7 +63,7 @@ export async function dialMesh(
 ): Promise<TcpConnection> {
   let reason: unknown
   const families = new Set(stack.addresses().map((address) => isIP(address)))
-  for (const address of meshAddresses(mesh, host)) {
+  for (const address of await foundAddresses(mesh, host)) {
     if (!families.has(isIP(address))) {
       reason ??= new SocketError('connect', 'EADDRNOTAVAIL', address)
       continue

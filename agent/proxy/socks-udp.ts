@@ -5,7 +5,7 @@ import { isIP, type Socket } from 'node:net'
 import { parseIpAddress } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import { SocketError } from '../stack/socket-error.ts'
-import { type MeshDialer, meshAddresses, NotOfMeshError } from './mesh-view.ts'
+import { foundAddresses, type MeshDialer, NotOfMeshError } from './mesh-view.ts'
 import {
   encodeSocksDatagram,
   encodeSocksReply,
@@ -27,16 +27,19 @@ export async function associate(client: Socket, { stack, mesh }: MeshDialer): Pr
     if (clientPort !== undefined)
       local.send(encodeSocksDatagram(from, data), clientPort, source, () => {})
   })
-  local.on('message', (bytes: Uint8Array, from) => {
-    if (parseIpAddress(from.address) !== source) return
-    clientPort = from.port
+  const forward = async (bytes: Uint8Array): Promise<void> => {
     try {
       const { host, port, data } = parseSocksDatagram(bytes)
-      const [to] = meshAddresses(mesh, host)
+      const [to] = await foundAddresses(mesh, host)
       if (to !== undefined) remote.send(data, { address: to, port })
     } catch (error) {
       if (!isDrop(error)) throw error
     }
+  }
+  local.on('message', (bytes: Uint8Array, from) => {
+    if (parseIpAddress(from.address) !== source) return
+    clientPort = from.port
+    void forward(bytes)
   })
   client.on('close', () => {
     local.close()

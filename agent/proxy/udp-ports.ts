@@ -7,7 +7,7 @@ import { type Endpoint, formatEndpoint, parseIpAddress } from '../../protocol/ad
 import { SocketError } from '../stack/socket-error.ts'
 import type { UdpMessage } from '../stack/udp-sockets.ts'
 import { FlowTable } from './flow-table.ts'
-import { meshAddresses } from './mesh-view.ts'
+import { foundAddresses } from './mesh-view.ts'
 import type { PortOptions } from './proxy-parts.ts'
 import type { ProxyRule } from './proxy-rule.ts'
 
@@ -65,7 +65,7 @@ export async function startUdpEgress(options: PortOptions): Promise<AsyncDisposa
     const known = flows.heard(key, nowMs)
     if (known !== undefined) return known.send(data)
     if (!flows.hasRoom(from.address, nowMs)) return
-    const flow = firstMeshFlow(options, {
+    const flow = meshFlow(options, {
       onMessage: (answer) => {
         if (flows.heard(key, parts.clock.monotonicMs()) === undefined) return
         socket.send(answer, from.port, from.address, () => {})
@@ -73,7 +73,6 @@ export async function startUdpEgress(options: PortOptions): Promise<AsyncDisposa
       // The next datagram of this source tries the next backend.
       onError: () => flows.end(key),
     })
-    if (flow === undefined) return
     flows.add(key, from.address, flow, nowMs)
     flow.send(data)
   })
@@ -130,11 +129,16 @@ function ending(
   }
 }
 
-/** To the first backend that is a device of the mesh. */
-function firstMeshFlow({ parts, choice }: PortOptions, events: FlowEvents): Flow | undefined {
+function meshFlow(options: PortOptions, events: FlowEvents): Flow {
+  return comingFlow(() => firstMeshFlow(options, events), events)
+}
+
+/** To the first backend that is in the mesh. */
+async function firstMeshFlow({ parts, choice }: PortOptions, events: FlowEvents): Promise<Flow> {
+  let reason: unknown
   for (const rule of choice.next()) {
     try {
-      const [address] = meshAddresses(parts.mesh, rule.host)
+      const [address] = await foundAddresses(parts.mesh, rule.host)
       if (address === undefined) continue
       const to: Endpoint = { address, port: rule.hostPort }
       const isBackend = ({ address: from, port }: Endpoint): boolean =>
@@ -158,9 +162,10 @@ function firstMeshFlow({ parts, choice }: PortOptions, events: FlowEvents): Flow
       }
     } catch (error) {
       choice.dead(rule, error)
+      reason = error
     }
   }
-  return undefined
+  throw reason
 }
 
 interface FlowEvents {
@@ -170,30 +175,46 @@ interface FlowEvents {
 }
 
 function localFlow(rule: ProxyRule, events: FlowEvents): Flow {
-  const waiting: Uint8Array[] = []
-  let socket: Socket | undefined
-  let isClosed = false
-  const open = async (): Promise<void> => {
-    const opened = await connected(rule)
-    if (isClosed) return void opened.close()
-    opened.on('message', (data: Uint8Array) => events.onMessage(data))
-    opened.on('error', (error) => {
+  return comingFlow(async () => {
+    const socket = await connected(rule)
+    let isClosed = false
+    socket.on('message', (data: Uint8Array) => events.onMessage(data))
+    socket.on('error', (error) => {
       if (!isClosed) events.onError(error)
     })
-    socket = opened
-    for (const data of waiting.splice(0)) opened.send(data)
-  }
-  open().catch((error: unknown) => {
-    if (!isClosed) events.onError(error)
-  })
+    return {
+      send: (data) => socket.send(data),
+      close: () => {
+        isClosed = true
+        socket.close()
+      },
+    }
+  }, events)
+}
+
+/** A flow whose way is found meanwhile. */
+function comingFlow(open: () => Promise<Flow>, { onError }: FlowEvents): Flow {
+  const waiting: Uint8Array[] = []
+  let found: Flow | undefined
+  let isClosed = false
+  open().then(
+    (flow) => {
+      if (isClosed) return flow.close()
+      found = flow
+      for (const data of waiting.splice(0)) flow.send(data)
+    },
+    (error: unknown) => {
+      if (!isClosed) onError(error)
+    },
+  )
   return {
     send: (data) => {
-      if (socket !== undefined) socket.send(data)
+      if (found !== undefined) found.send(data)
       else if (waiting.length < WAITING) waiting.push(data)
     },
     close: () => {
       isClosed = true
-      socket?.close()
+      found?.close()
     },
   }
 }

@@ -24,7 +24,12 @@ const rule = parseProxyRule('ingress', `tcp:${end.port}:127.0.0.1:${end.port}`)
 const proxy = runProxy({
   ...parts,
   stack,
-  mesh: { resolve: () => [], nameOf: () => undefined, isOfMesh: () => false },
+  mesh: {
+    resolve: () => [],
+    lookUp: async () => [],
+    nameOf: () => undefined,
+    isOfMesh: () => false,
+  },
   // Nothing is added while it runs, so nothing is written.
   rules: await openProxyRules('/nonexistent/proxy.json', [rule]),
   connections: new ConnectionCount(parts.log),

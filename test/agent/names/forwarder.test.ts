@@ -1,75 +1,14 @@
-import { createSocket } from 'node:dgram'
-import { once } from 'node:events'
-import { createServer } from 'node:net'
-import { type Answer, decode, encode } from 'dns-packet'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Forwarder } from '../../../agent/names/forwarder.ts'
-import { framed } from '../../../agent/names/tcp-queries.ts'
 import { systemClock as clock } from '../../../agent/system-clock.ts'
 import { randomBytes } from '../../../crypto/random.ts'
 import { type Endpoint, parseIpAddress } from '../../../protocol/address.ts'
 import { forward } from '../../../protocol/organization-names.ts'
 import { type Asked, answerText, query } from './question.ts'
+import { type Change, upstream } from './upstream-resolver.ts'
 
 const address = parseIpAddress('127.0.0.1')
-
-type Change = (answer: Buffer, asked: Buffer) => readonly Buffer[]
-
-/** A resolver that gives every name one address. */
-async function upstream({
-  udp: change = (answer) => [answer],
-  tcp = (answer) => answer,
-  rcode = 0,
-  ttl = 60,
-  records = 1,
-}: {
-  readonly udp?: Change
-  readonly tcp?: (answer: Buffer) => Buffer
-  readonly rcode?: number
-  readonly ttl?: number
-  readonly records?: number
-} = {}): Promise<AsyncDisposable & { at: Endpoint; asked: string[]; names: string[] }> {
-  const asked: string[] = []
-  const names: string[] = []
-  const answerTo = (bytes: Buffer, by: string): Buffer => {
-    const { id = 0, questions = [] } = decode(bytes)
-    const name = questions[0]?.name ?? ''
-    asked.push(by)
-    names.push(name)
-    const answers: Answer[] = Array.from({ length: rcode === 0 ? records : 0 }, (_, index) => ({
-      type: 'A',
-      name,
-      ttl,
-      data: `10.9.8.${index + 1}`,
-    }))
-    const flags = 0x0180 | rcode
-    return encode({ type: 'response', id, flags, questions, answers })
-  }
-  const udp = createSocket('udp4')
-  udp.on('message', (bytes, from) => {
-    for (const answer of change(answerTo(bytes, 'udp'), bytes))
-      udp.send(answer, from.port, from.address)
-  })
-  udp.bind(0, address)
-  await once(udp, 'listening')
-  const { port } = udp.address()
-  const server = createServer((socket) => {
-    socket.on('error', () => {})
-    socket.on('data', (chunk) => socket.write(framed(tcp(answerTo(chunk.subarray(2), 'tcp')))))
-  })
-  server.listen(port, address)
-  await once(server, 'listening')
-  return {
-    at: { address, port },
-    asked,
-    names,
-    [Symbol.asyncDispose]: async () => {
-      udp.close()
-      server.close()
-    },
-  }
-}
 
 function forwarder(isReachable = (_: string): boolean => true): Forwarder {
   return new Forwarder({ isReachable, clock, random: randomBytes })

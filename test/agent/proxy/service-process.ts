@@ -79,6 +79,7 @@ const proxy = runProxy({
   stack,
   mesh: {
     resolve: (name) => (name === 'peer' ? [parseIpAddress(peer4)] : []),
+    lookUp: async () => [],
     nameOf: () => undefined,
     isOfMesh: (address) => [peer4, peer6].includes(address),
   },

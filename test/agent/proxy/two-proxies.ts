@@ -5,7 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers'
 import { FlowCount, type FlowLimits } from '../../../agent/proxy/flow-table.ts'
-import type { MeshView } from '../../../agent/proxy/mesh-view.ts'
+import type { KnownMesh, MeshView } from '../../../agent/proxy/mesh-view.ts'
 import { type RunningProxy, runProxy } from '../../../agent/proxy/proxy.ts'
 import { ConnectionCount, type ConnectionLimits } from '../../../agent/proxy/proxy-parts.ts'
 import { type ProxyDirection, parseProxyRule } from '../../../agent/proxy/proxy-rule.ts'
@@ -40,7 +40,7 @@ export type RuleTexts = Partial<Readonly<Record<ProxyDirection, readonly string[
 
 const NAMES: Readonly<Record<string, typeof NEAR | typeof FAR>> = { near: NEAR, far: FAR }
 
-const mesh: MeshView = {
+const known: KnownMesh = {
   resolve: (name) => {
     const addresses = NAMES[name]
     return addresses === undefined ? [] : [addresses[4], addresses[6]]
@@ -63,6 +63,8 @@ export interface TwoProxiesOptions {
   /** Of the proxies. */
   readonly clock?: Clock
   readonly stackClock?: Clock
+  /** Of the near side's names that no device has. */
+  readonly lookUp?: (stack: Stack) => MeshView['lookUp']
   readonly connectionLimits?: ConnectionLimits
   readonly flowLimits?: FlowLimits
 }
@@ -96,7 +98,8 @@ export async function startTwoProxies(given: TwoProxiesOptions = {}): Promise<Tw
     const rules = await openProxyRules(join(folder.path, `${name}.json`), rulesOf(texts))
     const connections = new ConnectionCount(log, given.connectionLimits)
     const flows = new FlowCount(given.flowLimits)
-    const { clock = systemClock } = given
+    const { clock = systemClock, lookUp = () => async () => [] } = given
+    const mesh: MeshView = { ...known, lookUp: lookUp(stack) }
     const proxy = made.use(runProxy({ stack, mesh, rules, clock, log, connections, flows }))
     await proxy.settled()
     return { stack, mesh, proxy, rules, connections, flows, logged }
