@@ -96,6 +96,10 @@ export class Daemon {
     return this.#join
   }
 
+  get exitInUse(): RouteSide['exitInUse'] {
+    return this.#routes?.exitInUse
+  }
+
   get local(): LocalReachability {
     return this.#local
   }
@@ -136,7 +140,7 @@ export class Daemon {
   }
 
   /** What mesh/ needs of us. */
-  meshOptions(): Omit<MeshOptions, 'evidence'> {
+  meshOptions(): Omit<MeshOptions, 'evidence' | 'exitAnswer'> {
     const { options } = this
     return {
       deviceKey: options.directory.deviceKey,

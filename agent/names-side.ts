@@ -1,8 +1,16 @@
 /** Names side: the organization's names of a running agent, on the host or, where the tunnel ends inside the process,
  *  for the proxy alone. */
-import { formatEndpoint, hostPrefix, type IpAddress, prefixContains } from '../protocol/address.ts'
+import {
+  formatEndpoint,
+  hostPrefix,
+  type IpAddress,
+  isDefaultPrefix,
+  prefixAddress,
+  prefixContains,
+} from '../protocol/address.ts'
 import { NAMES_STATUS, type NamesControls, type NamesReport } from './control/names-report.ts'
 import type { Daemon } from './daemon.ts'
+import type { ExitUse } from './names/exit-use.ts'
 import { HOSTS_LIMITS } from './names/hosts-text.ts'
 import { nameKnowledge } from './names/knowledge.ts'
 import { Names, type NamesStatus } from './names/names.ts'
@@ -18,6 +26,8 @@ export interface NamesSideOptions {
 export interface NamesSide {
   readonly controls: NamesControls
   zones(): Zones
+  /** The host's packets leave as planned: perhaps by another exit. */
+  applied(): void
 }
 
 const HOSTS_FILE = '/etc/hosts'
@@ -37,9 +47,11 @@ export async function startNamesSide(
     const own = known()?.advertised ?? []
     return [...routed, ...own].some((prefix) => prefixContains(prefix, host))
   }
+  const exit = exitUse(daemon)
   const names = await Names.start({
     knowledge: known,
     isReachable,
+    exit,
     isHooked: isWanted,
     isSearched: neighbours?.isFirst ?? true,
     interfaceName,
@@ -53,8 +65,33 @@ export async function startNamesSide(
   ending.use(names)
   knowledge.onChange(() => names.changed())
   neighbours?.follow(() => names.changed())
+  let last: string | undefined
+  const applied = (): void => {
+    const used = exit()
+    const now = used && `${used.address} ${used.beside.join()}`
+    if (now !== last) names.changed()
+    last = now
+  }
   const report = (): NamesReport => reportOf(names.status, isWanted)
-  return { controls: controlsOf(report), zones: () => names.status.zones }
+  return { controls: controlsOf(report), zones: () => names.status.zones, applied }
+}
+
+/** What of this host's use of an exit names need to know, at this moment. */
+function exitUse(daemon: Daemon): () => ExitUse | undefined {
+  return () => {
+    const used = daemon.exitInUse
+    if (used === undefined) return undefined
+    const { device } = used
+    const exit = device === undefined ? undefined : daemon.plan.peers.get(device)
+    const [first] = exit?.certificate.addresses ?? []
+    const routed = [...daemon.plan.tunnel.peers.values()].flatMap(({ allowedIps }) => allowedIps)
+    return {
+      address: first && prefixAddress(first),
+      beside: routed.filter((prefix) => !isDefaultPrefix(prefix)),
+      ask: async (question) =>
+        device === undefined ? undefined : daemon.parts.mesh?.askExit(device, question),
+    }
+  }
 }
 
 /** As they are asked for: a state is another object when it has changed, and belief ends with time. */
@@ -72,7 +109,7 @@ function insideOnly({ options, device }: Daemon): NamesSide {
     by: 'proxy',
     obstacles: [...taken(zones())],
   })
-  return { controls: controlsOf(report), zones }
+  return { controls: controlsOf(report), zones, applied: () => undefined }
 }
 
 function controlsOf(report: () => NamesReport): NamesControls {
@@ -114,7 +151,7 @@ function zonesReport({
       addresses: [...addresses],
     })),
     forwards: forwards.map(({ domain: of, resolvers }) => ({
-      domain: of,
+      domain: of || '.',
       resolvers: resolvers.map(formatEndpoint),
     })),
   }

@@ -181,8 +181,10 @@ async function start(
   await options.openLog()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
   const { ownEvidence } = await import('./why/own-evidence.ts')
+  const { ownExitAnswer } = await import('./own-exit-answer.ts')
   const evidence = (to: DeviceId) => ownEvidence(daemon, to)
-  daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), evidence })))
+  const asked = { evidence, exitAnswer: ownExitAnswer(daemon) }
+  daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), ...asked })))
   const { RegistryClient } = await import('./registry-client.ts')
   const { Renewal } = await import('./renewal.ts')
   const { Registries } = await import('./registries.ts')
@@ -203,9 +205,11 @@ async function start(
   const { DaemonView } = await import('./view.ts')
   const { startNamesSide } = await import('./names-side.ts')
   const { startRouteSide } = await import('./routes/route-side.ts')
-  const { controls: names, zones } = await startNamesSide(options, daemon, stack)
+  const { controls: names, zones, applied } = await startNamesSide(options, daemon, stack)
   const proxy = await startProxySide(options, daemon, zones, stack)
   const routes = await startRouteSide(options, daemon, stack)
+  routes.onApplied = applied
+  applied()
   const organizations = await options.neighbourhood.start(daemon, options.socket, stack)
   const controls = { routes: routes.control, proxy, names, lock, organizations }
   const view = new DaemonView(daemon, renewal, controls)

@@ -7,6 +7,9 @@ import { DOMAIN_CHARACTERS, NAME_CHARACTERS } from './limits.ts'
 /** Lower case, labels of letters, digits, inner hyphens and underscores, no final dot. */
 export type DomainName = Brand<string, 'DomainName'>
 
+/** Every name is in it. */
+export const ROOT_DOMAIN = '' as DomainName
+
 /** Above every organization's domain. */
 export const TOP_DOMAIN = 'nexodus' as DomainName
 
@@ -68,5 +71,5 @@ function below(label: string): DomainName {
 
 /** Is `name` the domain itself or in it? */
 export function isInDomain(name: string, domain: string): boolean {
-  return name === domain || name.endsWith(`.${domain}`)
+  return name === domain || domain === ROOT_DOMAIN || name.endsWith(`.${domain}`)
 }

@@ -17,12 +17,14 @@ import { type Admission, startAdmission } from './admission.ts'
 import { DeniedPeers } from './denied.ts'
 import { libp2pKeyOf, peerIdOf } from './device-peer.ts'
 import { Dialer } from './dialer.ts'
+import { type ExitNames, startExitNames } from './exit-names-stream.ts'
 import { createGater } from './gater.ts'
 import { type Gossip, startGossip } from './gossip.ts'
 import { deviceOfLink, type Link, type LinkKind, Links, nameOfLink } from './links.ts'
 import { ListenError } from './listen-error.ts'
 import { type Liveness, startLiveness } from './liveness.ts'
 import { createNode, type MeshNode, stopNode } from './node.ts'
+import { oncePerTurn } from './once-per-turn.ts'
 import { ownMultiaddrs, watchOwnMultiaddrs } from './own-multiaddrs.ts'
 import { type Punches, startPunches } from './punch-stream.ts'
 import { RelayAddresses } from './relay-addresses.ts'
@@ -61,6 +63,8 @@ export interface MeshOptions {
   onPunch(from: DeviceId, punch: Punch): void
   /** What this device knows of the path to `to`, which asks. */
   evidence(to: DeviceId): Promise<Evidence>
+  /** What this device, an exit, answers to a DNS message of a member that uses it; undefined: nothing. Never rejects. */
+  exitAnswer(from: DeviceId, question: Uint8Array): Promise<Uint8Array | undefined>
   /** Connections, relays or own multiaddrs changed. */
   onChange(): void
   readonly clock: Clock
@@ -98,6 +102,8 @@ export interface Mesh extends AsyncDisposable {
   /** Asks the device for its evidence about the path between it and this one; takes some seconds at most
    *  and never rejects. */
   why(to: DeviceId): Promise<WhyReply>
+  /** Asks an exit a DNS message, by the connections that there are. Undefined where no answer came; never rejects. */
+  askExit(exit: DeviceId, question: Uint8Array): Promise<Uint8Array | undefined>
   /** Never waits. False: no relay reaches the device now, or all are full.
    *  @param relay id of the one to send by, for checks and their answers */
   sendDatagram(to: DeviceId, datagram: Uint8Array, relay?: string): boolean
@@ -142,6 +148,7 @@ interface Parts {
   readonly denied: DeniedPeers
   readonly punches: Punches
   readonly whys: Whys
+  readonly exitNames: ExitNames
   readonly gossip: Gossip
   readonly sync: Sync
 }
@@ -175,6 +182,7 @@ async function assemble(options: MeshOptions): Promise<Parts> {
     denied,
     punches: await startPunches(mesh, shared),
     whys: await startWhys(mesh, shared),
+    exitNames: await startExitNames(mesh, shared),
     sync: await startSync(mesh, { ...shared, publish: gossip.publish }),
   }
 }
@@ -233,7 +241,7 @@ interface Running {
 }
 
 function surfaceOf(
-  { links, roster, denied, addresses, punches, whys, gossip, sync }: Parts,
+  { links, roster, denied, addresses, punches, whys, exitNames, gossip, sync }: Parts,
   { client, dialer, liveness, multiaddrs }: Running,
 ): Omit<Mesh, keyof AsyncDisposable> {
   return {
@@ -260,6 +268,10 @@ function surfaceOf(
       const reply = await whys.ask(known.length > 0 ? known : await dialer.reach(to))
       return reply.kind === 'not-connected' ? { ...reply, refusal: denied.reasonOf(peer) } : reply
     },
+    askExit: async (exit, question) => {
+      const known = links.to(peerIdOf(exit).toString())
+      return exitNames.ask(known.length > 0 ? known : await dialer.reach(exit), question)
+    },
     sendDatagram: (to, datagram, relay) => addresses.isPeer(to) && client.send(to, datagram, relay),
     relays: (to) => (addresses.isPeer(to) ? client.names(to) : []),
     relayRoutes: (to) => (addresses.isPeer(to) ? client.routes(to) : []),
@@ -280,18 +292,5 @@ function connectionOf(link: Link): MeshConnection {
     kind: link.kind,
     remoteAddress: link.connection.remoteAddr.toString(),
     since: link.sinceMs,
-  }
-}
-
-/** Many changes at once are told once. */
-function oncePerTurn(clock: Clock, ended: AbortSignal, task: () => void): () => void {
-  let isWaiting = false
-  return () => {
-    if (isWaiting) return
-    isWaiting = true
-    clock.after(0, () => {
-      isWaiting = false
-      if (!ended.aborted) task()
-    })
   }
 }

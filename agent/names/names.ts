@@ -1,11 +1,14 @@
 /** Names: the organization's names on this host, as they change: the resolver, and what the host is told of it. */
 import { lookup } from 'node:dns/promises'
 import type { RandomBytes } from '../../crypto/random.ts'
-import type { Endpoint, IpAddress } from '../../protocol/address.ts'
+import { addressFamily, type Endpoint, type IpAddress } from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
+import { type NameRedirect, startNameRedirect } from '../host/name-redirect.ts'
 import type { Commands } from '../host/run.ts'
+import { hostServers } from './exit-resolver.ts'
+import { type ExitUse, exchangeWith, withExit } from './exit-use.ts'
 import { Forwarder } from './forwarder.ts'
 import type { Hooked } from './hook.ts'
 import { Hooking, type HookStatus } from './hooking.ts'
@@ -21,6 +24,8 @@ export interface NamesOptions {
   knowledge(): NameKnowledge | undefined
   /** As the forwarder asks it. */
   isReachable(address: IpAddress): boolean
+  /** Undefined while this host's packets leave by themselves. */
+  exit(): ExitUse | undefined
   /** Are the host's programs to find the names? */
   readonly isHooked: boolean
   /** Are short names this organization's? Of those of one host one's are. */
@@ -54,6 +59,9 @@ export class Names implements AsyncDisposable {
   readonly #timers: Cancellable[] = []
   #bunch: Cancellable | undefined
   #server: NameServer | undefined
+  #redirect: NameRedirect | undefined
+  /** For questions that come by IPv6, which only the redirect brings. */
+  #server6: NameServer | undefined
   #zones: Zones
   #known: NameKnowledge | undefined
   #told = ''
@@ -63,9 +71,9 @@ export class Names implements AsyncDisposable {
   private constructor(options: NamesOptions) {
     const { interfaceName, commands, key, hostsFile, clock, log } = options
     this.#options = options
-    this.#forwarder = new Forwarder(options)
+    this.#forwarder = new Forwarder({ ...options, exchange: exchangeWith(() => options.exit()) })
     this.#respond = resolver(() => this.#zones, this.#forwarder)
-    this.#known = options.knowledge()
+    this.#known = withExit(options.knowledge(), options.exit())
     this.#zones = zonesOf(this.#known)
     const hooks = [
       resolvedHook({ interfaceName, commands }),
@@ -79,8 +87,12 @@ export class Names implements AsyncDisposable {
   static async start(options: NamesOptions): Promise<Names> {
     const names = new Names(options)
     await names.#hooking.remove()
+    const { interfaceName, commands, clock, log } = options
+    names.#redirect = await startNameRedirect(interfaceName, commands).catch((error: unknown) => {
+      log('warn', 'names.not-redirected', { reason: explain(error) })
+      return undefined
+    })
     if (!options.isHooked) return names
-    const { clock, log } = options
     names.#server = await startNameServer({ respond: names.#respond, clock, log })
     names.#tell()
     names.#timers.push(
@@ -114,7 +126,7 @@ export class Names implements AsyncDisposable {
   }
 
   #look(): void {
-    const known = this.#options.knowledge()
+    const known = withExit(this.#options.knowledge(), this.#options.exit())
     const { forwards } = this.#zones
     this.#known = known
     this.#zones = zonesOf(known)
@@ -135,10 +147,34 @@ export class Names implements AsyncDisposable {
     if (text === this.#told) return
     this.#told = text
     this.#following = this.#following
-      .then(() => (this.#isEnded ? undefined : this.#hooking.follow(wanted)))
+      .then(() => (this.#isEnded ? undefined : this.#follow(wanted)))
       .catch((error: unknown) => {
         this.#options.log('error', 'names.hook-failed', { reason: explain(error) })
       })
+  }
+
+  async #follow(wanted: Hooked | undefined): Promise<void> {
+    await this.#hooking.follow(wanted)
+    // systemd-resolved binds its questions to links, where nothing can be redirected, and is told of all domains.
+    const isToBe = this.#hooking.status.kind !== 'systemd-resolved'
+    const exit = wanted === undefined || !isToBe ? undefined : this.#options.exit()
+    if (exit === undefined || this.#server === undefined) {
+      await this.#redirect?.configure(undefined)
+      return
+    }
+    this.#server6 ??= await this.#serve6(wanted?.own.addresses ?? [])
+    const servers = [this.#server, this.#server6].flatMap((each) => each?.at ?? [])
+    const { beside } = exit
+    const addresses = hostServers().map(({ address }) => address)
+    await this.#redirect?.configure({ servers, hostServers: addresses, beside })
+  }
+
+  async #serve6(own: readonly IpAddress[]): Promise<NameServer | undefined> {
+    const address = own.find((each) => addressFamily(each) === 6)
+    if (address === undefined) return undefined
+    const { clock, log } = this.#options
+    const places = [53, 53_053].map((port) => ({ address, port }))
+    return startNameServer({ respond: this.#respond, clock, log, places })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -147,6 +183,8 @@ export class Names implements AsyncDisposable {
     for (const timer of this.#timers) timer.cancel()
     await this.#following
     await this.#hooking.remove()
+    await this.#redirect?.[Symbol.asyncDispose]()
+    await this.#server6?.[Symbol.asyncDispose]()
     await this.#server?.[Symbol.asyncDispose]()
   }
 }

@@ -2,6 +2,7 @@
  *  take for the domains they name, and for nothing else. Debian's older resolvconf knows no such thing. */
 import { readFile } from 'node:fs/promises'
 import { addressFamily, type IpAddress } from '../../protocol/address.ts'
+import { ROOT_DOMAIN } from '../../protocol/domain-name.ts'
 import type { Commands } from '../host/run.ts'
 import type { Hook, Hooked } from './hook.ts'
 import { asksLocalResolver } from './resolver-texts.ts'
@@ -55,7 +56,7 @@ export function resolvconfHook({ interfaceName, commands, serveAt }: ResolvconfP
 }
 
 function textOf(address: IpAddress, { search, domains }: Hooked): string {
-  const others = domains.filter((each) => each !== search)
+  const others = domains.filter((each) => each !== search && each !== ROOT_DOMAIN)
   return `nameserver ${address}\nsearch ${[search, ...others].join(' ')}\n`
 }
 

@@ -67,7 +67,7 @@ function formatServer(server: Endpoint | undefined): string {
 
 /** `~` routes a domain without searching it (systemd.network(5), Domains=). */
 function domainsOf({ search, isSearched, domains }: Hooked): readonly string[] {
-  const others = domains.filter((each) => each !== search).map((each) => `~${each}`)
+  const others = domains.filter((each) => each !== search).map((each) => `~${each || '.'}`)
   return [isSearched ? search : `~${search}`, ...others].slice(0, DOMAINS)
 }
 

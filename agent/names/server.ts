@@ -3,7 +3,9 @@
 import { createSocket, type Socket as UdpSocket } from 'node:dgram'
 import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import {
+  addressFamily,
   type Endpoint,
   formatEndpoint,
   type IpAddress,
@@ -80,7 +82,7 @@ async function listenAt(at: Endpoint, options: ServerOptions): Promise<NameServe
 }
 
 async function boundUdp({ address, port }: Endpoint): Promise<UdpSocket> {
-  const socket = createSocket('udp4')
+  const socket = createSocket(addressFamily(address) === 4 ? 'udp4' : 'udp6')
   socket.bind({ address, port, exclusive: true })
   try {
     await once(socket, 'listening')
@@ -112,10 +114,13 @@ function sendTo(socket: UdpSocket, answer: Buffer, address: string, port: number
 }
 
 /** Others get to a loopback address where the kernel is told so (route_localnet), as kube-proxy does; and to one of this
- *  device, but not from it: the kernel drops what comes from outside with an address of its own.
+ *  device, but not from one of this host: the kernel drops what comes from outside with an address of its own.
  *  @param own what is listened on */
 export function isThisHost(address: string | undefined, own: IpAddress): boolean {
-  return address === own || (address?.startsWith('127.') ?? false)
+  if (address === own || (address?.startsWith('127.') ?? false)) return true
+  return Object.values(networkInterfaces()).some((all) =>
+    all?.some((each) => each.address === address),
+  )
 }
 
 async function listeningTcp(

@@ -17,6 +17,7 @@ import type { Daemon } from '../daemon.ts'
 import { explain } from '../errors.ts'
 import { localPrefixes } from '../host/local-addresses.ts'
 import type { Router } from '../host/router.ts'
+import { hasExit } from '../organizations/share.ts'
 import type { Plan } from '../plan.ts'
 import { ExitClient } from './exit-client.ts'
 import { openExitSettings } from './exit-settings.ts'
@@ -81,6 +82,8 @@ export async function startRouteSide(
 export class RouteSide implements Disposable {
   readonly #parts: RouteParts
   readonly control: RouteControl
+  /** Told when the host has been made as planned. */
+  onApplied: () => void = () => undefined
   readonly #said = new Set<string>()
   #reacting = Promise.resolve()
   #isEnded = false
@@ -108,6 +111,16 @@ export class RouteSide implements Disposable {
 
   get choice(): RouteChoice {
     return this.#parts.watch
+  }
+
+  /** By what this host's packets leave; no device: none is usable, and nothing leaves. Undefined: no exit is wanted. */
+  get exitInUse(): { readonly device?: DeviceId } | undefined {
+    const { exit, watch, daemon } = this.#parts
+    const isUsed =
+      exit.settings.preference.kind !== 'off' && hasExit(daemon.options.neighbours?.current)
+    if (!isUsed) return undefined
+    const isCarried = exit.families(daemon.plan).size > 0
+    return isCarried && watch.exit !== undefined ? { device: watch.exit } : {}
   }
 
   view(): RouteView {
@@ -152,6 +165,7 @@ export class RouteSide implements Disposable {
         nat: options.nat,
       })
       await exit.configure(plan, this.#parts.watch)
+      this.onApplied()
       this.#said.clear()
     } catch (error) {
       this.#fault('router.configure-failed', error)

@@ -190,29 +190,35 @@ rule('runs the files asked for, and fails where there is none', async () => {
   assert.is(none.status, 1)
 })
 
-rule('runs laboratories and files marked as serial alone, after the others', async () => {
-  const timed = (mark: string) => `${mark}
+rule(
+  'runs laboratories beside each other, and files marked as serial alone at the end',
+  async () => {
+    const timed = (mark: string) => `${mark}
 import { test } from 'uvu'
 import { appendFileSync } from 'node:fs'
 test('a', async () => {
   appendFileSync('order', 'begin\\n')
-  await new Promise((resolve) => setTimeout(resolve, 300))
+  await new Promise((resolve) => setTimeout(resolve, 3000))
   appendFileSync('order', 'end\\n')
 })
 test.run()`
-  await using folder = await house({
-    'test/a.test.ts': timed('// serial'),
-    'test/lab/b.test.ts': timed(''),
-    'test/z.test.ts': PASSES,
-  })
-  const run = await runIn(folder)
-  assert.is(run.closing, '3 passed, 0 failed, 0 skipped')
-  const order = run.lines
-    .filter((line) => line.startsWith('ok'))
-    .map((line) => line.split(/\s+/)[1])
-  assert.equal(order, ['test/z.test.ts', 'test/a.test.ts', 'test/lab/b.test.ts'])
-  assert.is(readFileSync(join(folder.path, 'order'), 'utf8'), 'begin\nend\nbegin\nend\n')
-})
+    await using folder = await house({
+      'test/a.test.ts': timed('// serial'),
+      'test/lab/b.test.ts': timed(''),
+      'test/lab/c.test.ts': timed(''),
+      'test/z.test.ts': PASSES,
+    })
+    const run = await runIn(folder)
+    assert.is(run.closing, '4 passed, 0 failed, 0 skipped')
+    const order = run.lines
+      .filter((line) => line.startsWith('ok'))
+      .map((line) => line.split(/\s+/)[1])
+    assert.is(order[0], 'test/z.test.ts')
+    assert.is(order.at(-1), 'test/a.test.ts')
+    const happened = readFileSync(join(folder.path, 'order'), 'utf8').trim().split('\n')
+    assert.equal(happened, ['begin', 'begin', 'end', 'end', 'begin', 'end'])
+  },
+)
 
 rule('ends what runs when it is interrupted', async () => {
   await using folder = await house({

@@ -1,7 +1,10 @@
 // time limit: 420 s
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LabAgent } from '../../simulations/lab/agent.ts'
+import { startCapture } from '../../simulations/lab/capture.ts'
+import type { Lab } from '../../simulations/lab/lab.ts'
 import { untilAnswered } from '../../simulations/lab/ping.ts'
 import { type SceneOptions, startScene, until } from '../../simulations/lab/scene.ts'
 import { needs } from '../support/needs.ts'
@@ -19,12 +22,44 @@ const OPTIONS: SceneOptions = {
     { kind: 'public' },
   ],
   registrySite: 4,
+  prepare,
   agents: {
-    laptop: { site: 1 },
+    laptop: { site: 1, hasNames: true },
     exit: { site: 2, extra: ['--exit-node'] },
     other: { site: 3, extra: ['--exit-node'] },
   },
   enrol: 'key',
+}
+
+/** Who answers for any name: the laptop's network, and each exit's host. */
+const ANSWERS = ['192.0.2.1', '192.0.2.2', '192.0.2.3'] as const
+const folders: string[] = []
+process.on('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
+/** `ip netns exec` mounts what is there over /etc. The laptop asks a server of its network, each exit one of its own. */
+async function prepare(lab: Lab): Promise<void> {
+  const neighbour = lab.host(1, 1)
+  const hosts = [
+    [lab.host(1), neighbour.namespace, neighbour.address, ANSWERS[0]],
+    [lab.host(2), lab.host(2).namespace, '127.0.0.1', ANSWERS[1]],
+    [lab.host(3), lab.host(3).namespace, '127.0.0.1', ANSWERS[2]],
+  ] as const
+  const script = new URL('./name-server-process.ts', import.meta.url).pathname
+  for (const [host, at, address, answer] of hosts) {
+    const folder = `/etc/netns/${host.namespace.name}`
+    folders.push(folder)
+    mkdirSync(folder, { recursive: true })
+    writeFileSync(`${folder}/hosts`, '127.0.0.1\tlocalhost\n')
+    writeFileSync(`${folder}/resolv.conf`, `nameserver ${address}\n`)
+    const server = at.spawn(`${lab.folder}/dns${answer}.log`, process.execPath, [
+      script,
+      address,
+      answer,
+    ])
+    await server.waitFor(/listening/)
+  }
 }
 
 const rule = suite('exit nodes')
@@ -67,6 +102,20 @@ const hostState = async (): Promise<string> =>
     .split('\n')
     .filter((line) => !/fe80|ff00|multicast|counter|nexodus|expires|daddr set/.test(line))
     .join('\n')
+/** The address of a name that nobody has asked for before; empty: it is not found. */
+let asked = 0
+const nameFound = async (): Promise<string> => {
+  asked += 1
+  const name = `n${asked}.example.org`
+  const { stdout } = await laptop.host.namespace.attempt(
+    'timeout',
+    '15',
+    'getent',
+    'ahostsv4',
+    name,
+  )
+  return stdout.split(' ')[0]?.trim() ?? ''
+}
 const use = async (...words: readonly string[]): Promise<string> => {
   const { stdout, stderr, status } = await laptop.nexctl('exit-node', ...words)
   assert.is(status, 0, stderr)
@@ -96,11 +145,19 @@ rule('are offered by devices that an admin has made exits, and by no others', as
 rule('carry everything of a host that uses one, IPv4 and IPv6 (scenario 14)', async () => {
   await untilAnswered(laptop.host.namespace, WEB)
   before = await hostState()
+  assert.is(await nameFound(), ANSWERS[0])
   assert.is(await seenAs(WEB), '198.18.1.2')
   assert.match(await use('use', 'exit'), /on: exit/)
   await untilAnswered(laptop.host.namespace, WEB)
   assert.is(await seenAs(WEB), '198.18.2.2')
   assert.is(await seenAs(WEB6), '2001:db8:2::2')
+})
+
+rule('are asked for names, and nobody beside them (no DNS leak)', async () => {
+  const local = await startCapture(laptop.host.namespace, 'eth0', 'port 53', scene.lab.folder)
+  await until('the exit is asked', 30_000, async () => (await nameFound()) === ANSWERS[1])
+  for (let count = 0; count < 5; count++) assert.is(await nameFound(), ANSWERS[1])
+  assert.equal(await local.stop(), [])
 })
 
 rule('do not carry what carries them: paths stay direct, and the registry is reached', async () => {
@@ -147,6 +204,7 @@ rule('closed rather than open: with no exit left nothing leaves the host', async
   await other.stop()
   await until('nothing leaves', 20_000, async () => (await seenAs(WEB)) === 'nobody')
   assert.is(await seenAs(WEB6), 'nobody')
+  assert.is(await nameFound(), '')
   other.start()
   await other.started()
   await until('it leaves again', 40_000, async () => (await seenAs(WEB)) === '198.18.3.2')
@@ -160,6 +218,7 @@ rule('leave local networks alone only where they are told to', async () => {
   await use('use', 'other', '--allow-local')
   assert.is(await reaches(), true)
   assert.is(await seenAs(WEB), '198.18.3.2')
+  assert.is(await nameFound(), ANSWERS[2])
 })
 
 rule(
@@ -167,6 +226,7 @@ rule(
   async () => {
     await use('off')
     assert.is(await seenAs(WEB), '198.18.1.2')
+    await until('the local server is asked', 30_000, async () => (await nameFound()) === ANSWERS[0])
     await untilAsBefore()
     await use('auto')
     for (const pid of await laptop.pids()) process.kill(pid, 'SIGKILL')

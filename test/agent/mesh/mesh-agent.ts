@@ -91,6 +91,7 @@ export async function startAgent(
     onDatagram: (from, datagram) => datagrams.push({ from, text: textOf(datagram) }),
     onPunch: (from, punch) => punches.push({ from, punch }),
     evidence: () => Promise.reject(new Error('nothing is known')),
+    exitAnswer: async () => undefined,
     onChange: () => undefined,
     clock: systemClock,
     random: randomBytes,

@@ -7,10 +7,12 @@ import { readFileSync, statSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { decode, encode } from 'dns-packet'
 import { commandsOf } from '../../../agent/host/run.ts'
+import type { ExitUse } from '../../../agent/names/exit-use.ts'
 import { type NameKnowledge, nameKnowledge } from '../../../agent/names/knowledge.ts'
 import { Names } from '../../../agent/names/names.ts'
 import { systemClock as clock } from '../../../agent/system-clock.ts'
 import { randomBytes } from '../../../crypto/random.ts'
+import { parseIpAddress } from '../../../protocol/address.ts'
 import { extraRecord, forward } from '../../../protocol/organization-names.ts'
 import { NOON, testOrganization } from '../../support/organization.ts'
 
@@ -33,10 +35,26 @@ function knowledge(nameOfPhone: string): NameKnowledge | undefined {
 }
 
 let known = knowledge('phone')
+let exit: ExitUse | undefined
+/** What the exit was asked. */
+const askedOfExit: string[] = []
+const byExit: ExitUse = {
+  address: parseIpAddress('100.64.0.2'),
+  beside: [],
+  ask: async (bytes) => {
+    const { id = 0, questions = [] } = decode(Buffer.from(bytes))
+    askedOfExit.push(...questions.map(({ type, name }) => `${type} ${name.toLowerCase()}`))
+    const answers = questions.flatMap(({ type, name }) =>
+      type === 'A' ? [{ type: 'A' as const, name, ttl: 1, data: '198.51.100.7' }] : [],
+    )
+    return encode({ type: 'response', id, flags: 0x0180, questions, answers })
+  },
+}
 const events: string[] = []
 
 function start(isHooked: boolean): Promise<Names> {
   return Names.start({
+    exit: () => exit,
     knowledge: () => known,
     isReachable: () => true,
     isHooked,
@@ -112,6 +130,10 @@ async function look(into: Record<string, string>, when: string): Promise<void> {
   into[`${when} reverse`] = await getent('hosts', '100.64.0.2')
 }
 
+async function firstOf(name: string): Promise<string> {
+  return (await getent('ahostsv4', name)).split(' ')[0] ?? ''
+}
+
 async function settle(of: Names): Promise<void> {
   await clock.sleep(300)
   await of.settled()
@@ -162,6 +184,23 @@ async function main(kind: HostKind): Promise<void> {
   running.changed()
   await settle(running)
   await look(seen, 'back')
+  others.length = 0
+  exit = byExit
+  running.changed()
+  await settle(running)
+  seen['by the exit'] = await firstOf('www.example.org')
+  seen['phone beside the exit'] = await firstOf('phone')
+  seen['asked beside the exit'] = others.join(' ')
+  seen['asked of the exit'] = askedOfExit.join(' ')
+  exit = { ...byExit, address: undefined }
+  running.changed()
+  await settle(running)
+  seen['without a usable exit'] = await firstOf('other.example.org')
+  exit = undefined
+  running.changed()
+  await settle(running)
+  seen['without an exit'] = await firstOf('more.example.org')
+  seen['state without an exit'] = await resolverState(kind)
   await running[Symbol.asyncDispose]()
   seen['hosts after'] = hosts()
   seen['state after'] = await resolverState(kind)

@@ -6,7 +6,7 @@ import { packageFiles } from '../../support/debian-package.ts'
 import { needs } from '../../support/needs.ts'
 import { seenOn } from './host-ground.ts'
 
-needs('root', 'netns', 'systemd-resolved')
+needs('root', 'netns', 'nft', 'systemd-resolved')
 
 const seen = await seenOn('resolved', packageFiles('systemd-resolved'))
 const rule = suite('a host with systemd-resolved')
@@ -41,6 +41,17 @@ rule('follows what is believed', () => {
   assert.is(seen['renamed tablet'], '100.64.0.2')
   assert.not.match(seen['removed tablet'] ?? '', /^100\./)
   assert.is(seen['back phone'], '100.64.0.2')
+})
+
+rule('asks the exit in use for all other names, and nobody beside it', () => {
+  assert.is(seen['by the exit'], '198.51.100.7')
+  assert.is(seen['phone beside the exit'], '100.64.0.2')
+  assert.is(seen['asked beside the exit'], '')
+  assert.match(seen['asked of the exit'] ?? '', /A www\.example\.org/)
+  assert.not.match(seen['asked of the exit'] ?? '', /nexodus/)
+  assert.match(seen['without a usable exit'] ?? '', /^status/)
+  assert.is(seen['without an exit'], '192.0.2.1')
+  assert.is(seen['state without an exit'], seen['state while'])
 })
 
 rule('is as before after a stop, and after a crash and a start without names', () => {

@@ -24,7 +24,8 @@ const start = async (log = quiet): Promise<NameServer> => {
     },
     clock,
     log,
-    places: [{ address, port: 0 }],
+    // A port that is free for UDP may be taken for TCP.
+    places: Array.from({ length: 8 }, () => ({ address, port: 0 })),
   })
   assert.ok(server !== undefined)
   return server
@@ -109,11 +110,11 @@ rule('hold so many TCP connections, and no more', async () => {
 })
 
 rule('are for this host alone, even where the kernel lets others come to loopback', () => {
-  for (const from of ['127.0.0.1', '127.88.0.53']) assert.ok(isThisHost(from, address))
+  for (const from of ['127.0.0.1', '127.88.0.53', '::1']) assert.ok(isThisHost(from, address))
   const overlay = parseIpAddress('100.64.0.1')
   assert.ok(isThisHost(overlay, overlay))
   assert.not(isThisHost('100.64.0.2', overlay))
-  for (const from of ['10.0.0.1', '192.168.1.127', undefined, '::1', '1127.0.0.1'])
+  for (const from of ['192.0.2.1', '198.51.100.127', '2001:db8::1', undefined, '1127.0.0.1'])
     assert.not(isThisHost(from, address))
 })
 
