@@ -36,10 +36,10 @@ export function touched(keys: readonly string[], pending: Pending = new Map()): 
   return pending
 }
 
-/** Does nothing where nobody else can write to the store. */
+/** Where nobody else can write to the store, only when it says that anything may have changed: a commit that had
+ *  failed may be there all the same. */
 export function followOthers({ database, issuing, log }: FollowingParts): AsyncDisposable {
   const { store } = database
-  if (!store.isShared) return { [Symbol.asyncDispose]: async () => undefined }
   let pending: Pending = new Map()
   let work: Promise<void> = Promise.resolve()
   let isWorking = false
@@ -63,8 +63,10 @@ export function followOthers({ database, issuing, log }: FollowingParts): AsyncD
     else for (const organization of await issuing.organizations()) pending.set(organization, 'all')
     if (!isWorking) work = run()
   }
-  const take = (keys: readonly string[]) =>
+  const take = (keys: readonly string[]) => {
+    if (!store.isShared && keys.length > 0) return
     void changed(keys).catch((error) => log('error', 'registry.not-followed', { error }))
+  }
   const watches = [DEVICE, HEAD].map(({ name }) => store.watch(`${name}:`, take))
   return {
     async [Symbol.asyncDispose]() {

@@ -23,10 +23,6 @@ async function run(config: Config): Promise<void> {
     clock: systemClock,
     randomBytes,
     log,
-    failed(error) {
-      log('error', 'store.failed', { error })
-      process.exit(1)
-    },
   })
   log('info', 'registry.started', { version, publicUrl: registry.publicUrl })
   const welcome = [`Nexodus registry ${version} at ${registry.publicUrl}`]

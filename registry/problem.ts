@@ -2,6 +2,7 @@
 import type { Request, Response } from 'express'
 import type { z } from 'zod'
 import { ContentionError } from './store/database.ts'
+import { type DiskFault, diskFaultOf } from './store/disk-fault.ts'
 import { StoreError } from './store/store.ts'
 
 /** What a client is told. `code` is stable; `field` names the input at fault. */
@@ -54,6 +55,12 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'Unavailable',
 }
 
+/** What only the operator can mend, as far as it concerns who asked. */
+const DISK_FAULTS: Readonly<Partial<Record<DiskFault, readonly [code: string, detail: string]>>> = {
+  full: ['disk-full', "the registry's disk is full: try again when it has space"],
+  'read-only': ['disk-read-only', "the registry's disk is read-only: try again when it is not"],
+}
+
 export function problemOf(error: unknown): Problem {
   const { status, code, message, field } = asProblemError(error)
   return {
@@ -69,6 +76,9 @@ export function problemOf(error: unknown): Problem {
 /** Express's and the body parser's own errors keep their 4xx status; all else is a 500 that says nothing. */
 function asProblemError(error: unknown): ProblemError {
   if (error instanceof ProblemError) return error
+  const fault = diskFaultOf(error)
+  const known = fault === undefined ? undefined : DISK_FAULTS[fault]
+  if (known !== undefined) return new ProblemError(503, ...known, { cause: error })
   if (error instanceof StoreError || error instanceof ContentionError) {
     const words = "the registry's store does not answer: try again in a moment"
     return new ProblemError(503, 'store-unavailable', words, { cause: error })

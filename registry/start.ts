@@ -51,8 +51,6 @@ export interface RegistryParts {
   readonly clock: Clock
   readonly randomBytes: RandomBytes
   readonly log: Log
-  /** Called when the registry can only stop: its store has failed. */
-  readonly failed: (error: Error) => void
 }
 
 export interface Registry extends AsyncDisposable {
@@ -69,7 +67,7 @@ export async function startRegistry(config: Config, parts: RegistryParts): Promi
   await using opened = new AsyncDisposableStack()
   await makeStateDirectory(config.stateDirectory)
   const givenKeys = await keyEncryptionKeysOf(config, parts)
-  const store = opened.use(await openStore(storeOf(config), parts))
+  const store = opened.use(await openStore(storeOf(config), { ...parts, recovery: parts }))
   await checkSchema(store)
   const { stateDirectory } = config
   const now = () => parts.clock.now()

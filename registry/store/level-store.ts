@@ -1,6 +1,9 @@
 /** The embedded engine: LevelDB in the state directory, for one registry process. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { Level } from 'level'
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import { adviceWhileRunning } from './disk-fault.ts'
+import { type LevelDatabase, markOf, openLevel, reopenLevel } from './level-database.ts'
+import { entryOf, type InFlight, merged, seal, storedEntry, versionOf } from './level-records.ts'
 import {
   type Commit,
   type CommitResult,
@@ -12,8 +15,8 @@ import {
   type Version,
 } from './store.ts'
 
-/** Outside the key alphabet, so that no range of ours contains it. */
-const REVISION_KEY = '\u0001revision'
+/** Milliseconds from a failure to the next try to go on: an operator who made room does not wait long. */
+const RECOVERY_MS = 3000
 
 type Operation = { type: 'put'; key: string; value: Uint8Array } | { type: 'del'; key: string }
 
@@ -23,15 +26,15 @@ interface Group {
   readonly done: PromiseWithResolvers<void>
 }
 
-/** A write that was accepted and is not known to be on disk; no value means deleted. */
-interface InFlight {
-  readonly version: Version
-  readonly value?: Uint8Array
-}
-
 export interface LevelStoreOptions {
-  /** Called once when a batch fails: the store accepts nothing more, and the process should end. */
+  /** Called when a batch fails, and when another reason comes why the store cannot go on: till then it accepts nothing. */
   readonly failed?: (error: StoreError) => void
+  /** Absent: a store that has failed stays so. */
+  readonly recovery?: {
+    readonly clock: Pick<Clock, 'after'>
+    /** It writes again. What was under way when it failed is there or not, as after a crash. */
+    readonly recovered: () => void
+  }
 }
 
 /** Opens or creates the database in `directory`. Throws StoreError (locked, unreadable, corrupt). */
@@ -39,42 +42,31 @@ export async function openLevelStore(
   directory: string,
   options: LevelStoreOptions = {},
 ): Promise<Store> {
-  const database = new Level<string, Uint8Array>(directory, {
-    keyEncoding: 'utf8',
-    valueEncoding: 'view',
-  })
-  try {
-    await database.open()
-    const stored = await database.get(REVISION_KEY)
-    const revision = stored === undefined ? 0n : versionOf(stored, REVISION_KEY)
-    return new LevelStore(database, revision, options.failed ?? (() => undefined))
-  } catch (cause) {
-    throw new StoreError(`cannot open the store in ${directory}: ${openingProblem(cause)}`, {
-      cause,
-    })
-  }
+  const { database, revision } = await openLevel(directory)
+  return new LevelStore(database, revision, options)
 }
 
 class LevelStore implements Store {
   readonly isShared = false
-  readonly #database: Level<string, Uint8Array>
-  readonly #failed: (error: StoreError) => void
+  readonly #database: LevelDatabase
+  readonly #options: LevelStoreOptions
   readonly #inFlight = new Map<string, InFlight>()
   readonly #watchers = new Set<{ prefix: string; changed: (keys: readonly string[]) => void }>()
-  #revision: bigint
+  #revision: Version
+  /** The last one that was acknowledged. */
+  #durable: Version
   #writing: Group | undefined
   #waiting: Group | undefined
   #failure: StoreError | undefined
+  #nextTry: Cancellable | undefined
+  #recovering: Promise<void> = Promise.resolve()
   #closed: Promise<void> | undefined
 
-  constructor(
-    database: Level<string, Uint8Array>,
-    revision: bigint,
-    failed: (error: StoreError) => void,
-  ) {
+  constructor(database: LevelDatabase, revision: Version, options: LevelStoreOptions) {
     this.#database = database
     this.#revision = revision
-    this.#failed = failed
+    this.#durable = revision
+    this.#options = options
   }
 
   async get(key: string): Promise<Entry | undefined> {
@@ -95,9 +87,14 @@ class LevelStore implements Store {
       .sort(([a], [b]) => (a < b === reverse ? 1 : -1))
     let left = range.limit ?? Number.POSITIVE_INFINITY
     if (left <= 0) return stored.close()
-    for await (const entry of merged(stored, pending, reverse)) {
-      yield entry
-      if (--left <= 0) return
+    try {
+      for await (const entry of merged(stored, pending, reverse)) {
+        yield entry
+        if (--left <= 0) return
+      }
+    } catch (cause) {
+      // Also where it was opened again meanwhile, which ends what was being read.
+      throw this.#failure ?? new StoreError('reading from the store failed', { cause })
     }
   }
 
@@ -128,6 +125,8 @@ class LevelStore implements Store {
 
   async #close(): Promise<void> {
     this.#watchers.clear()
+    this.#nextTry?.cancel()
+    await this.#recovering
     while (this.#waiting ?? this.#writing) {
       await Promise.allSettled([(this.#waiting ?? this.#writing)?.done.promise])
     }
@@ -179,8 +178,7 @@ class LevelStore implements Store {
       this.#writing = group
       this.#waiting = undefined
       try {
-        const mark = { type: 'put' as const, key: REVISION_KEY, value: seal(revision, NOTHING) }
-        await this.#database.batch([...group.operations, mark], { sync: true })
+        await this.#database.batch([...group.operations, markOf(revision)], { sync: true })
       } catch (cause) {
         this.#fail(group, cause)
         return
@@ -196,6 +194,7 @@ class LevelStore implements Store {
       if (pending !== undefined && pending.version <= revision) this.#inFlight.delete(key)
     }
     this.#writing = undefined
+    this.#durable = revision
     group.done.resolve()
     for (const { prefix, changed } of [...this.#watchers]) {
       const touched = [...keys].filter((key) => key.startsWith(prefix))
@@ -203,89 +202,44 @@ class LevelStore implements Store {
     }
   }
 
-  /** Fail-stop: after a failed batch nobody knows what is on disk, so nothing more is accepted. */
+  /** After a failed batch nobody knows what is on disk: nothing is accepted till that has been read again. */
   #fail(group: Group, cause: unknown): void {
     const why = cause instanceof Error ? cause.message : String(cause)
-    const words = `writing to the store failed: ${why}${adviceOn(why)}`
-    this.#failure = new StoreError(words, { cause })
-    group.done.reject(this.#failure)
-    this.#waiting?.done.reject(this.#failure)
+    const words = `writing to the store failed: ${why}${adviceWhileRunning(cause)}`
+    const failure = new StoreError(words, { cause })
+    this.#failure = failure
+    group.done.reject(failure)
+    this.#waiting?.done.reject(failure)
     this.#writing = undefined
     this.#waiting = undefined
-    this.#failed(this.#failure)
+    this.#options.failed?.(failure)
+    this.#tryLater()
   }
-}
 
-const NOTHING = new Uint8Array()
+  #tryLater(): void {
+    if (this.#closed !== undefined) return
+    this.#nextTry = this.#options.recovery?.clock.after(RECOVERY_MS, () => {
+      this.#recovering = this.#recover()
+    })
+  }
 
-/** Stored form: version (8 bytes, big-endian), value. */
-function seal(version: Version, value: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(8 + value.length)
-  new DataView(bytes.buffer).setBigUint64(0, version)
-  bytes.set(value, 8)
-  return bytes
-}
-
-function versionOf(stored: Uint8Array, key: string): Version {
-  if (stored.length < 8)
-    throw new StoreError(`record "${key}" has no version: the store is corrupt`)
-  return new DataView(stored.buffer, stored.byteOffset, stored.byteLength).getBigUint64(0)
-}
-
-function storedEntry(key: string, stored: Uint8Array): Entry {
-  return { key, version: versionOf(stored, key), value: stored.subarray(8) }
-}
-
-function entryOf(key: string, { version, value }: InFlight): Entry | undefined {
-  return value === undefined ? undefined : { key, version, value }
-}
-
-/** Both are in order; what is in flight hides what is stored. */
-async function* merged(
-  stored: AsyncIterable<[string, Uint8Array]>,
-  pending: readonly (readonly [string, InFlight])[],
-  reverse: boolean,
-): AsyncIterable<Entry> {
-  let next = 0
-  for await (const [key, value] of stored) {
-    let hidden = false
-    for (let first = pending[next]; first !== undefined; first = pending[++next]) {
-      const [pendingKey, write] = first
-      if (pendingKey !== key && pendingKey > key !== reverse) break
-      const entry = entryOf(pendingKey, write)
-      if (entry !== undefined) yield entry
-      hidden ||= pendingKey === key
+  async #recover(): Promise<void> {
+    // Of what failed some may be on disk: its revisions are never given to anything else.
+    const next = this.#revision + 1n
+    try {
+      await reopenLevel(this.#database, { durable: this.#durable, next })
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error
+      const isNews = error.message !== this.#failure?.message
+      this.#failure = error
+      if (isNews) this.#options.failed?.(error)
+      return this.#tryLater()
     }
-    if (!hidden) yield storedEntry(key, value)
+    this.#revision = next
+    this.#durable = next
+    this.#inFlight.clear()
+    this.#failure = undefined
+    this.#options.recovery?.recovered()
+    for (const { changed } of [...this.#watchers]) changed([])
   }
-  for (const [key, write] of pending.slice(next)) {
-    const entry = entryOf(key, write)
-    if (entry !== undefined) yield entry
-  }
-}
-
-function openingProblem(error: unknown): string {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    const code = 'code' in at ? at.code : undefined
-    if (code === 'LEVEL_LOCKED')
-      return 'another registry is using it (stop it, or use another --state-dir)'
-    if (code === 'LEVEL_CORRUPTION')
-      return `it is corrupt: ${at.message} (restore it from a backup)`
-    if (at.cause === undefined) return at.message + adviceOn(at.message)
-  }
-  return String(error)
-}
-
-/** What the operator can do about the disk, in brackets. */
-function adviceOn(message: string): string {
-  if (/no space left/i.test(message)) {
-    return ' (free some space, and start the registry again: what it acknowledged is there)'
-  }
-  if (/read-only file system/i.test(message)) {
-    return ' (make it writable, or name another directory by --store level:DIRECTORY)'
-  }
-  if (/permission denied/i.test(message)) {
-    return ' (let the user of the registry own the directory)'
-  }
-  return ''
 }

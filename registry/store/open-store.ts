@@ -1,14 +1,15 @@
 /** The engine that a location names, opened. */
 import { mkdir } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import type { Clock } from '../../protocol/clock.ts'
 import { type EtcdParts, openEtcdStore } from './etcd-store.ts'
 import { openLevelStore } from './level-store.ts'
 import type { StoreLocation } from './location.ts'
 import { type Store, StoreError } from './store.ts'
 
 export interface OpenStoreParts extends EtcdParts {
-  /** Called once when the store has failed for good; see level-store.ts. */
-  readonly failed?: (error: StoreError) => void
+  /** Where a level store that fails is to go on once its disk does; see level-store.ts. */
+  readonly recovery?: { readonly clock: Pick<Clock, 'after'> }
 }
 
 /** Throws StoreError. Says nothing of the schema: see schema.ts. */
@@ -23,7 +24,13 @@ export async function openStore(location: StoreLocation, parts: OpenStoreParts):
       { cause },
     )
   }
-  return openLevelStore(location.directory, parts.failed ? { failed: parts.failed } : {})
+  const { log, recovery } = parts
+  return openLevelStore(location.directory, {
+    failed: (error) => log('error', 'store.failed', { error }),
+    ...(recovery !== undefined && {
+      recovery: { ...recovery, recovered: () => log('warn', 'store.recovered') },
+    }),
+  })
 }
 
 /** With its parents. Node's own way says ENOENT of a read-only disk, and never ends below /proc. */

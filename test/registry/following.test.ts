@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { touched } from '../../registry/following.ts'
+import { followOthers, touched } from '../../registry/following.ts'
+import { systemClock } from '../../registry/system-clock.ts'
 
 const rule = suite('what other registries changed')
 
@@ -34,6 +35,33 @@ rule('reads all devices of an organization of which very many changed, and keeps
   assert.is(pending.get('acme'), 'all')
   touched(['device:acme/one-more', 'organization-head:acme'], pending)
   assert.is(pending.get('acme'), 'all')
+})
+
+rule('of a store of its own, follows only what says that anything may have changed', async () => {
+  let changed: (keys: readonly string[]) => void = () => undefined
+  const announced: string[] = []
+  const store = {
+    isShared: false,
+    watch(_prefix: string, call: typeof changed) {
+      changed = call
+      return { cancel: () => undefined }
+    },
+  }
+  const issuing = {
+    organizations: async () => ['acme'.padEnd(26, 'a')],
+    envelopes: async () => [],
+    foundation: async () => [],
+    announce: async ({ organization }: { organization: string }) =>
+      void announced.push(organization),
+  }
+  const parts = { database: { store }, issuing, log: () => undefined }
+  await using _following = followOthers(parts as never)
+  changed([`organization-head:${'acme'.padEnd(26, 'a')}`])
+  await systemClock.sleep(20)
+  assert.equal(announced, [])
+  changed([])
+  while (announced.length === 0) await systemClock.sleep(5)
+  assert.equal(announced, ['acme'.padEnd(26, 'a')])
 })
 
 rule.run()

@@ -20,12 +20,15 @@ export interface RegistryProcess {
   readonly ended: Promise<number | string>
 }
 
+/** @param before words of a command that ends in becoming the registry */
 export function runRegistry(
   args: readonly string[],
   environment: Record<string, string> = {},
+  before: readonly string[] = [],
 ): RegistryProcess {
   const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], ...environment }
-  const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const [file = '', ...words] = [...before, process.execPath, main, ...args]
+  const child = spawn(file, words, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   children.push(child)
   const output = { stdout: '', stderr: '' }
   child.stdout.on('data', (chunk) => {

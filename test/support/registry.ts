@@ -63,9 +63,6 @@ export async function startTestRegistry(wanted: Partial<Config> = {}): Promise<T
     clock,
     randomBytes,
     log: (level, event, fields = {}) => void logged.push({ level, event, fields }),
-    failed(error) {
-      throw error
-    },
   })
   const url = registry.publicUrl
   return {

@@ -29,7 +29,7 @@ rule('that fills up: says so, accepts nothing more, and has all it acknowledged'
   const told = JSON.parse(stdout)
   assert.is(told.failures.length, 1)
   assert.match(told.failures[0], /writing to the store failed: .*No space left on device/)
-  assert.match(told.failures[0], 'free some space, and start the registry again')
+  assert.match(told.failures[0], 'free some space: it then goes on')
   assert.match(told.after, 'writing to the store failed')
   assert.equal(told.lost, [])
   assert.ok(told.acknowledged > 100, `only ${told.acknowledged} writes`)

@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync } from 'node:fs'
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openLevelStore } from '../../../registry/store/level-store.ts'
-import { StoreError } from '../../../registry/store/store.ts'
+import { type Store, StoreError } from '../../../registry/store/store.ts'
 import { systemClock } from '../../../registry/system-clock.ts'
 import { type Engine, storeContract } from './contract.ts'
 import { limitsContract } from './contract-limits.ts'
@@ -74,6 +74,19 @@ rule('says so when the directory is corrupt', async () => {
   assert.match(String(error), /corrupt/i)
 })
 
+/** Writes until a batch fails, for want of a file that LevelDB cannot make in the way of `directory`. */
+async function writeInto(store: Store, hasFailed: () => boolean): Promise<number> {
+  let durable = 0
+  for (let i = 0; i < 40 && !hasFailed(); i++) {
+    const value = new Uint8Array(400 * 1024).map((_, at) => (at * 7919 * (i + 1)) >> 3)
+    const result = await store.commit({ puts: [{ key: `k${i}`, value }] }).catch(() => undefined)
+    const isDurable = result?.ok && (await result.durable.then(() => true).catch(() => false))
+    if (isDurable === true) durable = i + 1
+    await systemClock.sleep(1)
+  }
+  return durable
+}
+
 rule('accepts nothing more after a batch has failed', async () => {
   const directory = await place()
   let failed: StoreError | undefined
@@ -85,18 +98,67 @@ rule('accepts nothing more after a batch has failed', async () => {
   // A file in the way of LevelDB's next log makes the batch that needs it fail.
   await rm(directory, { recursive: true })
   await writeFile(directory, '')
-  for (let i = 0; i < 40 && failed === undefined; i++) {
-    const value = new Uint8Array(400 * 1024).map((_, at) => (at * 7919 * (i + 1)) >> 3)
-    const result = await store.commit({ puts: [{ key: `k${i}`, value }] }).catch(() => undefined)
-    if (result?.ok) await result.durable.catch(() => undefined)
-    await systemClock.sleep(1)
-  }
+  await writeInto(store, () => failed !== undefined)
   assert.instance(failed, StoreError)
   const error = await store
     .commit({ puts: [{ key: 'a', value: new Uint8Array(1) }] })
     .catch((e: unknown) => e)
   assert.is(error, failed)
   assert.instance(await store.get('a').catch((e: unknown) => e), StoreError)
+})
+
+rule('goes on by itself when it can be written again, with what it acknowledged', async () => {
+  const directory = await place()
+  const said: string[] = []
+  const changes: (readonly string[])[] = []
+  let next: (() => void) | undefined
+  const after = (_ms: number, task: () => void) => {
+    next = task
+    return { cancel: () => undefined }
+  }
+  const store = await openLevelStore(directory, {
+    failed: ({ message }) => void said.push(message),
+    recovery: { clock: { after }, recovered: () => void said.push('recovered') },
+  })
+  /** Until it has gone on, or waits for another try. */
+  const tryAgain = async () => {
+    const [task, before] = [next, said.length]
+    next = undefined
+    task?.()
+    while (next === undefined && said.length === before) await systemClock.sleep(5)
+  }
+  const away = `${directory}.away`
+  await rename(directory, away)
+  await writeFile(directory, '')
+  const durable = await writeInto(store, () => said.length > 0)
+  assert.ok(durable > 0)
+  assert.match(said[0] ?? '', 'writing to the store failed')
+  await tryAgain()
+  assert.match(said[1] ?? '', 'the store cannot be opened again')
+  // Nothing, or another one, in the place of what was there is no reason to go on.
+  await rm(directory)
+  await tryAgain()
+  assert.match(said[2] ?? '', /cannot be opened again: .*does not exist/)
+  await rm(directory, { recursive: true, force: true })
+  await (await openLevelStore(directory))[Symbol.asyncDispose]()
+  await tryAgain()
+  assert.match(said[3] ?? '', `it ends at revision 0, but ${durable} was acknowledged`)
+  assert.instance(await store.get('k0').catch((e: unknown) => e), StoreError)
+
+  await rm(directory, { recursive: true })
+  await rename(away, directory)
+  store.watch('k', (keys) => void changes.push(keys))
+  await tryAgain()
+  assert.is(said[4], 'recovered')
+  assert.equal(changes, [[]])
+  for (let i = 0; i < durable; i++) assert.ok(await store.get(`k${i}`), `k${i}`)
+  const again = await store.commit({ puts: [{ key: 'again', value: Uint8Array.of(1) }] })
+  if (!again.ok) throw new Error('refused')
+  await again.durable
+  // Revisions of what failed are not given again: it may be on disk.
+  assert.ok(again.revision > BigInt(durable) + 1n)
+  assert.is((await store.get('again'))?.version, again.revision)
+  await store[Symbol.asyncDispose]()
 })
 
 rule('ends what was accepted before it closes', async () => {
