@@ -35,16 +35,11 @@ export async function startDaemons(names: readonly string[]): Promise<Daemons> {
   const home = `/organizations/${organization}`
   const folder = await temporaryDirectory()
   const running = new Map<string, ChildProcess>()
-  const socketOf = (name: string): string => join(folder, `${name}.sock`)
   for (const name of names) {
     const made = await ada('POST', `${home}/registration-keys`, { description: name })
-    const options = {
-      registry: `${registry.url}#${organization}`,
-      'registration-key': String(made.json['key']),
-      'state-dir': join(folder, name),
-      socket: socketOf(name),
-    }
-    running.set(name, await startDaemon(name, options))
+    const registrationKey = String(made.json['key'])
+    const enrolling = { registry: `${registry.url}#${organization}`, registrationKey }
+    running.set(name, (await startDaemon(folder, name, enrolling)).child)
   }
   const stop = async (name: string, signal: NodeJS.Signals): Promise<void> => {
     const child = running.get(name)
@@ -56,12 +51,7 @@ export async function startDaemons(names: readonly string[]): Promise<Daemons> {
   }
   return {
     ...{ registry, ada, home, folder, stop },
-    nexctl: async (name, shape, ...words) => {
-      const argv = ['--socket', socketOf(name), '--output', 'json', ...words]
-      const { status, stdout, stderr } = await nexctl(argv)
-      if (status !== 0) throw new Error(`nexctl ${words.join(' ')}: ${stderr}`)
-      return shape.parse(JSON.parse(stdout))
-    },
+    nexctl: (name, shape, ...words) => askDaemon(folder, name, shape, ...words),
     [Symbol.asyncDispose]: async () => {
       for (const name of running.keys()) await stop(name, 'SIGTERM')
       await registry[Symbol.asyncDispose]()
@@ -69,14 +59,38 @@ export async function startDaemons(names: readonly string[]): Promise<Daemons> {
   }
 }
 
-/** Throws what it printed where it ends before it runs. */
-async function startDaemon(
+/** What `nexctl` of the daemon of this name in the folder answers. */
+export async function askDaemon<T>(
+  folder: string,
   name: string,
-  given: Readonly<Record<'state-dir', string>>,
-): Promise<ChildProcess> {
-  await mkdir(given['state-dir'])
+  shape: z.ZodType<T>,
+  ...words: readonly string[]
+): Promise<T> {
+  const argv = ['--socket', join(folder, `${name}.sock`), '--output', 'json', ...words]
+  const { status, stdout, stderr } = await nexctl(argv)
+  if (status !== 0) throw new Error(`nexctl ${words.join(' ')}: ${stderr}`)
+  return shape.parse(JSON.parse(stdout))
+}
+
+export interface RunningDaemon {
+  readonly child: ChildProcess
+  /** What it printed. */
+  readonly lines: readonly string[]
+}
+
+/** Throws what it printed where it ends before it runs.
+ *  @param environment besides this process's own */
+export async function startDaemon(
+  folder: string,
+  name: string,
+  { registry, registrationKey }: { readonly registry: string; readonly registrationKey: string },
+  environment: Readonly<Record<string, string>> = {},
+): Promise<RunningDaemon> {
+  const stateDirectory = join(folder, name)
+  await mkdir(stateDirectory)
   const options = {
-    ...given,
+    ...{ registry, 'registration-key': registrationKey, 'state-dir': stateDirectory },
+    socket: join(folder, `${name}.sock`),
     'listen-port': `${await freePort()}`,
     'mesh-listen': `/ip4/127.0.0.1/tcp/${await freePort()}`,
     backend: 'userspace',
@@ -84,7 +98,8 @@ async function startDaemon(
   }
   const words = Object.entries(options).flatMap(([option, value]) => [`--${option}`, value])
   const args = [NEXD, 'up', ...words, '--no-mdns', '--no-port-mapping']
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = { ...process.env, ...environment }
+  const child = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const lines: string[] = []
   for (const stream of [child.stdout, child.stderr]) {
     createInterface({ input: stream }).on('line', (line) => lines.push(line))
@@ -93,5 +108,5 @@ async function startDaemon(
     if (child.exitCode !== null) throw new Error(`${name} ended:\n${lines.join('\n')}`)
     await sleep(50)
   }
-  return child
+  return { child, lines }
 }
