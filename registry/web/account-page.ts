@@ -28,6 +28,8 @@ export interface TokenForm {
 export interface AccountView {
   readonly viewer: Viewer
   readonly tokens: readonly ApiToken[]
+  /** Newer tokens are on the page before. */
+  readonly isLater: boolean
   /** Where more tokens follow. */
   readonly next?: string | undefined
   readonly obstacles: readonly Obstacle[]
@@ -65,18 +67,21 @@ ${renderDeletion(view)}`,
   })
 }
 
-function renderTokens({ tokens, next, now }: AccountView): Html {
+function renderTokens({ tokens, isLater, next, now }: AccountView): Html {
   const more = next !== undefined && new URLSearchParams({ cursor: next }).toString()
-  return html`<section class="card"><h2>API tokens <span class="count">${tokens.length}${next !== undefined && ' and more'}</span></h2>
+  return html`<section class="card"><h2>API tokens <span class="count">${tokens.length}${isLater && ' more'}${next !== undefined && ' and more'}</span></h2>
 <p>A token lets a program act for you, in every organization of yours, as far as its scopes go. The <a href="/v1/openapi.json">document of the API</a> says what there is.</p>
 ${tokens.length === 0 && html`<p>You have none.</p>`}
 ${
   tokens.length > 0 &&
-  html`<div class="scroll" tabindex="0" role="region" aria-label="API tokens"><table>
+  html`<div class="scroll" tabindex="0" role="region" aria-label="API tokens"><table class="acts">
 <thead><tr><th>Description</th><th>Scopes</th><th>Made</th><th>Used</th><th>Ends</th><th><span class="hidden">Actions</span></th></tr></thead>
 <tbody>${tokens.map((token) => renderToken(token, now))}</tbody></table></div>`
 }
-${more !== false && html`<p><a class="button" href="/account?${more}">More tokens</a></p>`}</section>`
+${
+  (isLater || more !== false) &&
+  html`<p class="actions">${isLater && html`<a class="button" href="/account">The newest tokens</a>`}${more !== false && html`<a class="button" href="/account?${more}">More tokens</a>`}</p>`
+}</section>`
 }
 
 function renderToken(token: ApiToken, now: Seconds): Html {

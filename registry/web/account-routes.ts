@@ -55,6 +55,7 @@ async function show(
   const obstacles = await people.userDeletion.obstacles(who.user)
   const page = renderAccount({
     ...{ viewer: who, tokens: items, next, obstacles, publicUrl, now: clock.now(), ...also },
+    isLater: cursor !== undefined,
     hasAccount: identity.accounts !== undefined,
   })
   sendPage(response, page, also.error === undefined ? 200 : 422)

@@ -3,8 +3,8 @@ import type { Seconds } from '../../protocol/time.ts'
 import type { Organization } from '../organizations.ts'
 import type { PendingDevice } from './directories.ts'
 import { when } from './format.ts'
-import { html } from './html.ts'
-import { notice, renderPage, type Viewer } from './layout.ts'
+import { type Html, html } from './html.ts'
+import { DESCRIBED, fieldNotice, renderPage, type Viewer } from './layout.ts'
 
 export function renderCodeEntry(
   viewer: Viewer,
@@ -16,10 +16,10 @@ export function renderCodeEntry(
     narrow: true,
     content: html`<section class="card">
 <h1>Approve a device</h1>
-${error !== undefined && notice('error', error)}
+${error !== undefined && fieldNotice(error)}
 <form method="get" action="/device" class="stack">
 <label>Code shown on the device
-<input name="code" class="usercode" value="${code ?? ''}" required maxlength="32" placeholder="XXXX-XXXX" autocomplete="off" autocapitalize="characters" spellcheck="false" autofocus></label>
+<input name="code" class="usercode" value="${code ?? ''}" required maxlength="32" placeholder="XXXX-XXXX" autocomplete="off" autocapitalize="characters" spellcheck="false" autofocus${error !== undefined && DESCRIBED}></label>
 <button class="primary">Continue</button>
 </form>
 </section>`,
@@ -49,16 +49,25 @@ export function renderApproval({ viewer, pending, organizations, now }: Approval
 <dt>Key fingerprint</dt><dd class="code">${pending.fingerprint}</dd>
 <dt>Expires</dt><dd>${when(pending.expiresAt, now)}</dd>
 </dl>
-<form method="post" action="/device" class="stack">
-<input type="hidden" name="user_code" value="${pending.userCode}">
-<label>Organization<select name="organization">${organizations.map(
-      ({ id, name }) => html`<option value="${id}">${name}</option>`,
-    )}</select></label>
-<div class="actions"><button class="primary" name="decision" value="approve">Approve</button>
-<button class="danger" name="decision" value="deny">Deny</button></div>
-</form>
+${renderChoice(pending.userCode, organizations)}
 </section>`,
   })
+}
+
+function renderChoice(userCode: string, organizations: readonly Organization[]): Html {
+  const mayApprove = organizations.length > 0
+  return html`<form method="post" action="/device" class="stack">
+<input type="hidden" name="user_code" value="${userCode}">
+${
+  mayApprove
+    ? html`<label>Organization<select name="organization">${organizations.map(
+        ({ id, name }) => html`<option value="${id}">${name}</option>`,
+      )}</select></label>`
+    : html`<p>You belong to no organization that it could join. <a href="/organizations/new">Make an organization</a> first, and open this page again.</p>`
+}
+<div class="actions">${mayApprove && html`<button class="primary" name="decision" value="approve">Approve</button>`}
+<button class="danger" name="decision" value="deny">Deny</button></div>
+</form>`
 }
 
 export interface DecisionView {

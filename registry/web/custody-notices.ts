@@ -1,7 +1,7 @@
 /** What an organization's page says of its issuer and its lock. */
 import type { Custody } from './directories.ts'
 import { type Html, html } from './html.ts'
-import { notice } from './layout.ts'
+import { standingNotice } from './layout.ts'
 
 /** Nothing while the issuer certificate lasts for long, or is renewed by the root key that is here. */
 export function renderExpiry({ expiry }: Pick<Custody, 'expiry'>): Html | false {
@@ -11,8 +11,7 @@ export function renderExpiry({ expiry }: Pick<Custody, 'expiry'>): Html | false 
   const when = isOver
     ? html`ended on ${day}: devices cannot renew any more`
     : html`ends on ${day}, in ${daysLeft} ${daysLeft === 1 ? 'day' : 'days'}: then no device can renew any more`
-  return notice(
-    'error',
+  return standingNotice(
     html`<strong>The issuer certificate of this organization ${when}.</strong>
 The root key is kept elsewhere, so its owner has to sign another one:
 <code class="block">nexctl organization root request &gt; REQUEST
@@ -22,5 +21,5 @@ nexctl organization root install CERTIFICATE</code>`,
 }
 
 export function renderWaiting({ waiting }: Pick<Custody, 'waiting'>, device: string): Html | false {
-  return waiting.has(device) && html` <span class="bad">waits for an approver</span>`
+  return waiting.has(device) && html`<br><span class="bad">waits for an approver</span>`
 }

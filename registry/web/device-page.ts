@@ -44,12 +44,18 @@ ${
   })
 }
 
-function renderFacts({ organization, device, now, mayChange }: DeviceView): Html {
+/** A device that a registration key let in goes by the key until somebody else owns it. */
+function ownerText({ owner, ownerId }: LiveDevice, { members }: OwnerChoice): string {
+  const { name = owner } = members.find(({ user }) => user === ownerId) ?? {}
+  return name === owner ? owner : `${name}, let in by “${owner}”`
+}
+
+function renderFacts({ organization, device, owners, now, mayChange }: DeviceView): Html {
   return html`<section class="card"><dl>
-<dt>State</dt><dd>${device.online ? html`<span class="online">online</span>` : html`last seen ${when(device.seenAt, now)}`}</dd>
+<dt>State</dt><dd>${device.online ? html`<span class="online">online</span>` : html`offline, last seen ${when(device.seenAt, now)}`}</dd>
 <dt>System</dt><dd>${device.system}</dd>
 <dt>Addresses</dt><dd class="code">${device.addresses.join(', ') || '–'}</dd>
-<dt>Owner</dt><dd>${device.owner}</dd>
+<dt>Owner</dt><dd>${ownerText(device, owners)}</dd>
 <dt>Roles</dt><dd>${device.roles.join(', ') || '–'}</dd>
 ${device.claimedGroups.length > 0 && html`<dt>Groups of its owner</dt><dd>${device.claimedGroups.join(', ')}</dd>`}
 ${device.ephemeralAfter !== undefined && html`<dt>Removed when away</dt><dd>${device.ephemeralAfter} seconds</dd>`}
@@ -100,12 +106,12 @@ const MEANING: Readonly<Record<Role, string>> = {
 
 function renderRoles(path: string, { roles }: LiveDevice): Html {
   return html`<section class="card"><h2>Roles</h2>
-<form method="post" action="${path}/roles">
+<form method="post" action="${path}/roles" class="boxes">
 ${ROLES.map(
   (role) =>
     html`<label class="check"><input type="checkbox" name="roles" value="${role}"${roles.includes(role) && html` checked`}> ${role}: ${MEANING[role]}</label>`,
 )}
-<button>Save roles</button></form></section>`
+<div class="actions"><button>Save roles</button></div></form></section>`
 }
 
 /** Nobody is chosen where its owner is none of those listed: no member any more, or one of many. */
@@ -125,7 +131,7 @@ ${areMore && html`<label>or a member who is not listed<input name="named" maxlen
 function renderPrefixes(path: string, prefixes: readonly string[]): Html {
   return html`<table><tbody>${prefixes.map(
     (prefix) => html`<tr><td class="code">${prefix}</td><td>
-<form method="post" action="${path}/prefixes/withdraw"><input type="hidden" name="prefix" value="${prefix}"><button class="small danger">Withdraw</button></form></td></tr>`,
+<form method="post" action="${path}/prefixes/withdraw"><input type="hidden" name="prefix" value="${prefix}"><button class="small danger" aria-label="Withdraw ${prefix}">Withdraw</button></form></td></tr>`,
   )}</tbody></table>`
 }
 

@@ -33,6 +33,7 @@ export function renderHome({ viewer, cards, invitations, publicUrl, now }: HomeV
 <form method="post" action="/invitations/by-address/${id}/decline"><button>Decline</button></form></div></section>`,
     )}
 <h1>Your organizations</h1>
+${cards.length === 0 && html`<p>You belong to no organization yet: make one, or ask to be invited to one.</p>`}
 <div class="grid">${cards.map(
       ({ organization, devices }) => html`
 <a class="card link" href="/organizations/${organization.id}">
@@ -43,9 +44,12 @@ export function renderHome({ viewer, cards, invitations, publicUrl, now }: HomeV
     )}
 </div>
 <p><a class="button" href="/organizations/new">New organization</a></p>
-<section class="card hint">
+${
+  cards.length > 0 &&
+  html`<section class="card hint">
 <h2>Add a device</h2>
 ${renderAddDevice(publicUrl)}
-</section>`,
+</section>`
+}`,
   })
 }

@@ -52,14 +52,21 @@ ${viewer.admin && html`<a href="/users">Users</a>`}
 </nav>`
 }
 
+/** Where the words of HTTP say little to people. */
+const HEADINGS: Readonly<Record<number, string>> = {
+  403: 'Not allowed',
+  410: 'No longer valid',
+}
+
 export function renderProblem(problem: Problem, viewer?: Viewer): string {
+  const title = HEADINGS[problem.status] ?? problem.title
   return renderPage({
-    title: problem.title,
+    title,
     viewer,
     narrow: true,
     content: html`<section class="card">
 <p class="status">${problem.status}</p>
-<h1>${problem.title}</h1>
+<h1>${title}</h1>
 <p>${sentence(problem.detail)}</p>
 <p><a class="button" href="/">Back to the start</a></p>
 </section>`,
@@ -71,7 +78,23 @@ export function sentence(message: string): string {
   return `${message.charAt(0).toUpperCase()}${message.slice(1)}.`
 }
 
-/** A message above a form: what went wrong, or what was done. */
+/** A message above a form: what went wrong, or what was done. It takes the focus, for a screen reader tells no live
+ *  region that is there from the start. */
 export function notice(kind: 'error' | 'done', content: Content): Html {
-  return html`<p class="notice ${kind}" role="${kind === 'error' ? 'alert' : 'status'}">${content}</p>`
+  return message(kind, content, html` tabindex="-1" autofocus`)
+}
+
+/** What went wrong with the field that takes the focus, and that has `DESCRIBED`. */
+export function fieldNotice(content: Content): Html {
+  return message('error', content, html` id="wrong"`)
+}
+export const DESCRIBED = html` aria-describedby="wrong"`
+
+/** What is wrong already when the page is opened: it leaves the focus where it is. */
+export function standingNotice(content: Content): Html {
+  return message('error', content, html``)
+}
+
+function message(kind: 'error' | 'done', content: Content, attributes: Html): Html {
+  return html`<p class="notice ${kind}" role="${kind === 'error' ? 'alert' : 'status'}"${attributes}>${content}</p>`
 }

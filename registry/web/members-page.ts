@@ -40,10 +40,10 @@ export function renderMembers(view: MembersView): string {
       )
     }
 <section class="card"><h2>Members <span class="count">${view.members.length}</span></h2>
-<div class="scroll"><table>
-<thead><tr><th>Name</th><th>Role</th><th>Since</th><th>Last sign-in</th><th><span class="hidden">Actions</span></th></tr></thead>
+<table class="cards">
+<thead><tr><th>Name</th><th>Role</th><th><span class="hidden">Actions</span></th></tr></thead>
 <tbody>${view.members.map((member) => renderMember(view, member))}</tbody>
-</table></div></section>
+</table></section>
 ${isAtLeast(role, 'admin') && renderInvitations(view)}`,
   )
 }
@@ -55,19 +55,18 @@ function renderMember(view: MembersView, member: Member): Html {
   const mayChange = mayGive(role, member.role) && given.length > 1
   const isSelf = member.user === user
   return html`<tr>
-<td><strong>${member.name}</strong>${isSelf && html` <span class="faint">(you)</span>`}</td>
+<td><strong>${member.name}</strong>${isSelf && html` <span class="faint">(you)</span>`}<br>
+<span class="faint">joined ${when(member.since, now)}${member.signedInAt !== undefined && html`, last signed in ${when(member.signedInAt, now)}`}</span></td>
 <td>${
     mayChange
       ? html`<form method="post" action="${path}/role" class="inline">
 <select name="role" aria-label="Role of ${member.name}">${roleChoice(given, member.role)}</select>
-<button class="small">Change</button></form>`
+<button class="small" aria-label="Change role of ${member.name}">Change</button></form>`
       : member.role
   }</td>
-<td>${when(member.since, now)}</td>
-<td>${member.signedInAt === undefined ? '–' : when(member.signedInAt, now)}</td>
 <td>${
     (isSelf || mayGive(role, member.role)) &&
-    html`<a class="button small danger" href="${path}/remove">${isSelf ? 'Leave…' : 'Remove…'}</a>`
+    html`<a class="button small danger" href="${path}/remove"${!isSelf && html` aria-label="Remove… ${member.name}"`}>${isSelf ? 'Leave…' : 'Remove…'}</a>`
   }</td>
 </tr>`
 }
@@ -80,13 +79,13 @@ function renderInvitations({ organization, invitations, role, now }: MembersView
 Without one you get a link, for whoever opens it first.</p>
 ${
   invitations.length > 0 &&
-  html`<div class="scroll"><table>
+  html`<div class="scroll"><table class="acts">
 <thead><tr><th>For</th><th>Role</th><th>Invited by</th><th>Expires</th><th><span class="hidden">Actions</span></th></tr></thead>
 <tbody>${invitations.map(
     (each) => html`<tr${(each.accepted || each.expiresAt <= now) && html` class="over"`}>
 <td>${each.email ?? 'whoever has the link'}</td><td>${each.role}</td><td>${each.invitedBy}</td>
 <td>${each.accepted ? 'accepted' : when(each.expiresAt, now)}</td>
-<td><form method="post" action="${path}/${each.id}/revoke"><button class="small danger">${each.accepted ? 'Remove' : 'Take back'}</button></form></td></tr>`,
+<td><form method="post" action="${path}/${each.id}/revoke"><button class="small danger" aria-label="${each.accepted ? 'Remove' : 'Take back'} the invitation for ${each.email ?? 'whoever has the link'}">${each.accepted ? 'Remove' : 'Take back'}</button></form></td></tr>`,
   )}</tbody></table></div>`
 }
 <form method="post" action="${path}" class="row">
@@ -107,7 +106,7 @@ export interface RemovalView extends OrganizationFrame {
 }
 
 export function renderMemberRemoval(view: RemovalView): string {
-  const { viewer, organization, member, others, devices, user, error } = view
+  const { viewer, organization, member, user, error } = view
   const isSelf = member.user === user
   return renderPage({
     title: `Remove ${member.name}`,
@@ -116,17 +115,29 @@ export function renderMemberRemoval(view: RemovalView): string {
     content: html`<section class="card">
 <h1>${isSelf ? `Leave ${organization.name}?` : `Remove ${member.name}?`}</h1>
 ${error !== undefined && notice('error', error)}
+<p>${isSelf ? 'You see nothing of it any more, and come back only by an invitation.' : 'They see nothing of it any more, and come back only by an invitation.'}</p>
 <form method="post" action="/organizations/${organization.id}/members/${member.user}/remove" class="stack">
-<fieldset><legend>${devices === 1 ? '1 device' : `${devices} devices`} of ${isSelf ? 'yours' : 'theirs'}</legend>
-<label class="check"><input type="radio" name="devices" value="revoke" checked> are removed at once</label>
-<label class="check"><input type="radio" name="devices" value="keep"> stay until their certificates end</label>
-${
-  others.length > 0 &&
-  html`<label class="check"><input type="radio" name="devices" value="transfer"> go to another member</label>
-<label>Who<select name="transferTo">${others.map((each) => html`<option value="${each.user}">${each.name}</option>`)}</select></label>`
-}</fieldset>
+${renderFates(view)}
 <div class="actions"><button class="danger">${isSelf ? 'Leave' : 'Remove'}</button>
 <a class="button" href="/organizations/${organization.id}/members">Back</a></div>
 </form></section>`,
   })
+}
+
+/** What becomes of the devices, where there are any. */
+function renderFates({ member, others, devices, user }: RemovalView): Html {
+  if (devices === 0) return html`<input type="hidden" name="devices" value="revoke">`
+  const whose = member.user === user ? 'yours' : 'theirs'
+  const [are, stay, their, go] =
+    devices === 1
+      ? ['is', 'stays', 'its certificate ends', 'goes']
+      : ['are', 'stay', 'their certificates end', 'go']
+  return html`<fieldset><legend>${devices === 1 ? '1 device' : `${devices} devices`} of ${whose}</legend>
+<label class="check"><input type="radio" name="devices" value="revoke" checked> ${are} removed at once</label>
+<label class="check"><input type="radio" name="devices" value="keep"> ${stay} until ${their}</label>
+${
+  others.length > 0 &&
+  html`<label class="check"><input type="radio" name="devices" value="transfer"> ${go} to another member</label>
+<label>Who<select name="transferTo">${others.map((each) => html`<option value="${each.user}">${each.name}</option>`)}</select></label>`
+}</fieldset>`
 }

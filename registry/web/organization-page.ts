@@ -65,19 +65,19 @@ export function passes(device: LiveDevice, { text, state }: DeviceFilter): boole
 function renderJoinRequests({ organization, joinRequests, now }: OrganizationView): Html {
   const path = `/organizations/${organization.id}/join-requests`
   return html`<section class="card"><h2>Devices that wait for you <span class="count">${joinRequests.length}</span></h2>
-<div class="scroll"><table><thead><tr><th>Name</th><th>Let in by</th><th>Asks from</th><th>Key fingerprint</th><th>Expires</th><th><span class="hidden">Actions</span></th></tr></thead>
+<div class="scroll"><table class="acts"><thead><tr><th>Name</th><th>Let in by</th><th>Asks from</th><th>Key fingerprint</th><th>Expires</th><th><span class="hidden">Actions</span></th></tr></thead>
 <tbody>${joinRequests.map(
     (
       each,
     ) => html`<tr><td><strong>${each.name}</strong><br><span class="faint">${each.system}</span></td>
 <td>${each.owner}</td><td class="code">${each.requestedFrom}</td><td class="code wrap">${each.fingerprint}</td><td>${when(each.expiresAt, now)}</td>
-<td><form method="post" action="${path}/${each.id}" class="inline"><button class="small primary" name="decision" value="approve">Approve</button>
-<button class="small danger" name="decision" value="deny">Deny</button></form></td></tr>`,
+<td><form method="post" action="${path}/${each.id}" class="inline"><button class="small primary" name="decision" value="approve" aria-label="Approve ${each.name}">Approve</button>
+<button class="small danger" name="decision" value="deny" aria-label="Deny ${each.name}">Deny</button></form></td></tr>`,
   )}</tbody></table></div></section>`
 }
 
 function renderDevices(view: OrganizationView): Html {
-  const { organization, custody, devices, filter, now, publicUrl } = view
+  const { organization, devices, filter, publicUrl } = view
   const reference = `${publicUrl}#${organization.id}`
   const add = html`<h3>Add a device</h3>
 ${renderAddDevice(reference)}`
@@ -88,12 +88,22 @@ ${renderAddDevice(reference)}`
   return html`<section class="card">
 <h2>Devices <span class="count">${shown.length === devices.length ? shown.length : `${shown.length} of ${devices.length}`}</span></h2>
 ${renderFilter(view)}
-<div class="scroll"><table>
+${
+  shown.length === 0
+    ? html`<p>No device is like that. <a href="/organizations/${organization.id}">Show all</a></p>`
+    : renderTable(view, shown)
+}
+${add}</section>`
+}
+
+function renderTable(
+  { organization, custody, now }: OrganizationView,
+  shown: readonly LiveDevice[],
+): Html {
+  return html`<div class="scroll"><table class="acts">
 <thead><tr><th>Name</th><th>Addresses</th><th>Owner</th><th>Groups</th><th>May advertise</th><th>Seen</th><th>Certificate ends</th><th><span class="hidden">Actions</span></th></tr></thead>
 <tbody>${shown.map((device) => renderRow(organization, device, custody, now))}</tbody>
-</table></div>
-${shown.length === 0 && html`<p>No device is like that.</p>`}
-${add}</section>`
+</table></div>`
 }
 
 function renderFilter({ organization, filter }: OrganizationView): Html {

@@ -9,6 +9,7 @@ import { joinRequestsIn } from '../join-requests.ts'
 import { ProblemError, parseInput } from '../problem.ts'
 import { isAtLeast, requireRole } from '../roles.ts'
 import { deviceRoutes } from './device-routes.ts'
+import { formError } from './form-error.ts'
 import { sendPage } from './guard.ts'
 import { listOf, liveDevices } from './live-devices.ts'
 import { memberRoutes } from './member-routes.ts'
@@ -31,9 +32,9 @@ export function organizationRoutes(context: RegistryContext, parts: PageParts): 
   const to = (handler: Handler) =>
     forMembers(context, parts, (visit) => handler(context, parts, visit))
   router.get('/', to(showOrganization))
-  router.post('/registration-keys', to(createKey))
+  router.post('/registration-keys', to(onPage(createKey)))
   router.post('/registration-keys/:key/revoke', to(revokeKey))
-  router.post('/registration-keys/:key/description', to(describeKey))
+  router.post('/registration-keys/:key/description', to(onPage(describeKey)))
   router.post('/join-requests/:request', to(decideJoinRequest))
   router.use(deviceRoutes(context, parts), memberRoutes(context, parts))
   router.use(policyRoutes(context, parts), settingsRoutes(context, parts))
@@ -50,7 +51,7 @@ async function showOrganization(
   context: RegistryContext,
   parts: PageParts,
   visit: OrganizationVisit,
-  also: { readonly newKey?: string } = {},
+  also: { readonly newKey?: string; readonly error?: string } = {},
 ): Promise<void> {
   const { request, response, who, organization, role } = visit
   const { clock, database, publicUrl } = context
@@ -67,12 +68,12 @@ async function showOrganization(
     registrationKeys: keys.filter(({ createdBy }) => isAdmin || createdBy === who.user),
     mayCreateKeys: isAdmin || !settings.approvalRequired,
   })
-  sendPage(response, page)
+  sendPage(response, page, also.error === undefined ? 200 : 422)
 }
 
 const lifetimes = Object.keys(KEY_LIFETIMES) as (keyof typeof KEY_LIFETIMES)[]
 const spans = Object.keys(AWAY_SPANS) as (keyof typeof AWAY_SPANS)[]
-const description = z.string().trim().min(1).max(64)
+const description = z.string().trim().min(1, 'say what it is for').max(64)
 const keyWanted = z.object({
   description,
   lifetime: z.enum(lifetimes),
@@ -80,6 +81,17 @@ const keyWanted = z.object({
   groups: z.string().max(512).default(''),
   singleUse: z.literal('yes').optional(),
 })
+
+/** What is wrong with the form is told on the organization's page. */
+function onPage(handler: Handler): Handler {
+  return async (context, parts, visit) => {
+    try {
+      await handler(context, parts, visit)
+    } catch (error) {
+      await showOrganization(context, parts, visit, { error: formError(error) })
+    }
+  }
+}
 
 const createKey: Handler = async (context, parts, visit) => {
   const { organization, role, act, who } = visit

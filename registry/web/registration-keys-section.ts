@@ -37,7 +37,7 @@ export function renderKeys(view: OrganizationView): Html {
 <p>A registration key lets a device in without anybody approving it: for servers and images.</p>
 ${
   registrationKeys.length > 0 &&
-  html`<div class="scroll"><table>
+  html`<div class="scroll"><table class="acts">
 <thead><tr><th>Description</th><th>Uses</th><th>Groups</th><th>Away</th><th>Made</th><th>Expires</th><th><span class="hidden">Actions</span></th></tr></thead>
 <tbody>${registrationKeys.map((key) => renderKey(path, key, now))}</tbody>
 </table></div>`
@@ -61,15 +61,16 @@ ${withGroups && html`<label>Groups<input name="groups" maxlength="512" placehold
 
 function renderKey(path: string, key: RegistrationKeyRow, now: Seconds): Html {
   const over = key.expiresAt <= now || (key.singleUse && key.uses > 0)
+  const end = over ? 'Remove' : 'Revoke'
   const away = Object.entries(AWAY_SPANS).find(([, value]) => value === (key.ephemeralAfter ?? 0))
   return html`<tr${over && html` class="over"`}>
 <td><form method="post" action="${path}/${key.id}/description" class="inline"><input name="description" value="${key.description}" required maxlength="64" aria-label="Description of ${key.description}">
-<button class="small">Save</button></form></td>
-<td>${key.uses}${key.singleUse && ' of 1'}</td>
+<button class="small" aria-label="Save description of ${key.description}">Save</button></form></td>
+<td class="short">${key.uses}${key.singleUse && ' of 1'}</td>
 <td>${key.groups.join(', ') || '–'}</td>
 <td>${away?.[0] ?? `${key.ephemeralAfter} s`}</td>
 <td>${when(key.createdAt, now)}</td>
 <td>${when(key.expiresAt, now)}</td>
-<td><form method="post" action="${path}/${key.id}/revoke"><button class="small danger">${over ? 'Remove' : 'Revoke'}</button></form></td>
+<td><form method="post" action="${path}/${key.id}/revoke"><button class="small danger" aria-label="${end} ${key.description}">${end}</button></form></td>
 </tr>`
 }

@@ -57,7 +57,9 @@ function renderDeletion({ organization, devices }: SettingsView): Html {
 <p>${
     devices === 0
       ? 'The organization has no devices.'
-      : `Its ${devices === 1 ? '1 device is' : `${devices} devices are`} removed, and every tunnel between them ends.`
+      : devices === 1
+        ? 'Its 1 device is removed.'
+        : `Its ${devices} devices are removed, and every tunnel between them ends.`
   } There is no way back.</p>
 <form method="post" action="/organizations/${organization.id}/delete" class="row">
 <label>To delete it, type its name<input name="name" required autocomplete="off"></label>

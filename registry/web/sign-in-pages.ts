@@ -1,6 +1,6 @@
 /** Pages before there is a session: sign-in and set-up with the embedded provider, and signed out. */
 import { html } from './html.ts'
-import { notice, renderPage } from './layout.ts'
+import { DESCRIBED, fieldNotice, notice, renderPage } from './layout.ts'
 
 export interface LoginForm {
   /** The embedded provider's interaction. */
@@ -15,12 +15,12 @@ export function renderLogin({ uid, email, error }: LoginForm): string {
     narrow: true,
     content: html`<section class="card">
 <h1>Sign in</h1>
-${error !== undefined && notice('error', error)}
+${error !== undefined && fieldNotice(error)}
 <form method="post" action="/login/${uid}" class="stack">
 <label>E-mail
 <input type="email" name="email" value="${email ?? ''}" autocomplete="username" required maxlength="254"${email === undefined && html` autofocus`}></label>
 <label>Password
-<input type="password" name="password" autocomplete="current-password" required maxlength="256"${email !== undefined && html` autofocus`}></label>
+<input type="password" name="password" autocomplete="current-password" required maxlength="256"${email !== undefined && html` autofocus`}${error !== undefined && DESCRIBED}></label>
 <button class="primary">Sign in</button>
 </form>
 </section>`,

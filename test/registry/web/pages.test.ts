@@ -193,7 +193,10 @@ test('show a registration key once, and enrol by it until it is revoked', async 
   assert.not.equal(await refusal(after), 'none')
 })
 
-test('refuse a registration key without end or name', async ({ ada, home }) => {
+test('refuse, on the page of the form, a registration key without end or name', async ({
+  ada,
+  home,
+}) => {
   for (const wanted of [
     { description: '', lifetime: '1 day' },
     { description: 'x', lifetime: '10 years' },
@@ -201,7 +204,9 @@ test('refuse a registration key without end or name', async ({ ada, home }) => {
     {},
   ]) {
     const page = await ada.submit(`${home}/registration-keys`, wanted as Record<string, string>)
-    assert.is(page.status, 400)
+    assert.is(page.status, 422)
+    assert.match(page.text, 'role="alert"')
+    assert.match(page.text, '<h2>Registration keys')
   }
 })
 

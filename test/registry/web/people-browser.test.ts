@@ -193,7 +193,7 @@ rule(
 
     await page.goto(`${home}/members`)
     await page.getByRole('link', { name: 'Remove…' }).click()
-    await page.getByLabel('go to another member').check()
+    await page.getByLabel('goes to another member').check()
     await look('41-remove-member')
     await page.getByRole('button', { name: 'Remove', exact: true }).click()
     await page.getByRole('heading', { name: 'Members' }).waitFor()
