@@ -3,7 +3,6 @@ import { mkdir } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { temporaryDirectory } from './registry.ts'
 
 /** Milliseconds that a step may take on a machine with much else to do. */
 export const SLOW_MS = 120_000
@@ -39,9 +38,10 @@ export function complaintsOf(page: Page): string[] {
   return complaints
 }
 
-/** Keeps pictures of a page where NEXODUS_SCREENSHOTS says, to be looked at. */
+/** Keeps pictures of a page where NEXODUS_SCREENSHOTS says, to be looked at; takes none without. */
 export async function picturing(page: Page): Promise<(name: string) => Promise<void>> {
-  const pictures = process.env['NEXODUS_SCREENSHOTS'] ?? (await temporaryDirectory())
+  const pictures = process.env['NEXODUS_SCREENSHOTS']
+  if (pictures === undefined) return async () => undefined
   await mkdir(pictures, { recursive: true })
   return async (name) => {
     await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true })
@@ -60,4 +60,31 @@ export async function looking(page: Page) {
     complaints.push(...violations.map(({ id, nodes }) => `${name}: ${id} at ${nodes[0]?.html}`))
   }
   return { complaints, look }
+}
+
+export const WIDE = { width: 1180, height: 760 }
+export const PHONE = { width: 390, height: 800 }
+
+/** As `looking`, and each look is at the page as everybody may see it: light and dark, wide and on a phone, where it
+ *  must not be wider than the screen and what is touched must be large enough. Wide and light again afterwards. */
+export async function lookingAround(page: Page) {
+  const { complaints, look } = await looking(page)
+  const picture = await picturing(page)
+  const complain = async (name: string, rules: string) => {
+    const { violations } = (await page.evaluate(`axe.run({ runOnly: [${rules}] })`)) as AxeResults
+    complaints.push(...violations.map(({ id, nodes }) => `${name}: ${id} at ${nodes[0]?.html}`))
+  }
+  const lookAround = async (name: string) => {
+    await look(name)
+    await page.emulateMedia({ colorScheme: 'dark' })
+    await complain(`${name}, dark`, "'color-contrast'")
+    await page.setViewportSize(PHONE)
+    await picture(`${name}-phone`)
+    await complain(`${name}, on a phone`, "'target-size'")
+    const wide = Number(await page.evaluate('document.documentElement.scrollWidth'))
+    if (wide > PHONE.width) complaints.push(`${name} is ${wide} px wide on a phone`)
+    await page.emulateMedia({ colorScheme: 'light' })
+    await page.setViewportSize(WIDE)
+  }
+  return { complaints, lookAround }
 }
