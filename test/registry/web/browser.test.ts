@@ -72,7 +72,7 @@ rule('take a person from the set-up link to an approved device and its removal',
   await page.getByRole('link', { name: 'laptop' }).click()
   await page.getByRole('textbox', { name: 'Prefix' }).fill('10.99.0.1/32')
   await page.getByRole('button', { name: 'Grant' }).click()
-  await page.getByRole('cell', { name: '10.99.0.1/32' }).waitFor()
+  await page.getByRole('cell', { name: '10.99.0.1/32', exact: true }).waitFor()
   await page.getByRole('textbox', { name: 'Prefix' }).fill('10.99.0.1/8')
   await page.getByRole('button', { name: 'Grant' }).click()
   await page.getByRole('alert').waitFor()

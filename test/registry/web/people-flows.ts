@@ -24,6 +24,7 @@ export function peopleFlows(rule: Rule, scene: Scene): void {
   rule('more tokens than a page holds are on the next; a last owner is not deleted', () =>
     tokensGoOn(scene()),
   )
+  rule('the audit log goes on to its first entry', () => auditGoesOn(scene()))
 }
 
 async function rolesChange({ ada, asAda, acme, windowOf }: WebScene): Promise<void> {
@@ -196,4 +197,18 @@ async function tokensGoOn({ ada, asAda, windowOf }: WebScene): Promise<void> {
   assert.ok((await page.getByRole('row').count()) < 50)
   await look('93-account')
   assert.is((await withSession(ada)('GET', '/user')).status, 200)
+}
+
+async function auditGoesOn({ ada, asAda, acme, windowOf }: WebScene): Promise<void> {
+  for (let count = 0; count < 51; count += 1) {
+    await asAda('PATCH', acme, { approvalRequired: count % 2 === 0 })
+  }
+  await asAda('PATCH', acme, { approvalRequired: false })
+  const { page, look, open } = await windowOf(ada)
+  await open(`${acme}/audit`)
+  assert.is(await page.getByText('no. 0', { exact: true }).count(), 0)
+  await page.getByRole('link', { name: 'Older ones' }).click()
+  await page.getByText('no. 0', { exact: true }).waitFor()
+  await look('94-first-entries')
+  assert.is(await page.getByRole('link', { name: 'Older ones' }).count(), 0)
 }
