@@ -11,7 +11,7 @@ import type { HostSide } from './host-side.ts'
 import { knownRegistries } from './known-registries.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
 import { OwnPunches } from './own-punches.ts'
-import { mtuHost, type OwnSideOptions, ownSide } from './own-side.ts'
+import { mtuHost, type OwnSideOptions, ownSides } from './own-side.ts'
 import { type LocalReachability, OwnStatements } from './own-statements.ts'
 import type { Paths, PathsOptions } from './path/paths.ts'
 import { PathReports } from './path-reports.ts'
@@ -52,6 +52,7 @@ export class Daemon {
   readonly device: DeviceId
   readonly enforcement: PolicyEnforcement
   readonly statements: OwnStatements
+  readonly #own: ReturnType<typeof ownSides>
   readonly #watch: Watch
   readonly #punches: OwnPunches
   readonly #pace = new StatementPace()
@@ -74,6 +75,7 @@ export class Daemon {
     this.options = options
     this.device = deviceIdOf(directory.deviceKey.publicKey)
     this.#join = options.join
+    this.#own = ownSides(this.device, options)
     this.#watch = new Watch(this.device, clock, log)
     this.#punches = new OwnPunches(() => this.#mesh, clock, log)
     this.statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
@@ -126,8 +128,10 @@ export class Daemon {
         this.#local = { candidates, natMapping, nat }
         this.sayReachability()
       },
-      onPathChanged: (...changed) =>
-        options.log('info', 'peer.path-changed', pathChange(this.#plan, ...changed)),
+      onPathChanged: (device, status) => {
+        options.log('info', 'peer.path-changed', pathChange(this.#plan, device, status))
+        if (status.kind === 'direct' || status.kind === 'relay') this.#mesh?.pathUp(device)
+      },
       mtu: mtuHost(
         options.commands,
         () => this.#plan.tunnel.mtu,
@@ -292,7 +296,6 @@ export class Daemon {
   #makePlan(): Plan {
     const { knowledge, clock } = this.options
     this.#routes?.update()
-    const [own, choice] = [ownSide(this.device, this.options), this.#routes?.choice]
-    return plan(knowledge.state(), own, clock.now(), choice)
+    return plan(knowledge.state(), this.#own(this.#isNews), clock.now(), this.#routes?.choice)
   }
 }

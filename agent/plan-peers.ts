@@ -51,6 +51,7 @@ export function meshPeers({ peers }: Plan): readonly MeshPeer[] {
   return [...peers].map(([device, { certificate, endpoints }]) => ({
     device,
     name: certificate.name,
+    updateSequence: endpoints?.body.sequence ?? 0,
     multiaddrs: endpoints?.body.multiaddrs ?? [],
     overlayAddresses: certificate.addresses.map(prefixAddress),
   }))

@@ -10,6 +10,7 @@ import type { Admission } from './admission.ts'
 import type { Link, Links } from './links.ts'
 import { ipOf, isCircuit, parseMultiaddr, relayOf, tcpPortOf, toPeer } from './multiaddrs.ts'
 import type { MeshNode } from './node.ts'
+import type { Rest } from './redial.ts'
 
 /** Milliseconds for one address to connect and say hello. */
 const DIAL_MS = 5000
@@ -28,6 +29,20 @@ const ADDRESSES = 12
 const RELAYS = 4
 /** Where a member listens that says nothing else. */
 const DEFAULT_PORT = 51822
+
+/** A dial through the tunnel wakes the path below it for 5 min (path/timing.ts, IDLE_AFTER_MS) and WireGuard for 90 s.
+ *  Where the peer is off it rests: the path itself is sought, and any word of the peer begins it anew. */
+const OVERLAY_REST = { after: 4, firstMs: 60_000, longestMs: 3_600_000 } as const
+/** The same of a device with no link at all, which nobody tells anything: the paths stay awake, for NATs on both sides
+ *  open where both sides try. */
+const ALONE_REST_MS = 240_000
+
+/** As of now, each time that it is asked for. */
+export function overlayRest(links: Links): Rest {
+  const longestMs = (): number =>
+    links.all().length === 0 ? ALONE_REST_MS : OVERLAY_REST.longestMs
+  return { ...OVERLAY_REST, longestMs }
+}
 
 /** Whom to reach. */
 export interface DialTarget {

@@ -12,11 +12,12 @@ import {
   dialDirectly,
   dialOverlay,
   linksTo,
+  overlayRest,
 } from './dial-round.ts'
-import { keptPeers } from './kept-peers.ts'
+import { rememberedKept } from './kept-peers.ts'
 import type { Link } from './links.ts'
 import { dialable, parseMultiaddr, peerIdTextOf } from './multiaddrs.ts'
-import { type Redial, startRedial } from './redial.ts'
+import { type Redial, type Rest, startRedial } from './redial.ts'
 
 /** Milliseconds between looks at which registries there are. */
 const REGISTRIES_MS = 30_000
@@ -33,6 +34,8 @@ const NEWS = { burst: 6, perSecond: 0.1 } as const
 /** A member as the dialer needs it. */
 export interface DialPeer {
   readonly device: DeviceId
+  /** Sequence of its newest endpoint update; 0: there is none. */
+  readonly updateSequence: number
   readonly multiaddrs: readonly string[]
   readonly overlayAddresses: readonly IpAddress[]
 }
@@ -45,6 +48,8 @@ export interface DialerOptions extends DialContext {
 
 interface Kept {
   target: DialTarget
+  /** As DialPeer's; of a registry 0. */
+  updateSequence: number
   readonly direct: Redial
   readonly overlay: Redial
   readonly circuit: Redial
@@ -53,16 +58,19 @@ interface Kept {
 export class Dialer {
   readonly #options: DialerOptions
   readonly #kept = new Map<string, Kept>()
+  readonly #keptOf: ReturnType<typeof rememberedKept>
   readonly #timer: { cancel(): void }
   readonly #reaching = new Map<string, Promise<readonly Link[]>>()
-  #peers: ReadonlyMap<string, DialTarget & { peer: string }> = new Map()
+  #peers: ReadonlyMap<string, DialPeer> = new Map()
   /** What mDNS and the DHT found, newest last. */
   readonly #found = new Map<string, readonly string[]>()
   readonly #news = new Pace(NEWS)
 
   constructor(options: DialerOptions) {
     this.#options = options
+    this.#keptOf = rememberedKept(options.device)
     options.links.onDown((link) => this.#lost(link))
+    options.links.onUp(() => this.#linked())
     this.#timer = options.clock.every(REGISTRIES_MS, () => this.#refresh())
     this.#refresh()
   }
@@ -73,17 +81,22 @@ export class Dialer {
   }
 
   setPeers(peers: readonly DialPeer[]): void {
-    const own = this.#options.mesh.node.getMultiaddrs()
-    const targets = peers.map((each) => targetOf(each, own))
-    this.#peers = new Map(targets.map((each) => [each.peer, each]))
+    this.#peers = new Map(peers.map((each) => [peerIdOf(each.device).toString(), each]))
     const devices = peers.map(({ device }) => device)
-    const kept = keptPeers(this.#options.device, devices)
+    const kept = this.#keptOf(devices)
     this.#refresh(devices.filter((each) => kept.has(each)).map((each) => peerIdOf(each).toString()))
   }
 
   /** The network has changed: everything is worth another try. */
   hint(): void {
     for (const kept of this.#kept.values()) for (const way of waysOf(kept)) way.hint()
+  }
+
+  /** The device is heard again, by a path of the tunnel's. */
+  pathUp(device: DeviceId): void {
+    const kept = this.#kept.get(peerIdOf(device).toString())
+    if (kept !== undefined && linksTo(kept.target, this.#options.links).length === 0)
+      kept.overlay.hint()
   }
 
   /** A relay has come up: peers that nobody reached may be reached through it. */
@@ -106,13 +119,14 @@ export class Dialer {
    *  already, and whoever else asks for a peer meanwhile shares the try: else each punch would dial. */
   reach(device: DeviceId): Promise<readonly Link[]> {
     const peer = peerIdOf(device).toString()
-    const target = this.#peers.get(peer)
-    if (target === undefined || this.#kept.has(peer)) {
+    const known = this.#peers.get(peer)
+    if (known === undefined || this.#kept.has(peer)) {
       return Promise.resolve(this.#options.links.to(peer))
     }
     const under = this.#reaching.get(peer)
     if (under !== undefined) return under
-    const trying = this.#reachOnce(target).finally(() => this.#reaching.delete(peer))
+    const own = this.#options.mesh.node.getMultiaddrs()
+    const trying = this.#reachOnce(targetOf(known, own)).finally(() => this.#reaching.delete(peer))
     this.#reaching.set(peer, trying)
     return trying
   }
@@ -134,9 +148,10 @@ export class Dialer {
   #refresh(wantedPeers: readonly string[] = this.#wanted): void {
     this.#wanted = wantedPeers
     const wanted = new Map<string, DialTarget>(registryTargets(this.#options.rendezvous()))
+    const own = this.#options.mesh.node.getMultiaddrs()
     for (const peer of wantedPeers) {
-      const target = this.#peers.get(peer)
-      if (target !== undefined) wanted.set(peer, merge(target, wanted.get(peer)))
+      const known = this.#peers.get(peer)
+      if (known !== undefined) wanted.set(peer, merge(targetOf(known, own), wanted.get(peer)))
     }
     wanted.delete(this.#options.self)
     for (const [key, kept] of this.#kept) if (!wanted.has(key)) this.#drop(key, kept)
@@ -145,38 +160,44 @@ export class Dialer {
 
   #keep(key: string, target: DialTarget): void {
     const known = this.#kept.get(key)
+    const updateSequence = this.#peers.get(key)?.updateSequence ?? 0
     if (known !== undefined) {
-      const isNews = target.multiaddrs.some((each) => !known.target.multiaddrs.includes(each))
-      known.target = target
+      const isNews =
+        updateSequence > known.updateSequence ||
+        target.multiaddrs.some((each) => !known.target.multiaddrs.includes(each))
+      Object.assign(known, { target, updateSequence })
       const links = linksTo(target, this.#options.links)
       if (isNews && links.every(({ kind }) => kind === 'circuit')) this.#tellNews(key, known)
       return
     }
     const { clock, random } = this.#options
     const kept: Kept = {
-      target,
+      ...{ target, updateSequence },
       direct: startRedial(
         async (failures, signal) => this.#dial(kept, failures, signal),
         clock,
         random,
       ),
-      overlay: this.#redial(dialOverlay, () => kept.target),
+      overlay: this.#redial(dialOverlay, () => kept.target, overlayRest(this.#options.links)),
       circuit: this.#redial(dialCircuit, () => kept.target),
     }
     this.#kept.set(key, kept)
     for (const way of waysOf(kept)) way.hint()
   }
 
-  #tellNews(key: string, { direct }: Kept): void {
-    if (this.#news.spend(key, 1, this.#options.clock.monotonicMs())) direct.hint()
+  #tellNews(key: string, { direct, overlay }: Kept): void {
+    if (!this.#news.spend(key, 1, this.#options.clock.monotonicMs())) return
+    direct.hint()
+    overlay.hint()
   }
 
-  #redial(dial: typeof dialDirectly, target: () => DialTarget): Redial {
+  #redial(dial: typeof dialDirectly, target: () => DialTarget, rest?: Rest): Redial {
     const { clock, random } = this.#options
     return startRedial(
       async (_, signal) => dial(target(), { ...this.#options, signal }),
       clock,
       random,
+      rest,
     )
   }
 
@@ -222,6 +243,18 @@ export class Dialer {
       const isTarget =
         key === link.peer || (target.peer === undefined && link.who.kind === 'registry')
       if (isTarget) for (const way of waysOf(kept)) way.lost(livedMs)
+    }
+    if (this.#options.links.all().length === 0) this.#wakeOverlays()
+  }
+
+  /** The first link of a device that was alone: what cut it off may be over for others, too. */
+  #linked(): void {
+    if (this.#options.links.all().length === 1) this.#wakeOverlays()
+  }
+
+  #wakeOverlays(): void {
+    for (const { target, overlay } of this.#kept.values()) {
+      if (linksTo(target, this.#options.links).length === 0) overlay.hint()
     }
   }
 }

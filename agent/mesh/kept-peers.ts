@@ -9,6 +9,19 @@ const ALL = 24
  *  but for a chance beyond all others (degree about 2 × 10, as gossip likes it: more links cost bytes and win little time). */
 const CHOSEN = 10
 
+/** As `keptPeers`, and remembers the answer: a change of belief brings all peers, and they are seldom others. */
+export function rememberedKept(
+  self: DeviceId,
+): (peers: readonly DeviceId[]) => ReadonlySet<DeviceId> {
+  let last = { peers: NOBODY, kept: keptPeers(self, NOBODY) }
+  return (peers) => {
+    const isSame =
+      last.peers.length === peers.length && peers.every((p, at) => p === last.peers[at])
+    if (!isSame) last = { peers, kept: keptPeers(self, peers) }
+    return last.kept
+  }
+}
+
 /** The same peers each time; both ends of a pair draw the same lot for it. */
 export function keptPeers(self: DeviceId, peers: readonly DeviceId[]): ReadonlySet<DeviceId> {
   if (peers.length <= ALL) return new Set(peers)
@@ -20,3 +33,5 @@ export function keptPeers(self: DeviceId, peers: readonly DeviceId[]): ReadonlyS
 function lotOf(a: DeviceId, b: DeviceId): string {
   return toHex(sha256(utf8(a < b ? a + b : b + a)))
 }
+
+const NOBODY: readonly DeviceId[] = []

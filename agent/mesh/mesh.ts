@@ -1,5 +1,4 @@
 /** The mesh: libp2p as the agent sees it. Members and registries, admitted by certificate, kept connected. */
-import type { IpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
 import type { Evidence } from '../../protocol/evidence.ts'
@@ -16,7 +15,7 @@ import type { OrganizationState } from '../../protocol/state.ts'
 import { type Admission, startAdmission } from './admission.ts'
 import { DeniedPeers } from './denied.ts'
 import { libp2pKeyOf, peerIdOf } from './device-peer.ts'
-import { Dialer } from './dialer.ts'
+import { Dialer, type DialPeer } from './dialer.ts'
 import { type ExitNames, startExitNames } from './exit-names-stream.ts'
 import { createGater } from './gater.ts'
 import { type Gossip, startGossip } from './gossip.ts'
@@ -72,11 +71,8 @@ export interface MeshOptions {
   readonly log: Log
 }
 
-export interface MeshPeer {
-  readonly device: DeviceId
+export interface MeshPeer extends DialPeer {
   readonly name: string
-  readonly multiaddrs: readonly string[]
-  readonly overlayAddresses: readonly IpAddress[]
 }
 
 export interface MeshConnection {
@@ -115,6 +111,8 @@ export interface Mesh extends AsyncDisposable {
   relayInUse(to: DeviceId): RelayInUse | undefined
   /** Names of relays by which the device may be reached now, the best first. */
   relays(to: DeviceId): readonly string[]
+  /** A path of the tunnel's leads to the device: connections through the tunnel are worth another try. */
+  pathUp(device: DeviceId): void
   /** This host has moved: connections that do not answer within 2 s are closed, and all are dialled again. */
   networkChanged(): void
 }
@@ -278,6 +276,7 @@ function surfaceOf(
     relayAnswered: (from, relay, roundTripMs) =>
       addresses.isPeer(from) ? client.answered(from, relay, roundTripMs) : undefined,
     relayInUse: (to) => (addresses.isPeer(to) ? client.inUse(to) : undefined),
+    pathUp: (device) => dialer.pathUp(device),
     networkChanged: () => {
       liveness.check()
       dialer.hint()

@@ -11,6 +11,15 @@ const WORKED_MS = 10_000
 /** Milliseconds before what had worked is tried again: the other end may be restarting. */
 const AGAIN_MS = 50
 
+/** For a try that costs more than itself: after so many failures in a row it rests. */
+export interface Rest {
+  readonly after: number
+  /** Milliseconds of the first rest; doubled for each further one. */
+  readonly firstMs: number
+  /** Milliseconds, as of now. */
+  longestMs(): number
+}
+
 /** From 0 to 1 without 1. */
 export function fraction(random: (n: number) => Uint8Array): number {
   const [a = 0, b = 0, c = 0] = random(3)
@@ -18,9 +27,16 @@ export function fraction(random: (n: number) => Uint8Array): number {
 }
 
 /** Milliseconds to wait after failure number `failures` (from 1). `chance` is from 0 to 1. */
-export function redialDelay(failures: number, chance: number): number {
-  const full = Math.min(LONGEST_MS, FIRST_MS * 2 ** Math.min(failures - 1, 10))
+export function redialDelay(failures: number, chance: number, rest?: Rest): number {
+  const isResting = rest !== undefined && failures >= rest.after
+  const full = isResting
+    ? grown(rest.firstMs, failures - rest.after, rest.longestMs())
+    : grown(FIRST_MS, failures - 1, LONGEST_MS)
   return full * (1 - JITTER * chance)
+}
+
+function grown(firstMs: number, doublings: number, longestMs: number): number {
+  return Math.min(longestMs, firstMs * 2 ** Math.min(doublings, 10))
 }
 
 export interface Redial {
@@ -37,6 +53,7 @@ export function startRedial(
   attempt: (failures: number, signal: AbortSignal) => Promise<boolean>,
   clock: Clock,
   random: (n: number) => Uint8Array,
+  rest?: Rest,
 ): Redial {
   let failures = 0
   let running: AbortController | undefined
@@ -54,7 +71,7 @@ export function startRedial(
       running = undefined
       failures = satisfied || hinted ? 0 : failures + 1
       if (hinted) schedule(0)
-      else if (!satisfied) schedule(redialDelay(failures, fraction(random)))
+      else if (!satisfied) schedule(redialDelay(failures, fraction(random), rest))
       hinted = false
     })
   }
@@ -68,7 +85,7 @@ export function startRedial(
     lost: (livedMs) => {
       if (running !== undefined || timer !== undefined) return
       if (livedMs < WORKED_MS) failures += 1
-      schedule(livedMs < WORKED_MS ? redialDelay(failures, fraction(random)) : AGAIN_MS)
+      schedule(livedMs < WORKED_MS ? redialDelay(failures, fraction(random), rest) : AGAIN_MS)
     },
     stop: () => {
       stopped = true

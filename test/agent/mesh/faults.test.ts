@@ -82,7 +82,9 @@ rule('is denied for a while, and forgiven when its certificate is replaced', asy
   await until('thrown out', () => agent.mesh.connections().length === 0)
   agent.mesh.setPeers([])
   const { id } = acme.device('bee')
-  agent.mesh.setPeers([{ device: id, name: 'bee', multiaddrs: [], overlayAddresses: [] }])
+  agent.mesh.setPeers([
+    { device: id, name: 'bee', updateSequence: 0, multiaddrs: [], overlayAddresses: [] },
+  ])
   await rogue.connect(agent.address())
   await until('back', () => agent.mesh.connections().length === 1)
 })

@@ -56,6 +56,7 @@ rule('goes on between two that dialled each other at the same time', async () =>
   const peer = (of: MeshAgent) => ({
     device: of.device.id,
     name: of.device.name,
+    updateSequence: 0,
     multiaddrs: [of.address()],
     overlayAddresses: [],
   })

@@ -1,6 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { keptPeers } from '../../../agent/mesh/kept-peers.ts'
+import { keptPeers, rememberedKept } from '../../../agent/mesh/kept-peers.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
 
 const rule = suite('kept peers')
@@ -34,6 +34,15 @@ rule('are few of a large one, the same each time, and hang together', () => {
   assert.is(reached.size, all.length)
   const degrees = [...edges.values()].map(({ size }) => size)
   assert.ok(Math.max(...degrees) <= 40, `most ${Math.max(...degrees)}`)
+})
+
+rule('are chosen again where the members are others, and only there', () => {
+  const [self, ...peers] = devices(60) as [DeviceId, ...DeviceId[]]
+  const keptOf = rememberedKept(self)
+  const first = keptOf(peers)
+  assert.is(keptOf([...peers]), first)
+  for (const others of [peers.slice(1), peers.with(7, 'another' as DeviceId), [], peers])
+    assert.equal(keptOf(others), keptPeers(self, others))
 })
 
 rule.run()

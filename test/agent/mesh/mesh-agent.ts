@@ -62,6 +62,7 @@ export async function startAgent(
       .map(({ certificate, endpoints }) => ({
         device: certificate.device,
         name: certificate.name,
+        updateSequence: endpoints?.body.sequence ?? 0,
         multiaddrs: known[certificate.name] ?? endpoints?.body.multiaddrs ?? [],
         overlayAddresses: overlay[certificate.name] ?? [],
       }))

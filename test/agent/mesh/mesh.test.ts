@@ -128,6 +128,46 @@ rule('connects again to a peer that has restarted, while a dial by the tunnel ha
   assert.is(silence.dials(), 1, 'before that dial had ended')
 })
 
+/** Listens at an address of this machine and ends each connection at once: a tunnel to a peer that is off. */
+async function startRefusal(): Promise<AsyncDisposable & { address: IpAddress; dials(): number }> {
+  let dials = 0
+  const server = createServer((socket) => {
+    dials += 1
+    socket.destroy()
+  })
+  server.listen(DEFAULT_PORT, '127.7.7.8')
+  await once(server, 'listening')
+  return {
+    address: parseIpAddress('127.7.7.8'),
+    dials: () => dials,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  }
+}
+/** Where a member is dialled that says no other. */
+const DEFAULT_PORT = 51822
+
+rule('rests its dials by the tunnel, and begins them anew at every word of the peer', async () => {
+  await using stack = new AsyncDisposableStack()
+  const refusal = stack.use(await startRefusal())
+  const [ant, overlay] = [acme.device('ant'), { ant: [refusal.address] }]
+  const pair = acme.stateWith('ant', 'bee')
+  const b = stack.use(await startAgent(acme, 'bee', { initial: pair, overlay }))
+  const words = [
+    () => b.mesh.pathUp(ant.id),
+    () => b.learn(acme.endpoint(ant, { sequence: 1, multiaddrs: [] })),
+  ]
+  // A rest lasts 42 s at least.
+  const [tries, limitMs] = [4, 35_000]
+  await until('dialled', () => refusal.dials() >= tries, limitMs)
+  for (const [index, word] of words.entries()) {
+    const before = refusal.dials()
+    await systemClock.sleep(500)
+    assert.is(refusal.dials(), before, `rests before word ${index}`)
+    word()
+    await until(`dialled again ${index}`, () => refusal.dials() >= before + tries, limitMs)
+  }
+})
+
 rule('dials at once a peer whose new address an endpoint update tells', async () => {
   await using stack = new AsyncDisposableStack()
   const a = stack.use(await startAgent(acme, 'ant', { initial: everybody }))

@@ -24,6 +24,19 @@ rule(
   },
 )
 
+rule(
+  'rests after so many failures, twice as long each time, up to what is the longest then',
+  () => {
+    let longest = 3_600_000
+    const rest = { after: 4, firstMs: 60_000, longestMs: () => longest }
+    const full = [1, 2, 3, 4, 5, 6, 9, 10, 1e9].map((failures) => redialDelay(failures, 0, rest))
+    assert.equal(full.slice(0, 6), [500, 1000, 2000, 60_000, 120_000, 240_000])
+    assert.equal(full.slice(6), [1_920_000, 3_600_000, 3_600_000])
+    longest = 240_000
+    assert.is(redialDelay(100, 0, rest), 240_000)
+  },
+)
+
 rule('takes a fraction from random bytes, from 0 to below 1', () => {
   assert.is(
     fraction(() => Uint8Array.of(0, 0, 0)),
@@ -65,6 +78,16 @@ rule('tries for ever, ever more rarely, and rests when it has what it wants', as
   const times: (number | undefined)[] = []
   for (let n = 0; n < 11; n++) times.push(await step())
   assert.equal(times, [0, 500, 1500, 3500, 7500, 15500, 31500, 61500, 91500, 121500, undefined])
+})
+
+rule('ends a rest at once when something has changed, and is eager again', async () => {
+  const { clock, step } = handClock()
+  const rest = { after: 2, firstMs: 60_000, longestMs: () => 600_000 }
+  const redial = startRedial(async () => false, clock, noChance, rest)
+  redial.hint()
+  assert.equal([await step(), await step(), await step()], [0, 500, 60_500])
+  redial.hint()
+  assert.equal([await step(), await step(), await step()], [60_500, 61_000, 121_000])
 })
 
 rule('tries at once, and eagerly again, when something has changed', async () => {

@@ -139,6 +139,7 @@ rule('keeps two organizations of one registry apart', async () => {
     {
       device: a.device.id,
       name: 'ant',
+      updateSequence: 0,
       multiaddrs: [`${relay}/p2p-circuit/p2p/${peerIdOf(a.device.id).toString()}`],
       overlayAddresses: [],
     },
