@@ -8,11 +8,13 @@ import {
   prefixAddress,
   prefixContains,
 } from '../protocol/address.ts'
+import { currentManifest, membersOf } from '../protocol/belief.ts'
+import { routeClaims } from '../protocol/route-claims.ts'
 import { NAMES_STATUS, type NamesControls, type NamesReport } from './control/names-report.ts'
 import type { Daemon } from './daemon.ts'
 import type { ExitUse } from './names/exit-use.ts'
 import { HOSTS_LIMITS } from './names/hosts-text.ts'
-import { nameKnowledge } from './names/knowledge.ts'
+import { type NameKnowledge, nameKnowledge } from './names/knowledge.ts'
 import { Names, type NamesStatus } from './names/names.ts'
 import { type Zones, zonesOf } from './names/zones.ts'
 import { carriedNames } from './organizations/share.ts'
@@ -38,8 +40,7 @@ export async function startNamesSide(
   ending: AsyncDisposableStack,
 ): Promise<NamesSide> {
   const { knowledge, inside, commands, clock, random, log, neighbours } = daemon.options
-  const known = () =>
-    carriedNames(nameKnowledge(knowledge.state(), daemon.device, clock.now()), neighbours?.current)
+  const known = rememberedKnowledge(daemon)
   if (inside !== undefined) return insideOnly(daemon)
   const isReachable = (address: IpAddress): boolean => {
     const host = hostPrefix(address)
@@ -91,6 +92,23 @@ function exitUse(daemon: Daemon): () => ExitUse | undefined {
       ask: async (question) =>
         device === undefined ? undefined : daemon.parts.mesh?.askExit(device, question),
     }
+  }
+}
+
+/** The same object as the last time where nothing that names follow from is new: most changes of belief are of endpoints. */
+function rememberedKnowledge({
+  device,
+  options: { knowledge, clock, neighbours },
+}: Daemon): () => NameKnowledge | undefined {
+  let last: { from: readonly unknown[]; known: NameKnowledge | undefined } | undefined
+  return () => {
+    const [state, now, share] = [knowledge.state(), clock.now(), neighbours?.current]
+    const members = [...membersOf(state, now).values()].map(({ envelope }) => envelope)
+    const claims = [...routeClaims(state, now).values()].flat().map(({ envelope }) => envelope)
+    const from = [share, currentManifest(state, now), ...members, undefined, ...claims]
+    if (last?.from.length !== from.length || from.some((each, at) => each !== last?.from[at]))
+      last = { from, known: carriedNames(nameKnowledge(state, device, now), share) }
+    return last.known
   }
 }
 

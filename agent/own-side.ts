@@ -26,17 +26,32 @@ export interface OwnSideOptions {
   readonly neighbours?: Neighbours | undefined
 }
 
-/** As the host is now: its networks and the MTU of its links are read, and its organizations asked. */
-export function ownSide(device: DeviceId, options: OwnSideOptions): Self {
-  const { directory, knowledge, listenPort, tunnel, inside, clock, neighbours } = options
+/** Milliseconds for which what was read of the host holds, should no event tell of a change. */
+const HOST_MS = 30_000
+
+/** Its networks and the MTU of its links, as they are now where there is news, and its organizations, which are asked.
+ *  Time alone changes little, and asks often. */
+export function ownSides(device: DeviceId, options: OwnSideOptions): (isNews: boolean) => Self {
+  const { directory, knowledge, listenPort, clock, neighbours } = options
+  let read:
+    | { readonly host: Pick<Self, 'mtu' | 'localPrefixes'>; readonly atMs: number }
+    | undefined
+  return (isNews) => {
+    const nowMs = clock.monotonicMs()
+    if (read === undefined || isNews || nowMs >= read.atMs + HOST_MS)
+      read = { host: readHost(options), atMs: nowMs }
+    return {
+      ...{ device, wireguardKey: directory.wireguardKey, listenPort, ...read.host },
+      share: neighbours?.share(knowledge.state(), device, clock.now()),
+    }
+  }
+}
+
+function readHost({ tunnel, inside }: OwnSideOptions): Pick<Self, 'mtu' | 'localPrefixes'> {
   return {
-    device,
-    wireguardKey: directory.wireguardKey,
-    listenPort,
     mtu: interfaceMtu(defaultLinkMtu(tunnel.interfaceName)),
     // A tunnel inside the process takes no route of the host.
     localPrefixes: inside === undefined ? localPrefixes(tunnel.interfaceName) : [],
-    share: neighbours?.share(knowledge.state(), device, clock.now()),
   }
 }
 

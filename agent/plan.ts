@@ -156,9 +156,10 @@ function assign(
 ): { byDevice: ReadonlyMap<DeviceId, readonly Prefix[]>; leftOut: readonly LeftOut[] } {
   const taken = new Map<Prefix, DeviceId>()
   const leftOut: LeftOut[] = []
+  const isLocal = localIn(self)
   const give = (prefix: Prefix, device: DeviceId): void => {
     // A route into the tunnel would cut this host off from a neighbour, or from its gateway.
-    if (!isDefaultPrefix(prefix) && isLocal(self, prefix))
+    if (!isDefaultPrefix(prefix) && isLocal(prefix))
       leftOut.push({ prefix, device, reason: 'overlaps a local network' })
     else if (taken.has(prefix)) leftOut.push({ prefix, device, reason: 'held by another device' })
     else taken.set(prefix, device)
@@ -179,9 +180,22 @@ function assign(
   }
 }
 
-function isLocal({ localPrefixes }: Self, prefix: Prefix): boolean {
-  return localPrefixes.some((local) => prefixesOverlap(local, prefix))
+/** Remembered: each plan asks it of every address, and taking addresses apart costs more than all the rest. */
+function localIn({ localPrefixes }: Self): (prefix: Prefix) => boolean {
+  const networks = localPrefixes.join(' ')
+  if (locals.networks !== networks || locals.answers.size > REMEMBERED)
+    locals = { networks, answers: new Map() }
+  const { answers } = locals
+  return (prefix) => {
+    const known = answers.get(prefix)
+    if (known !== undefined) return known
+    const answer = localPrefixes.some((local) => prefixesOverlap(local, prefix))
+    answers.set(prefix, answer)
+    return answer
+  }
 }
+let locals = { networks: '', answers: new Map<Prefix, boolean>() }
+const REMEMBERED = 65_536
 
 function tunnelPeer(
   { certificate }: Member,

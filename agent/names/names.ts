@@ -64,6 +64,7 @@ export class Names implements AsyncDisposable {
   #server6: NameServer | undefined
   #zones: Zones
   #known: NameKnowledge | undefined
+  #exitText: string
   #told = ''
   #following: Promise<void> = Promise.resolve()
   #isEnded = false
@@ -73,8 +74,9 @@ export class Names implements AsyncDisposable {
     this.#options = options
     this.#forwarder = new Forwarder({ ...options, exchange: exchangeWith(() => options.exit()) })
     this.#respond = resolver(() => this.#zones, this.#forwarder)
-    this.#known = withExit(options.knowledge(), options.exit())
-    this.#zones = zonesOf(this.#known)
+    this.#known = options.knowledge()
+    this.#exitText = textOfExit(options.exit())
+    this.#zones = zonesOf(withExit(this.#known, options.exit()))
     const hooks = [
       resolvedHook({ interfaceName, commands }),
       resolvconfHook({ interfaceName, commands, serveAt: (address) => this.#serveAt(address) }),
@@ -126,10 +128,13 @@ export class Names implements AsyncDisposable {
   }
 
   #look(): void {
-    const known = withExit(this.#options.knowledge(), this.#options.exit())
+    const [known, exit] = [this.#options.knowledge(), this.#options.exit()]
+    const exitText = textOfExit(exit)
+    if (known === this.#known && exitText === this.#exitText) return
+    this.#exitText = exitText
     const { forwards } = this.#zones
     this.#known = known
-    this.#zones = zonesOf(known)
+    this.#zones = zonesOf(withExit(known, exit))
     if (JSON.stringify(forwards) !== JSON.stringify(this.#zones.forwards)) this.#forwarder.forget()
     this.#tell()
   }
@@ -143,7 +148,7 @@ export class Names implements AsyncDisposable {
   #tell(): void {
     if (!this.#options.isHooked || this.#isEnded) return
     const wanted = hooked(this.#known, this.#zones, this.#server?.at, this.#options.isSearched)
-    const text = JSON.stringify(wanted) ?? 'nothing'
+    const text = `${JSON.stringify(wanted)} ${this.#exitText}`
     if (text === this.#told) return
     this.#told = text
     this.#following = this.#following
@@ -187,6 +192,10 @@ export class Names implements AsyncDisposable {
     await this.#server6?.[Symbol.asyncDispose]()
     await this.#server?.[Symbol.asyncDispose]()
   }
+}
+
+function textOfExit(exit: ExitUse | undefined): string {
+  return exit === undefined ? '' : `by ${exit.address} beside ${exit.beside.join()}`
 }
 
 /** Undefined: there are no names. */
