@@ -16,9 +16,13 @@ export function newLookTaker(
   paths: ReadonlyMap<DeviceId, PeerPath>,
   listeners: LookListeners,
 ): (stats: readonly TunnelPeerStats[]) => void {
-  let before = new Map<string, TunnelPeerStats>()
+  let last: readonly TunnelPeerStats[] = []
+  let byKey = new Map<string, TunnelPeerStats>()
   return (stats) => {
-    const byKey = new Map(stats.map((one) => [hexOf(one.publicKey), one]))
+    const before = byKey
+    // A look that shows nothing new is the same object as the last one (tunnel/uapi-text.ts).
+    if (stats !== last) byKey = new Map(stats.map((one) => [hexOf(one.publicKey), one]))
+    last = stats
     for (const [device, path] of paths) {
       const key = hexOf(path.peer.wireguardKey)
       const found = byKey.get(key)
@@ -28,7 +32,6 @@ export function newLookTaker(
       path.seen(found)
       if (!isQuiet) listeners.counted(device, found)
     }
-    before = byKey
   }
 }
 

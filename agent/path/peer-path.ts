@@ -26,7 +26,6 @@ import {
   idleState,
   initialState,
   isBlocked,
-  isResting,
   isSessionUp,
   type PathState,
 } from './path-state.ts'
@@ -37,7 +36,7 @@ import type { RelayCarrier } from './relay-carrier.ts'
 import { nextTickMs } from './settle.ts'
 import { newStatsInput } from './stats-input.ts'
 import { PROOF_FRESH_MS } from './timing.ts'
-import type { Activity } from './tunnel-looks.ts'
+import { type Activity, activityOf } from './tunnel-looks.ts'
 import { waysOf } from './ways.ts'
 
 /** The machine hears of a stream of datagrams so often, milliseconds: it need not see each. */
@@ -118,8 +117,7 @@ export class PeerPath {
 
   /** How closely WireGuard is to be looked at. */
   get activity(): Activity {
-    if (this.#state.phase.kind === 'idle') return 'idle'
-    return isResting(this.#state, this.#nowMs()) ? 'resting' : 'busy'
+    return activityOf(this.#state, this.#nowMs())
   }
 
   /** WireGuard's endpoint as it should be. */
@@ -269,7 +267,9 @@ export class PeerPath {
     this.#lookSoon()
   }
 
+  /** Where no way is known there is nothing to see before a check is answered. */
   #lookSoon(): void {
+    if (routeOf(this.#state).kind === 'none') return
     for (const afterMs of LOOKS_MS) this.#context.lookSoon(afterMs)
   }
 

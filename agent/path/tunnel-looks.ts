@@ -4,6 +4,7 @@ import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
 import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
+import { isOnline, isResting, isSessionUp, type PathState } from './path-state.ts'
 
 /** Milliseconds between looks. One at a thousand peers takes wireguard-go 6 ms, and the kernel's, by a
  *  process, 12: they are never more than a fortieth of the time. */
@@ -14,6 +15,21 @@ const SPACING_MS = 20
 
 /** Of the most active peer: users' packets pass; none lately; nobody asks for it. */
 export type Activity = keyof typeof LOOK_MS
+
+/** How closely WireGuard is to be looked at for one peer. One that is sought in vain shows nothing new: what answers an
+ *  initiation answers checks, too, and then it is looked at at once. */
+export function activityOf(state: PathState, nowMs: number): Activity {
+  if (state.phase.kind === 'idle') return 'idle'
+  if (isUnheard(state, nowMs))
+    return state.session.initiatedMs + HANDSHAKE_MS > nowMs ? 'resting' : 'idle'
+  return isResting(state, nowMs) ? 'resting' : 'busy'
+}
+
+function isUnheard(state: PathState, nowMs: number): boolean {
+  return state.phase.kind === 'connecting' && !isSessionUp(state, nowMs) && !isOnline(state, nowMs)
+}
+/** A handshake is done within so many milliseconds of its initiation, or not at all. */
+const HANDSHAKE_MS = 10_000
 
 /** How closely WireGuard is to be looked at for all peers. */
 export function mostActive(peers: Iterable<{ readonly activity: Activity }>): Activity {

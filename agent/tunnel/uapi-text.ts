@@ -84,49 +84,54 @@ function allowedIpLine(prefix: Prefix): string {
 
 /** What was read at the last look: WireGuard shows all of it each time, and little of it changes. */
 export interface UapiMemory {
+  /** The same object as the last time for the same text. */
+  stateOf(text: string, read: () => DeviceState): DeviceState
   keyOf(hex: string): AgreementKeyPair
-  /** The peer that these lines tell of. */
-  peerOf(lines: readonly string[]): DevicePeer
-  /** The look is over: what it did not show is forgotten. */
-  end(): void
+  /** The peer that this text tells of. */
+  peerOf(text: string): DevicePeer
 }
 
-const NO_MEMORY: UapiMemory = { keyOf: privateKeyOf, peerOf, end: () => undefined }
+const NO_MEMORY: UapiMemory = { stateOf: (_text, read) => read(), keyOf: privateKeyOf, peerOf }
 
 /** Deriving the public key costs more than all the rest, and then taking a thousand peers' lines apart. */
 export function newUapiMemory(): UapiMemory {
   const keyOf = rememberedPrivateKey()
+  let last: { readonly text: string; readonly state: DeviceState } | undefined
   let before: ReadonlyMap<string, DevicePeer> = new Map()
   let shown = new Map<string, DevicePeer>()
   return {
-    keyOf,
-    peerOf: (lines) => {
-      const text = lines.join('\n')
-      const peer = before.get(text) ?? peerOf(lines)
-      shown.set(text, peer)
-      return peer
-    },
-    end: () => {
+    stateOf: (text, read) => {
+      if (last?.text === text) return last.state
+      last = { text, state: read() }
+      // What this look did not show is forgotten.
       before = shown
       shown = new Map()
+      return last.state
+    },
+    keyOf,
+    peerOf: (text) => {
+      const peer = before.get(text) ?? peerOf(text)
+      shown.set(text, peer)
+      return peer
     },
   }
 }
 
-/** From the lines of `get=1`. Unknown keys are passed over: newer versions have more. Throws MalformedError,
+const PEER = 'public_key='
+
+/** From the answer to `get=1`. Unknown keys are passed over: newer versions have more. Throws MalformedError,
  *  EncodingError or KeyError on values that are not what the protocol says. */
-export function deviceStateOf(lines: readonly string[], memory = NO_MEMORY): DeviceState {
-  const isStart = (line: string): boolean => line.startsWith('public_key=')
-  const starts = lines.flatMap((line, index) => (isStart(line) ? [index] : []))
-  const device = new Map(lines.slice(0, starts[0] ?? lines.length).map(keyAndValue))
-  const privateKey = device.get('private_key')
-  const peers = starts.map((start, at) => memory.peerOf(lines.slice(start, starts[at + 1])))
-  memory.end()
-  return {
-    ...(privateKey === undefined ? {} : { privateKey: memory.keyOf(privateKey) }),
-    listenPort: Number(device.get('listen_port') ?? 0),
-    peers,
-  }
+export function deviceStateOf(text: string, memory = NO_MEMORY): DeviceState {
+  return memory.stateOf(text, () => {
+    const [own = '', ...peers] = `\n${text}`.split(`\n${PEER}`)
+    const device = new Map(pairsOf(own))
+    const privateKey = device.get('private_key')
+    return {
+      ...(privateKey === undefined ? {} : { privateKey: memory.keyOf(privateKey) }),
+      listenPort: Number(device.get('listen_port') ?? 0),
+      peers: peers.map(memory.peerOf),
+    }
+  })
 }
 
 function privateKeyOf(hex: string): AgreementKeyPair {
@@ -142,13 +147,16 @@ function rememberedPrivateKey(): (hex: string) => AgreementKeyPair {
   }
 }
 
-function keyAndValue(line: string): [string, string] {
-  const at = line.indexOf('=')
-  return [line.slice(0, at), line.slice(at + 1)]
+function pairsOf(text: string): readonly [string, string][] {
+  return text.split('\n').map((line) => {
+    const at = line.indexOf('=')
+    return [line.slice(0, at), line.slice(at + 1)]
+  })
 }
 
-function peerOf(lines: readonly string[]): DevicePeer {
-  const pairs = lines.map(keyAndValue)
+/** @param text from behind the first line's `public_key=` on */
+function peerOf(text: string): DevicePeer {
+  const pairs = pairsOf(PEER + text)
   const values = new Map(pairs)
   const number = (key: string): number => Number(values.get(key) ?? 0)
   return {

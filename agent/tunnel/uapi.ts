@@ -5,8 +5,8 @@ import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import { TunnelError } from './errors.ts'
 
 export interface Uapi extends AsyncDisposable {
-  /** The device's lines, `key=value`. */
-  get(): Promise<readonly string[]>
+  /** The device's lines, `key=value`, each with its end. */
+  get(): Promise<string>
   /** Makes the changes of these lines in their order, as one operation. */
   set(lines: readonly string[]): Promise<void>
 }
@@ -41,17 +41,17 @@ export function openUapi(path: string, clock: Clock): Uapi {
     link?.socket.destroy()
     link = undefined
   }
-  const ask = async (text: string): Promise<readonly string[]> => {
+  const ask = async (text: string): Promise<string> => {
     if (link === undefined || link.socket.destroyed) link = openLink(path, clock)
     try {
-      return linesOf(await link.ask(text))
+      return checked(await link.ask(text))
     } catch (error) {
       // After a refused line wireguard-go reads the rest of the request as if it were another.
       drop()
       throw error
     }
   }
-  const request = (text: string): Promise<readonly string[]> => {
+  const request = (text: string): Promise<string> => {
     const answer = last.then(() => ask(text))
     last = answer.catch(() => undefined)
     return answer
@@ -110,10 +110,10 @@ function openLink(
   }
 }
 
-/** An answer's lines without its status. Throws UapiError unless the status is 0. */
-function linesOf(answer: string): readonly string[] {
-  const lines = answer.split('\n').filter((line) => line !== '')
-  const status = Number(/^errno=(-?\d+)$/.exec(lines.pop() ?? '')?.[1])
-  if (status === 0) return lines
+/** An answer without its status. Throws UapiError unless the status is 0. */
+function checked(answer: string): string {
+  const at = answer.lastIndexOf('errno=')
+  const status = Number(/^errno=(-?\d+)\n+$/.exec(answer.slice(at))?.[1])
+  if (status === 0) return answer.slice(0, at)
   throw new UapiError(status < 0 ? getSystemErrorName(status) : `status ${status}`)
 }

@@ -1,11 +1,13 @@
 /** UAPI text against the protocol's description (wireguard.com/xplatform). */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import type { DeviceState } from '../../../agent/tunnel/device.ts'
 import {
   changeLines,
   deviceStateOf,
   newUapiMemory,
   replaceLines,
+  type UapiMemory,
   updateLines,
 } from '../../../agent/tunnel/uapi-text.ts'
 import { agreementKeyPairFromPrivate, parseAgreementPublicKey } from '../../../crypto/agreement.ts'
@@ -80,8 +82,11 @@ rule('replaces a peer by removing and adding it', () => {
   ])
 })
 
+const stateOf = (lines: readonly string[], memory?: UapiMemory): DeviceState =>
+  deviceStateOf(lines.map((line) => `${line}\n`).join(''), memory)
+
 rule('reads a device with peers, and passes over keys it does not know', () => {
-  const state = deviceStateOf([
+  const state = stateOf([
     `private_key=${PRIVATE}`,
     'listen_port=12912',
     'shiny_new_key=1',
@@ -123,14 +128,17 @@ rule('reads a device with peers, and passes over keys it does not know', () => {
 })
 
 rule('remembers peers of whom nothing is new, and no others', () => {
+  type P = DeviceState['peers']
   const memory = newUapiMemory()
   const other = '58402e695ba1772b1cc9309755f043251ea77fdcf10fbe63989ceb7e19321376'
   const look = (bytes: number) =>
-    deviceStateOf(
+    stateOf(
       [`public_key=${KEY}`, 'allowed_ip=10.0.0.1/32', `public_key=${other}`, `rx_bytes=${bytes}`],
       memory,
-    ).peers
-  const [first, second, third] = [look(1), look(2), look(1)]
+    )
+  const states = [look(1), look(2), look(2), look(1)]
+  assert.is(states[2], states[1], 'all is as it was')
+  const [first, second, third] = [0, 1, 3].map((at) => states[at]?.peers ?? []) as [P, P, P]
   assert.is(second[0], first[0])
   assert.is(third[0], first[0])
   assert.equal(
@@ -142,16 +150,16 @@ rule('remembers peers of whom nothing is new, and no others', () => {
 })
 
 rule('reads a device that has nothing yet', () => {
-  assert.equal(deviceStateOf([]), { listenPort: 0, peers: [] })
+  assert.equal(stateOf([]), { listenPort: 0, peers: [] })
 })
 
 rule('leaves out an endpoint with a zone', () => {
-  const { peers } = deviceStateOf([`public_key=${KEY}`, 'endpoint=[fe80::1%eth0]:51820'])
+  const { peers } = stateOf([`public_key=${KEY}`, 'endpoint=[fe80::1%eth0]:51820'])
   assert.is(peers[0]?.endpoint, undefined)
 })
 
 rule('refuses a key that is none', () => {
-  assert.throws(() => deviceStateOf(['public_key=abc']), /hex/)
+  assert.throws(() => stateOf(['public_key=abc']), /hex/)
 })
 
 rule.run()
