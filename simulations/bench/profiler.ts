@@ -18,4 +18,4 @@ async function take(): Promise<void> {
   session.disconnect()
 }
 
-process.once('SIGUSR2', () => void take())
+process.on('SIGUSR2', () => void take())
