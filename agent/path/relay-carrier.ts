@@ -62,10 +62,23 @@ export function openRelayCarrier(options: CarrierOptions): RelayCarrier {
   }
 }
 
-function bindLoopback(
-  family: AddressFamily,
-  { listenPort, onDatagram, log }: CarrierOptions,
-): { readonly socket: Socket; readonly endpoint: Endpoint } {
+interface Bound {
+  readonly socket: Socket
+  readonly endpoint: Endpoint
+}
+
+/** The system may give WireGuard's own port, which WireGuard takes only when its peers are known: then another. */
+function bindLoopback(family: AddressFamily, options: CarrierOptions): Bound {
+  const bound = bindAny(family, options)
+  if (bound.endpoint.port !== options.listenPort) return bound
+  try {
+    return bindAny(family, options)
+  } finally {
+    bound.socket.close()
+  }
+}
+
+function bindAny(family: AddressFamily, { listenPort, onDatagram, log }: CarrierOptions): Bound {
   const loopback = LOOPBACKS[family]
   const socket = createSocket({
     type: `udp${family}`,
