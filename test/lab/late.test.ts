@@ -2,8 +2,10 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LabAgent } from '../../simulations/lab/agent.ts'
+import type { Lab } from '../../simulations/lab/lab.ts'
 import { type Pings, ping, untilAnswered } from '../../simulations/lab/ping.ts'
 import { ACCESS_DELAY_MS, startScene, until } from '../../simulations/lab/scene.ts'
+import { openStream } from '../../simulations/lab/stream.ts'
 import { needs } from '../support/needs.ts'
 
 needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping')
@@ -14,10 +16,47 @@ const SERVER = '192.168.2.12'
 const ADDRESS = '10.99.0.1'
 const PREFIX = `${ADDRESS}/32`
 const INTERVAL_MS = 10
-const extra = ['--advertise-cidr', LAN, '--network-router']
+const extra = ['--advertise-cidr', LAN, '--network-router', '--disable-nat']
 const site = { delayMs: ACCESS_DELAY_MS }
+/** Of the streams, one a user. */
+const PORTS = { user: 7001, guest: 7002 } as const
 
-/** The user's WireGuard is ours, over an interface: it takes what is under way from the holder before. */
+/** The routers leave sources as they are. The server answers each connection by the router that its last packet came by;
+ *  whoever holds the address leads streams to it on to the server. */
+async function prepare(lab: Lab): Promise<void> {
+  const [first, second, server] = [0, 1, 2].map((index) => lab.host(2, index))
+  if (first === undefined || second === undefined || server === undefined) throw new Error('no LAN')
+  const macs = await Promise.all(
+    [first, second].map(({ namespace }) => namespace.exec('cat', '/sys/class/net/eth0/address')),
+  )
+  await server.namespace.batch('nft', [
+    'table inet way {',
+    'chain came { type filter hook prerouting priority mangle;',
+    ...macs.map((mac, index) => `ether saddr ${mac.trim()} ct mark set ${index + 1}`),
+    '}',
+    'chain back { type route hook output priority mangle; meta mark set ct mark; }',
+    '}',
+  ])
+  await server.namespace.batch(
+    'ip',
+    [first, second].flatMap(({ address }, index) => [
+      `rule add fwmark ${index + 1} table ${index + 1}`,
+      `route add default via ${address} table ${index + 1}`,
+    ]),
+  )
+  const ports = Object.values(PORTS).join(', ')
+  for (const { namespace } of [first, second]) {
+    await namespace.batch('nft', [
+      'table ip service {',
+      'chain in { type nat hook prerouting priority dstnat;',
+      `ip daddr ${ADDRESS} tcp dport { ${ports} } dnat to ${SERVER}; }`,
+      '}',
+    ])
+  }
+}
+
+/** The user's WireGuard is ours, over an interface: it takes what is under way from the holder before. The guest's is
+ *  wireguard-go. */
 const rule = suite(
   'a route that moves, as a user sees it whose WireGuard is inside the agent (SPEC §8.8)',
 )
@@ -26,22 +65,23 @@ const scene = await startScene({
     { kind: 'public', ...site },
     { kind: 'port', hosts: 3, ...site },
     { kind: 'public', ...site },
+    { kind: 'public', ...site },
   ],
   registrySite: 3,
+  prepare,
   agents: {
     user: { site: 1, extra: ['--backend', 'tun'] },
+    guest: { site: 4 },
     first: { site: 2, index: 0, extra: [...extra, '--metric', '10'] },
     second: { site: 2, index: 1, extra: [...extra, '--metric', '20'] },
   },
   enrol: 'key',
 })
-const [user, first, second] = ['user', 'first', 'second'].map((name) => scene.agent(name)) as [
-  LabAgent,
-  LabAgent,
-  LabAgent,
-]
-const carries = async (prefix: string): Promise<string | undefined> =>
-  (await user.routes()).find((each) => each.prefix === prefix)?.holder
+const [user, guest, first, second] = ['user', 'guest', 'first', 'second'].map((name) =>
+  scene.agent(name),
+) as [LabAgent, LabAgent, LabAgent, LabAgent]
+const carries = async (prefix: string, seen = user): Promise<string | undefined> =>
+  (await seen.routes()).find((each) => each.prefix === prefix)?.holder
 const says = (agent: LabAgent, ...words: readonly string[]): Promise<number> =>
   until(`${agent.name}: ${words.join(' ')}`, 60_000, async () => {
     return (await agent.nexctl(...words)).status === 0
@@ -60,6 +100,43 @@ async function whileMoving(
   const pings = await pinging
   process.stdout.write(`${words.join(' ')}: ${pings.sent - pings.received} of ${pings.sent} lost\n`)
   return pings
+}
+
+/** What each user's stream, open while `from` tells the prefix to go, comes to. */
+async function streamsWhileMoving(
+  { target, prefix, to }: { target: string; prefix: string; to: string },
+  from: LabAgent,
+  ...words: readonly string[]
+): Promise<void> {
+  const users = [user, guest]
+  await using ending = new AsyncDisposableStack()
+  const at = scene.lab.host(2, 2).namespace
+  const streams = []
+  for (const { name, host } of users) {
+    const port = name === 'user' ? PORTS.user : PORTS.guest
+    await untilAnswered(host.namespace, target, 60_000)
+    streams.push(ending.use(await openStream(host.namespace, { at, address: target, port })))
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  const { status, stderr } = await from.nexctl(...words)
+  assert.is(status, 0, stderr)
+  for (const seen of users) {
+    const moved = async (): Promise<boolean> => (await carries(prefix, seen)) === to
+    await until(`${seen.name} sees ${to} carry ${prefix}`, 60_000, moved)
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1000))
+  for (const [index, stream] of streams.entries()) {
+    const [own, other] = await stream.end()
+    const silence = Math.max(own.longestSilenceMs, other.longestSilenceMs)
+    const backend = (await users[index]?.status())?.interface.backend
+    process.stdout.write(
+      `${words.join(' ')}: a stream by ${backend} is silent for ${silence.toFixed(0)} ms\n`,
+    )
+    assert.is(own.fault, undefined)
+    assert.is(other.fault, undefined)
+    assert.ok(own.sent > 100 && other.sent > 100, `${own.sent} and ${other.sent} numbers`)
+    assert.equal([own.received, other.received], [other.sent, own.sent])
+  }
 }
 
 rule('no answer of the old holder is lost when an address is handed over', async () => {
@@ -87,8 +164,20 @@ rule('no packet is lost when a router drains', async () => {
   assert.is(pings.sent - pings.received, 0)
 })
 
-rule('nor when its daemon is stopped, which drains by itself', async () => {
+rule('a live TCP stream survives a drain of its router, and comes whole', async () => {
   assert.is((await first.nexctl('router', 'resume')).status, 0)
+  const move = { target: SERVER, prefix: LAN, to: 'first' }
+  await streamsWhileMoving(move, second, 'router', 'drain')
+  assert.is((await second.nexctl('router', 'resume')).status, 0)
+})
+
+rule('a live TCP stream survives a move of its address, where the service does', async () => {
+  const move = { target: ADDRESS, prefix: PREFIX, to: 'second' }
+  await until('first holds it', 60_000, async () => (await carries(PREFIX)) === 'first')
+  await streamsWhileMoving(move, first, 'route', 'move', PREFIX, '--to', 'second')
+})
+
+rule('nor when its daemon is stopped, which drains by itself', async () => {
   await until('first carries it', 90_000, async () => (await carries(LAN)) === 'first')
   const pinging = ping(user.host.namespace, SERVER, { count: 600, intervalMs: INTERVAL_MS })
   await new Promise((resolve) => setTimeout(resolve, 1000))
