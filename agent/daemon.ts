@@ -183,6 +183,7 @@ export class Daemon {
     this.options.log('info', 'network.changed', { addresses })
     this.#paths?.networkChanged()
     this.#mesh?.networkChanged()
+    this.#routes?.networkChanged()
     this.apply()
   }
 

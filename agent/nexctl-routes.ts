@@ -185,7 +185,9 @@ function routerText({ prefixes, forwards, nat, blocks, isQuiet }: RouterReport):
     [],
     [
       ['router', how],
-      ...prefixes.map(({ prefix, state }) => ['prefix', `${prefix} ${state}`]),
+      ...prefixes.map(({ prefix, state, why }) => [
+        ...['prefix', `${prefix} ${state}${why === undefined ? '' : `: ${why}`}`],
+      ]),
       ...blocks.map(({ chain, by, hint }) => ['blocked by', `${chain} (${by}): ${hint}`]),
       ...(isQuiet === undefined
         ? []

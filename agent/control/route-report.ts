@@ -68,7 +68,14 @@ export type RouterChange = z.output<typeof ROUTER_CHANGE>
 
 export const ROUTER = z.object({
   /** What this device routes for others, and how. */
-  prefixes: z.array(z.object({ prefix: z.string(), state: z.enum(['active', 'draining']) })),
+  prefixes: z.array(
+    z.object({
+      prefix: z.string(),
+      state: z.enum(['active', 'draining']),
+      /** It drained by itself: what is wrong with the link that it lies behind. */
+      why: z.string().optional(),
+    }),
+  ),
   forwards: z.boolean(),
   nat: z.boolean(),
   /** Others' rules that may drop what is forwarded, and what to do about it. */

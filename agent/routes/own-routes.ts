@@ -115,6 +115,11 @@ export class OwnRoutes {
     await this.#keep({ ...this.#kept, drained })
   }
 
+  /** Drained by this device itself: they come back with the next start, should it forget them. */
+  keepAside(drained: readonly Prefix[]): Promise<void> {
+    return this.#keep({ ...this.#kept, drained })
+  }
+
   async resume(): Promise<void> {
     for (const { prefix, state } of this.#options.routes())
       if (state === 'draining') await this.#options.say(prefix, { kind: 'advertise' })

@@ -31,11 +31,13 @@ import type { RouteParts, RouteSide } from './route-side.ts'
 /** Seconds that a drain may take unless its operator says otherwise. */
 const DRAIN_SECONDS = 10
 
+type Side = Pick<RouteSide, 'view' | 'say' | 'drain' | 'whyDrained'>
+
 export class RouteControl implements RouteControls {
   readonly #parts: RouteParts
-  readonly #side: Pick<RouteSide, 'view' | 'say' | 'drain'>
+  readonly #side: Side
 
-  constructor(parts: RouteParts, side: Pick<RouteSide, 'view' | 'say' | 'drain'>) {
+  constructor(parts: RouteParts, side: Side) {
     this.#parts = parts
     this.#side = side
   }
@@ -67,10 +69,13 @@ export class RouteControl implements RouteControls {
     const said = daemon.statements.routes().filter(({ prefix }) => !isHostPrefix(prefix))
     const blocks = router?.blocks() ?? []
     return {
-      prefixes: said.map(({ prefix, state }) => ({
-        prefix,
-        state: state === 'draining' ? 'draining' : 'active',
-      })),
+      prefixes: said.map(({ prefix, state }) => {
+        const why = this.#side.whyDrained(prefix)
+        return {
+          ...{ prefix, state: state === 'draining' ? 'draining' : 'active' },
+          ...(why === undefined ? {} : { why }),
+        }
+      }),
       forwards: router !== undefined,
       nat: options.nat,
       blocks: blocks.map((block) => ({

@@ -15,10 +15,12 @@ import type { Log } from '../../protocol/log.ts'
 import { routeClaims, routeStandbys } from '../../protocol/route-claims.ts'
 import type { Daemon } from '../daemon.ts'
 import { explain } from '../errors.ts'
+import { readLink, readLinksBehind } from '../host/links-behind.ts'
 import { localPrefixes } from '../host/local-addresses.ts'
 import type { Router } from '../host/router.ts'
 import { hasExit } from '../organizations/share.ts'
 import type { Plan } from '../plan.ts'
+import { CarrierWatch } from './carrier-watch.ts'
 import { ExitClient } from './exit-client.ts'
 import { openExitSettings } from './exit-settings.ts'
 import type { RouteWish } from './next-claim.ts'
@@ -85,6 +87,7 @@ export class RouteSide implements Disposable {
   /** Told when the host has been made as planned. */
   onApplied: () => void = () => undefined
   readonly #said = new Set<string>()
+  #carrier: CarrierWatch | undefined
   #reacting = Promise.resolve()
   #isEnded = false
 
@@ -140,6 +143,17 @@ export class RouteSide implements Disposable {
       const hint = `an admin grants it in the registry${role}; it is advertised then`
       options.log('warn', 'route.not-allowed', { prefix, hint })
     }
+    this.#carrier = newCarrierWatch(this.#parts, (prefix, wish) => this.say(prefix, wish))
+    this.#carrier?.look()
+  }
+
+  networkChanged(): void {
+    this.#carrier?.look()
+  }
+
+  /** Why this device has drained a prefix by itself; undefined: it has not. */
+  whyDrained(prefix: Prefix): string | undefined {
+    return this.#carrier?.why(prefix)
   }
 
   /** Before a plan is made. */
@@ -157,6 +171,7 @@ export class RouteSide implements Disposable {
   /** The tunnel is as planned: now the host is made so, too. */
   async applied(plan: Plan): Promise<void> {
     if (this.#isEnded) return
+    this.#carrier?.update()
     const { router, exit, options } = this.#parts
     try {
       await router?.configure({
@@ -185,6 +200,7 @@ export class RouteSide implements Disposable {
   /** Others are to do without this device. Resolves when nothing comes any more, true, or after so many milliseconds. */
   async drain(withinMs: number): Promise<boolean> {
     const { own, router, daemon } = this.#parts
+    this.#carrier?.leave()
     const moving = await own.drain(this.view())
     const isHeld = (prefix: Prefix): boolean =>
       isHostPrefix(prefix) &&
@@ -217,6 +233,7 @@ export class RouteSide implements Disposable {
 
   [Symbol.dispose](): void {
     this.#isEnded = true
+    this.#carrier?.[Symbol.dispose]()
     this.#parts.watch[Symbol.dispose]()
   }
 }
@@ -224,6 +241,27 @@ export class RouteSide implements Disposable {
 export function nameOf(daemon: Daemon, device: DeviceId): string {
   const { knowledge, clock } = daemon.options
   return memberOf(knowledge.state(), device, clock.now())?.certificate.name ?? device
+}
+
+/** Undefined where packets leave no interface. */
+function newCarrierWatch(
+  { options, daemon, own }: RouteParts,
+  say: (prefix: Prefix, wish: RouteWish) => Promise<boolean>,
+): CarrierWatch | undefined {
+  const { commands, clock, inside } = daemon.options
+  if (inside !== undefined) return undefined
+  return new CarrierWatch({
+    routes: () =>
+      daemon.statements
+        .routes()
+        .filter(({ prefix }) => !isHostPrefix(prefix) && !isDefaultPrefix(prefix)),
+    linksBehind: (prefixes) => readLinksBehind(commands, prefixes, options.interfaceName),
+    link: (name) => readLink(commands, name),
+    say,
+    keep: (drained) => own.keepAside(drained),
+    clock,
+    log: options.log,
+  })
 }
 
 function newWatch(options: RouteSideOptions, daemon: Daemon, exit: ExitClient): RouteWatch {

@@ -114,6 +114,16 @@ rule('come back after a stop that drained them, and only then', async () => {
   )
 })
 
+rule('come back after a crash, if this device drained them itself', async () => {
+  const first = own(LAN)
+  await first.begin()
+  await say(LAN2, { kind: 'advertise' })
+  for (const prefix of [LAN, LAN2]) await say(prefix, { kind: 'drain' })
+  await first.keepAside([LAN2])
+  await own(LAN).begin()
+  assert.ok(routes().every((route) => route.state === 'active'))
+})
+
 rule('drain to those that can take them: another router, and the best standby', async () => {
   const first = own(LAN, LAN2, ADDRESS)
   await first.begin()

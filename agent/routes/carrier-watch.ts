@@ -1,0 +1,133 @@
+/** Carrier watch: drains the prefixes whose link has lost its carrier, so that another router takes over, and offers them
+ *  again when it has stayed. What its operator drained stays drained. */
+import type { Prefix } from '../../protocol/address.ts'
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { RouteAdvertisement } from '../../protocol/route-advertisement.ts'
+import { explain } from '../errors.ts'
+import { type Carrier, carrierAfter, carrierDueMs, type Link } from './carrier.ts'
+import type { RouteWish } from './next-claim.ts'
+
+export interface CarrierWatchOptions {
+  /** What this device says of prefixes that it routes. */
+  routes(): readonly RouteAdvertisement[]
+  linksBehind(prefixes: readonly Prefix[]): Promise<ReadonlyMap<Prefix, Link>>
+  link(name: string): Promise<Link>
+  say(prefix: Prefix, wish: RouteWish): Promise<boolean>
+  /** These are drained until their carrier is back: a next start, which can't know, offers them first. */
+  keep(drained: readonly Prefix[]): Promise<void>
+  readonly clock: Pick<Clock, 'monotonicMs' | 'after'>
+  readonly log: Log
+}
+
+export class CarrierWatch implements Disposable {
+  readonly #options: CarrierWatchOptions
+  readonly #carriers = new Map<Prefix, Carrier>()
+  /** What was drained here, and nowhere else. */
+  readonly #drained = new Set<Prefix>()
+  #looking = Promise.resolve()
+  #isLookDue = false
+  #timer: Cancellable | undefined
+  #asked: ReadonlySet<Prefix> = new Set()
+  #isEnded = false
+
+  constructor(options: CarrierWatchOptions) {
+    this.#options = options
+  }
+
+  /** The host's links or routes may have changed. */
+  look(): void {
+    if (this.#isLookDue || this.#isEnded) return
+    this.#isLookDue = true
+    this.#looking = this.#looking
+      .then(() => this.#look())
+      .catch((error: unknown) =>
+        this.#options.log('warn', 'route.carrier-unknown', { reason: explain(error) }),
+      )
+  }
+
+  /** What this device offers may have changed. */
+  update(): void {
+    const isAmiss = this.#options.routes().some(({ prefix, state }) => {
+      const carrier = this.#carriers.get(prefix)
+      return !this.#asked.has(prefix) || (carrier?.isOffered === false && state === 'active')
+    })
+    if (isAmiss) this.look()
+  }
+
+  /** Its operator drains everything: nothing comes back by itself. */
+  leave(): void {
+    this.#drained.clear()
+  }
+
+  /** For people; undefined: nothing is wrong with it. */
+  why(prefix: Prefix): string | undefined {
+    const carrier = this.#carriers.get(prefix)
+    if (carrier === undefined || carrier.isOffered) return undefined
+    const { name, hasCarrier } = carrier.link
+    if (!hasCarrier) return `${name} has no carrier`
+    const leftMs = carrierDueMs(carrier) - this.#options.clock.monotonicMs()
+    return `${name} has lost its carrier; offered again in ${Math.max(0, Math.ceil(leftMs / 1000))} s`
+  }
+
+  async #look(): Promise<void> {
+    this.#isLookDue = false
+    const { routes, clock } = this.#options
+    const prefixes = routes().map(({ prefix }) => prefix)
+    this.#asked = new Set(prefixes)
+    for (const prefix of this.#carriers.keys()) {
+      if (this.#asked.has(prefix)) continue
+      this.#carriers.delete(prefix)
+      this.#drained.delete(prefix)
+    }
+    const links = await this.#linksOf(prefixes)
+    for (const prefix of prefixes) {
+      const before = this.#carriers.get(prefix)
+      const after = carrierAfter(before, links.get(prefix), clock.monotonicMs())
+      if (after === undefined || this.#isEnded) continue
+      this.#carriers.set(prefix, after)
+      await this.#follow(prefix, after, before)
+    }
+    this.#schedule()
+  }
+
+  /** A route may go with its link: then the link is asked that was there. */
+  async #linksOf(prefixes: readonly Prefix[]): Promise<ReadonlyMap<Prefix, Link>> {
+    const { linksBehind, link } = this.#options
+    const links = new Map(await linksBehind(prefixes))
+    for (const prefix of prefixes) {
+      const known = this.#carriers.get(prefix)
+      if (known !== undefined && !links.has(prefix)) links.set(prefix, await link(known.link.name))
+    }
+    return links
+  }
+
+  async #follow(prefix: Prefix, after: Carrier, before: Carrier | undefined): Promise<void> {
+    const { routes, say, keep, log } = this.#options
+    const fields = { prefix, interface: after.link.name }
+    const isActive = routes().some((said) => said.prefix === prefix && said.state === 'active')
+    if (!after.isOffered && isActive) {
+      log('warn', 'route.carrier-lost', fields)
+      this.#drained.add(prefix)
+      await keep([...this.#drained])
+      await say(prefix, { kind: 'drain' })
+    }
+    if (!after.isOffered || before?.isOffered !== false || !this.#drained.delete(prefix)) return
+    log('info', 'route.carrier-back', fields)
+    await say(prefix, { kind: 'advertise' })
+    await keep([...this.#drained])
+  }
+
+  #schedule(): void {
+    this.#timer?.cancel()
+    const dueMs = Math.min(...[...this.#carriers.values()].map(carrierDueMs))
+    if (dueMs === Infinity || this.#isEnded) return
+    const { clock } = this.#options
+    this.#timer = clock.after(Math.max(1, dueMs - clock.monotonicMs()), () => this.look())
+  }
+
+  [Symbol.dispose](): void {
+    this.#isEnded = true
+    this.#timer?.cancel()
+  }
+}
