@@ -90,16 +90,12 @@ export class Daemon {
     return this.#plan
   }
 
-  get parts(): { readonly paths: Paths | undefined; readonly mesh: Mesh | undefined } {
-    return { paths: this.#paths, mesh: this.#mesh }
+  get parts(): { paths: Paths | undefined; mesh: Mesh | undefined; routes: RouteSide | undefined } {
+    return { paths: this.#paths, mesh: this.#mesh, routes: this.#routes }
   }
 
   get join(): Join {
     return this.#join
-  }
-
-  get exitInUse(): RouteSide['exitInUse'] {
-    return this.#routes?.exitInUse
   }
 
   get local(): LocalReachability {

@@ -80,7 +80,7 @@ export async function startNamesSide(
 /** What of this host's use of an exit names need to know, at this moment. */
 function exitUse(daemon: Daemon): () => ExitUse | undefined {
   return () => {
-    const used = daemon.exitInUse
+    const used = daemon.parts.routes?.exitInUse
     if (used === undefined) return undefined
     const { device } = used
     const exit = device === undefined ? undefined : daemon.plan.peers.get(device)
