@@ -147,7 +147,7 @@ export async function* auditLines(
   for await (const { value } of items) yield value.line
 }
 
-/** Calls back with the logs in which something was entered, by whichever registry. A hint to read. */
+/** Calls back with the logs in which something was entered, by whichever registry; none: it may be any. A hint to read. */
 export function watchAudits(
   { store }: Pick<Database, 'store'>,
   changed: (logs: readonly string[]) => void,

@@ -49,7 +49,10 @@ export function openEvents(parts: Parts): Events {
   const open = new Set<Stream>()
   let watch: { cancel(): void } | undefined
   const changed = (logs: readonly string[]) => {
-    for (const stream of open) if (logs.some((log) => stream.isAbout(log))) stream.wake('change')
+    const isAny = logs.length === 0
+    for (const stream of open) {
+      if (isAny || logs.some((log) => stream.isAbout(log))) stream.wake('change')
+    }
   }
   return {
     count: () => open.size,

@@ -109,6 +109,28 @@ rule('hears nothing of another organization', async () => {
   assert.equal(sequences, ['heartbeat', 1])
 })
 
+rule('looks at once where the store cannot say what has changed', async () => {
+  const { core, organization } = await scene()
+  await using _ = core
+  let changed: (keys: readonly string[]) => void = () => undefined
+  const watch = (_prefix: string, call: typeof changed) => {
+    changed = call
+    return { cancel: () => undefined }
+  }
+  // Entries are read as ever; what the store tells is told by hand.
+  const database = { ...core.database, store: { ...core.database.store, watch } }
+  const never = { every: () => ({ cancel: () => undefined }) }
+  const ear = listener(organization)
+  const open = openEvents({ database, clock: never }).open(ear.subscription)
+  await ear.until(1)
+  await make(core, organization)
+  assert.is(ear.heard.length, 1)
+  changed([])
+  await ear.until(2)
+  ear.end()
+  await open
+})
+
 rule('a listener from the beginning hears all there was, however much', async () => {
   const { core, organization, events } = await scene()
   await using _ = core
