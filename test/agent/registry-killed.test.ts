@@ -1,4 +1,4 @@
-// time limit: 400 s
+// time limit: 600 s
 /** Real agents and three registries on one etcd cluster: what one registry signs reaches agents that meet at another,
  *  and when the registry of an agent is killed the agent goes on with the others. */
 import { execFileSync } from 'node:child_process'

@@ -2,10 +2,14 @@
 /** Defects of the Go implementation that must not come here, each named after what it prevents. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { memberOf } from '../../../protocol/belief.ts'
+import { type DeviceId, parseOrganizationId } from '../../../protocol/keys.ts'
+import { loginByHttp } from '../../../simulations/lab/login.ts'
 import type { Json } from '../../support/api.ts'
 import { clientOf, newApplicant } from '../../support/applicant.ts'
 import { ask, enrolled, scene } from '../../support/people-scene.ts'
-import { startTestRegistry } from '../../support/registry.ts'
+import { ADA, startTestRegistry } from '../../support/registry.ts'
+import { startPeer, until } from '../../support/rendezvous-peer.ts'
 
 const rule = suite('defects that must not come')
 
@@ -128,14 +132,37 @@ rule(
   async () => {
     await using registry = await startTestRegistry()
     const { ada, bob, home, ids } = await scene(registry)
-    const { applicant } = await enrolled(registry, bob, home, 'bobs')
+    const organization = parseOrganizationId(home.split('/')[1] ?? '')
+    const key = { singleUse: false, lifetime: 7 * 86_400 }
+    const { applicant, id, device } = await enrolled(registry, bob, home, 'bobs')
+    const other = await enrolled(registry, ada, home, 'adas', key)
+    const { envelopes, rendezvous } = await clientOf(registry).renew(other.applicant, organization)
+    await using peer = await startPeer(other.applicant.deviceKey, organization, envelopes)
+    await peer.sync(await peer.join(rendezvous.multiaddrs[0] ?? ''))
+    const isMember = () =>
+      memberOf(peer.state(), id as DeviceId, registry.clock.now()) !== undefined
+    assert.ok(isMember())
     const gone = await ask(ada, 'DELETE', `${home}/members/${ids.bob}?devices=revoke`)
     assert.is(gone.status, 204)
-    assert.equal((await ask(ada, 'GET', `${home}/devices`)).json['devices'], [])
+    await until('ada’s device hears that it is out', () => !isMember(), 60_000)
+    const left = (await ask(ada, 'GET', `${home}/devices`)).json['devices'] as Json[]
+    assert.equal(
+      left.map((each) => each['name']),
+      ['adas'],
+    )
     const refused = await clientOf(registry)
       .renew(applicant, home.split('/')[1] as never)
       .catch((e: Error) => e)
     assert.match((refused as Error).message, 'was removed')
+    // Free once nobody can hold a certificate with it any more.
+    registry.clock.advance(2 * 86_400)
+    const [requestedAddress = ''] = device['addresses'] as string[]
+    const heir = { ...newApplicant('heir'), requestedAddress }
+    await clientOf(registry).enrol(heir, { registrationKey: other.secret })
+    const later = await loginByHttp(registry.url, ADA)
+    const now = (await ask(later, 'GET', `${home}/devices`)).json['devices'] as Json[]
+    const { addresses } = now.find((each) => each['name'] === 'heir') ?? {}
+    assert.equal(addresses, device['addresses'])
   },
 )
 

@@ -2,11 +2,20 @@
 /** Scenarios that users of the Go implementation rely on, by the HTTP API; the numbers are those of its list. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { loginByHttp, organizationsOf } from '../../../simulations/lab/login.ts'
-import type { Json } from '../../support/api.ts'
+import { RegistryRefusal } from '../../../agent/registry-client.ts'
+import { openEnvelope } from '../../../protocol/envelope.ts'
+import { deviceIdOf, parseOrganizationId } from '../../../protocol/keys.ts'
+import {
+  approveDevice,
+  type Browser,
+  loginByHttp,
+  organizationsOf,
+} from '../../../simulations/lab/login.ts'
+import { type Json, newToken, withSession } from '../../support/api.ts'
 import { clientOf, newApplicant } from '../../support/applicant.ts'
+import { openEventStream } from '../../support/event-stream.ts'
 import { ask, enrolled, scene } from '../../support/people-scene.ts'
-import { ADA, startTestRegistry } from '../../support/registry.ts'
+import { ADA, startTestRegistry, temporaryDirectory } from '../../support/registry.ts'
 
 const rule = suite('scenarios by the API')
 
@@ -24,7 +33,8 @@ rule(
 rule(
   'an address in an organization’s own range is granted when asked for, and kept over a restart (3)',
   async () => {
-    await using registry = await startTestRegistry()
+    const stateDirectory = await temporaryDirectory()
+    const registry = await startTestRegistry({ stateDirectory })
     const ada = await registry.ada()
     const ranges = { ipv4Range: '10.44.0.0/16', ipv6Range: 'fd44:1::/64' }
     const made = await ask(ada, 'POST', 'organizations', { name: 'ranges', ...ranges })
@@ -35,10 +45,24 @@ rule(
     })
     const registrationKey = String(key.json['key'])
     const applicant = { ...newApplicant('wants'), requestedAddress: '10.44.7.7' }
+    const devices = async (by: Browser) =>
+      ((await ask(by, 'GET', `${home}/devices`)).json['devices'] as Json[]).map((d) => [
+        ...[d['name'], d['addresses']],
+      ])
+    const wanted = [['wants', ['10.44.7.7', 'fd44:1::707']]]
     await clientOf(registry).enrol(applicant, { registrationKey })
-    await clientOf(registry).enrol(applicant, { registrationKey })
-    const [device] = (await ask(ada, 'GET', `${home}/devices`)).json['devices'] as Json[]
-    assert.equal(device?.['addresses'], ['10.44.7.7', 'fd44:1::707'])
+    assert.equal(await devices(ada), wanted)
+    await registry[Symbol.asyncDispose]()
+
+    // The registry's restart, and then the device's: it renews, or enrols again with the same key.
+    await using again = await startTestRegistry({ stateDirectory })
+    const adaAgain = await loginByHttp(again.url, ADA)
+    assert.equal(await devices(adaAgain), wanted)
+    const id = parseOrganizationId(String(made.json['id']))
+    const renewed = await clientOf(again).renew(applicant, id)
+    assert.equal(addressesIn(renewed.envelopes), ['10.44.7.7/32', 'fd44:1::707/128'])
+    await clientOf(again).enrol(applicant, { registrationKey })
+    assert.equal(await devices(adaAgain), wanted)
   },
 )
 
@@ -47,7 +71,8 @@ rule(
   async () => {
     await using registry = await startTestRegistry()
     const { ada, carol, home } = await scene(registry)
-    const { device, id } = await enrolled(registry, ada, home, 'laptop')
+    const one = await enrolled(registry, ada, home, 'laptop', { singleUse: false })
+    const { device, id, applicant, secret } = one
     for (const field of [
       'name',
       'owner',
@@ -70,8 +95,73 @@ rule(
       const body = method === 'PATCH' ? { name: 'mine' } : undefined
       assert.is((await ask(carol, method, `${home}/devices/${id}`, body)).status, 404, method)
     }
+    // Upstream's public key is the one of WireGuard: another device cannot have it, until this one is gone.
+    const { wireguardKey } = applicant
+    const heir = { ...newApplicant('laptop'), wireguardKey }
+    const enrolHeir = () => clientOf(registry).enrol(heir, { registrationKey: secret })
+    const refused = await enrolHeir().catch((error: unknown) => error)
+    assert.instance(refused, RegistryRefusal)
+    assert.is((refused as RegistryRefusal).code, 'wireguard-key-taken')
     assert.is((await ask(ada, 'DELETE', `${home}/devices/${id}`)).status, 204)
-    assert.is((await enrolled(registry, ada, home, 'laptop')).device['name'], 'laptop')
+    await enrolHeir()
+    const heirId = deviceIdOf(heir.deviceKey.publicKey)
+    const list = (await ask(ada, 'GET', `${home}/devices`)).json['devices'] as Json[]
+    assert.equal(
+      list.map((each) => [each['id'], each['name']]),
+      [[heirId, 'laptop']],
+    )
+    // The removed device itself comes back, with all its keys, once a person lets it in.
+    assert.is((await ask(ada, 'DELETE', `${home}/devices/${heirId}`)).status, 204)
+    const client = clientOf(registry)
+    const asked = await client.authorize(applicant)
+    await approveDevice(ada, asked.verification_uri_complete, home.split('/')[1])
+    await client.enrol(applicant, { token: await client.token(asked.device_code) })
+    const back = (await ask(ada, 'GET', `${home}/devices/${id}`)).json
+    assert.equal([back['id'], back['name']], [id, 'laptop'])
+  },
+)
+
+function addressesIn(envelopes: readonly Uint8Array[]): readonly string[] | undefined {
+  const opened = envelopes.map(openEnvelope)
+  const certificate = opened.find((each) => each.kind === 'membership-certificate')
+  return certificate?.body.addresses.map(String)
+}
+
+rule(
+  'a member hears all that there was of devices, metadata and policy, then what happens now (34)',
+  async () => {
+    await using registry = await startTestRegistry()
+    const { ada, bob, carol, home } = await scene(registry)
+    const { id } = await enrolled(registry, ada, home, 'laptop')
+    await ask(ada, 'PATCH', `${home}/devices/${id}`, { metadata: { a: '1' } })
+    await ask(ada, 'PUT', `${home}/policy`, { text: '{version: 1}', revision: 0 })
+    const listen = async (by: Browser) => {
+      const { token } = await newToken(withSession(by), ['read'])
+      return openEventStream(`${registry.url}/v1/${home}/events?after=0`, {
+        headers: { authorization: `Bearer ${token}` },
+      })
+    }
+    assert.is((await listen(carol)).status, 404)
+    await using stream = await listen(bob)
+    /** What it is told, to the first of this action. */
+    const heard = async (last: string): Promise<readonly (readonly unknown[])[]> => {
+      const { data } = (await stream.next()) ?? {}
+      const event = [data?.['action'], data?.['subject']]
+      return event[0] === last ? [event] : [event, ...(await heard(last))]
+    }
+    const initial = await heard('policy.saved')
+    const ofDevice = initial.filter(([, subject]) => subject === id)
+    assert.equal(ofDevice, [
+      ['device.enrolled', id],
+      ['device.changed', id],
+    ])
+    assert.is(initial[0]?.[0], 'organization.founded')
+    await ask(ada, 'PATCH', `${home}/devices/${id}`, { metadata: { a: '2' } })
+    await ask(ada, 'DELETE', `${home}/devices/${id}`)
+    assert.equal(await heard('device.removed'), [
+      ['device.changed', id],
+      ['device.removed', id],
+    ])
   },
 )
 
