@@ -52,6 +52,13 @@ async function enrol(): Promise<void> {
   acknowledged.push(deviceIdOf(applicant.deviceKey.publicKey))
 }
 
+/** Undefined where none came: on a busy machine an answer may take longer than the client waits. */
+function refusalOf(error: unknown): RegistryRefusal | undefined {
+  if (error instanceof RegistryRefusal) return error
+  if (registry.child.exitCode === null) return undefined
+  throw error
+}
+
 async function readiness(): Promise<readonly [number, unknown]> {
   const answer = await fetch(`${origin}/readyz`)
   const { code, status } = (await answer.json()) as { code?: string; status?: string }
@@ -86,17 +93,12 @@ rule(
     await enrol()
     const { bavail, bsize } = await statfs(join(filler, '..'))
     await writeFile(filler, new Uint8Array(bavail * bsize - LEFT))
-    let refusal: unknown
+    let refusal: RegistryRefusal | undefined
     for (let count = 0; refusal === undefined && count < 1000; count++) {
-      refusal = await enrol().then(
-        () => undefined,
-        (error: unknown) => error,
-      )
+      refusal = await enrol().then(() => undefined, refusalOf)
     }
-    assert.instance(refusal, RegistryRefusal, String(refusal))
-    const { status, code, message } = refusal as RegistryRefusal
-    assert.equal([status, code], [503, 'disk-full'])
-    assert.match(message, "the registry's disk is full: try again when it has space")
+    assert.equal([refusal?.status, refusal?.code], [503, 'disk-full'])
+    assert.match(refusal?.message ?? '', "the registry's disk is full: try again when it has space")
     assert.equal(await readiness(), [503, 'disk-full'])
     assert.is((await fetch(`${origin}/healthz`)).status, 200)
     assert.match(registry.stderr(), /No space left on device \(free some space: .*"store\.failed"/)
