@@ -154,7 +154,7 @@ rule('a device is renamed, loses a prefix and a note, and is searched for in vai
   await page.getByRole('button', { name: 'Withdraw 10.7.0.0/16' }).click()
   await page.getByText('None yet.').waitFor()
   await page.getByRole('button', { name: 'Remove rack' }).click()
-  await page.getByRole('cell', { name: 'rack' }).waitFor({ state: 'detached' })
+  await page.getByRole('cell', { name: 'rack', exact: true }).waitFor({ state: 'detached' })
   const { json } = await asAda('GET', path)
   assert.equal([json['name'], json['prefixes'], json['metadata']], ['edge-berlin', [], {}])
   await page.getByRole('link', { name: 'Remove this device' }).click()

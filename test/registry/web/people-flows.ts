@@ -206,9 +206,9 @@ async function auditGoesOn({ ada, asAda, acme, windowOf }: WebScene): Promise<vo
   await asAda('PATCH', acme, { approvalRequired: false })
   const { page, look, open } = await windowOf(ada)
   await open(`${acme}/audit`)
-  assert.is(await page.getByText('no. 0', { exact: true }).count(), 0)
+  assert.is(await page.getByText('no. 1', { exact: true }).count(), 0)
   await page.getByRole('link', { name: 'Older ones' }).click()
-  await page.getByText('no. 0', { exact: true }).waitFor()
+  await page.getByText('no. 1', { exact: true }).waitFor()
   await look('94-first-entries')
   assert.is(await page.getByRole('link', { name: 'Older ones' }).count(), 0)
 }
