@@ -10,6 +10,8 @@ import type { Output, Running } from './namespace.ts'
 import { processTree } from './processes.ts'
 
 const NEXD = new URL('../../agent/nexd.js', import.meta.url).pathname
+/** As deploy/ starts it. */
+const FLAGS = ['--max-semi-space-size=16']
 const NEXCTL = new URL('../../agent/nexctl.ts', import.meta.url).pathname
 
 export interface AgentOptions {
@@ -86,7 +88,7 @@ export class LabAgent {
       ...key,
       ...extra,
     ]
-    const [command = '', ...rest] = [...by, process.execPath, NEXD, ...args]
+    const [command = '', ...rest] = [...by, process.execPath, ...FLAGS, NEXD, ...args]
     this.#running = host.namespace.spawn(this.logFile, command, rest)
     return this.#running
   }
