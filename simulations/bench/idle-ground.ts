@@ -17,6 +17,8 @@ export interface IdleGround {
   readonly link: string
   /** Of the organization, that run beside the agents. */
   readonly others: number
+  /** Members that there are when so many agents have been started. */
+  members(started: number): number
   /** An agent that does not run yet, from 1. */
   agent(number: number): LabAgent
   stop(): Promise<void>
@@ -45,6 +47,7 @@ export async function enrolledGround({ agents, members }: GroundOptions): Promis
   return {
     described: `${members} members: a public hub, ${agents} behind NATs, ${ghosts} that never run`,
     ...{ link: 'eth0', others: 1 },
+    members: (started) => 1 + started + ghosts,
     agent: (number) => scene.addAgent(`agent-${number}`, number + 1, 0, key),
     stop: () => scene.stop(),
   }
@@ -76,6 +79,7 @@ export async function readyGround({ agents, members }: GroundOptions): Promise<I
   return {
     described: `${members} members: ${agents} at public addresses, ${members - agents} that never run; no registry`,
     ...{ link: 'wan', others: 0 },
+    members: () => members,
     agent: (number) => {
       const agent = made[number - 1]
       if (agent === undefined) throw new Error(`no agent ${number}`)

@@ -76,7 +76,8 @@ async function startUpTo(count: number): Promise<void> {
     agent.start(profiled())
     await agent.started(PATIENCE_MS)
     startedMs.push(performance.now() - begunMs)
-    const found = async () => (await configuredPeers(agent)) >= options.members - 1
+    const others = ground.members(number) - 1
+    const found = async () => (await configuredPeers(agent)) >= others
     await until(`${agent.name} has configured all members`, PATIENCE_MS, found)
     configuredMs.push(performance.now() - begunMs)
   }
