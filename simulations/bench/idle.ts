@@ -6,8 +6,9 @@
  *
  *  Real agents behind NATs of their own, first half of them, then all; the other members are enrolled and
  *  never run. With `--ready` there is no registry: the organization is made beforehand, and each agent finds all
- *  members' certificates and endpoint updates in its state directory. Bytes are counted at each host's link, both
- *  ways, headers of Ethernet included. */
+ *  members' certificates and endpoint updates in its state directory. It is mostly alone then, with nobody to tell it
+ *  anything, and seeks the others all the while. Bytes are counted at each host's link, both ways, headers of Ethernet
+ *  included. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -31,7 +32,12 @@ const options = readOptions(
     .addOption(new Option('--agents <n>', 'that really run').default('10'))
     .addOption(new Option('--members <n>', 'of the organization, those included').default('100'))
     .addOption(new Option('--seconds <n>', 'of each of the two measurements').default('300'))
-    .addOption(new Option('--settle <n>', 'seconds before each').default('60'))
+    .addOption(
+      new Option(
+        '--settle <n>',
+        'seconds before each: peers that are off are sought for 5 min',
+      ).default('330'),
+    )
     .addOption(new Option('--ready', 'without a registry, all members known before').default(false))
     .addOption(new Option('--profile <folder>', "of each agent's processor time, by V8"))
     .addOption(new Option('--out <folder>', 'where the JSON goes').default('results')),
