@@ -128,6 +128,7 @@ export class Daemon {
         options.log('info', 'peer.path-changed', pathChange(this.#plan, device, status))
         if (status.kind === 'direct' || status.kind === 'relay') this.#mesh?.pathUp(device)
       },
+      onSession: (device) => this.#mesh?.pathUp(device),
       mtu: mtuHost(
         options.commands,
         () => this.#plan.tunnel.mtu,

@@ -3,8 +3,8 @@ import { type Endpoint, formatEndpoint } from '../../protocol/address.ts'
 import { unreachable } from '../../protocol/errors.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { PathAction, PathInput } from './machine.ts'
+import type { PathContext } from './path-context.ts'
 import type { PathPeer } from './paths.ts'
-import type { PathContext } from './peer-path.ts'
 import type { PeerTunnel } from './peer-tunnel.ts'
 
 export interface PathActor {

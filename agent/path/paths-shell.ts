@@ -17,10 +17,11 @@ import { newLookTaker } from './look-taker.ts'
 import type { PathInput } from './machine.ts'
 import { type MtuProbes, newMtuProbes } from './mtu-probes.ts'
 import { NatWatch, type PathNetcheck } from './nat/watch.ts'
+import type { PathContext } from './path-context.ts'
 import { noPathFacts, type PathFacts, pathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-status.ts'
 import type { PathPeer, PathSockets, Paths, PathsOptions } from './paths.ts'
-import { type PathContext, PeerPath } from './peer-path.ts'
+import { PeerPath } from './peer-path.ts'
 import { RelayCarriers } from './relay-carriers.ts'
 import { relayPath, sendRelayChecks } from './relay-checks.ts'
 import { newSprayer } from './spray/new-sprayer.ts'
@@ -93,6 +94,7 @@ class PathsShell implements Paths {
         options.onPathChanged(device, status)
         this.#mtus?.path(device, status, name)
       },
+      onSession: ({ device }) => options.onSession?.(device),
     }
   }
 

@@ -62,6 +62,8 @@ export interface PathsOptions {
     nat: readonly NatReport[],
   ): void
   onPathChanged(device: DeviceId, status: PathStatus): void
+  /** WireGuard has made a handshake with the peer. */
+  onSession?(device: DeviceId): void
   /** Missing: no path's MTU is sought. */
   readonly mtu?: PathMtuHost
   /** Missing: no NAT is sprayed at. */

@@ -1,11 +1,9 @@
 /** The paths to one peer: its machine, its handshake order and its loopback socket, and what the actions
  *  of the machine do. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
-import type { Cancellable, Clock } from '../../protocol/clock.ts'
-import type { Log } from '../../protocol/log.ts'
+import type { Cancellable } from '../../protocol/clock.ts'
 import { seconds } from '../../protocol/time.ts'
-import type { RedirectedEndpoints } from '../host/redirected-endpoints.ts'
-import type { Tunnel, TunnelPeerStats } from '../tunnel/backend.ts'
+import type { TunnelPeerStats } from '../tunnel/backend.ts'
 import {
   completed,
   type HandshakeState,
@@ -21,6 +19,7 @@ import {
 import { type PathAction, type PathInput, step } from './machine.ts'
 import { pairAt } from './pairs.ts'
 import { perform } from './path-actions.ts'
+import type { PathContext } from './path-context.ts'
 import {
   holdMs,
   idleState,
@@ -43,25 +42,6 @@ import { waysOf } from './ways.ts'
 const FEED_SPACING_MS = 50
 /** Looks at WireGuard after a handshake message passed, milliseconds: it may be done now. */
 const LOOKS_MS = [20, 100, 300]
-
-/** What a peer's paths use of the shell they live in. */
-export interface PathContext {
-  readonly tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer' | 'stats'>
-  readonly listenPort: number
-  readonly clock: Clock
-  readonly log: Log
-  /** Missing: WireGuard follows whatever comes last. */
-  readonly redirected?: RedirectedEndpoints | undefined
-  /** A check to the peer by an endpoint, or by the relay (then false where no relay took it). */
-  sendCheck(peer: PathPeer, path: Endpoint | 'relay'): boolean
-  sendDirect(peer: PathPeer, datagram: Uint8Array, to: Endpoint): void
-  sendRelayed(peer: PathPeer, datagram: Uint8Array): boolean
-  sendPunch(peer: PathPeer): void
-  refreshMapping(): void
-  /** WireGuard's state is looked at again after so many milliseconds. */
-  lookSoon(afterMs: number): void
-  onStatus(peer: PathPeer, status: PathStatus): void
-}
 
 export class PeerPath {
   readonly #context: PathContext
@@ -206,8 +186,10 @@ export class PeerPath {
     if (input === undefined) return
     // A peer that was made anew has none, and could not even try.
     if (stats.endpoint === undefined) this.#tunnel.use(this.endpoint)
-    if (input.handshakeMs > this.#state.session.upMs) this.#handshake = completed(this.#handshake)
+    const isNew = input.handshakeMs > this.#state.session.upMs
+    if (isNew) this.#handshake = completed(this.#handshake)
     this.give(input)
+    if (isNew) this.#context.onSession(this.#peer)
   }
 
   /** Resolves when the tunnel has nothing more to do for the peer. */

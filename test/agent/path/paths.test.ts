@@ -23,6 +23,7 @@ interface Host extends AsyncDisposable {
   readonly checkPort: number
   readonly paths: Paths
   readonly statuses: PathStatus[]
+  readonly sessions: DeviceId[]
 }
 
 interface World extends AsyncDisposable {
@@ -60,6 +61,7 @@ async function startWorld(relayMs: number | undefined): Promise<World> {
     const tunnel = await startRecordingTunnel(peer.publicKey, systemClock)
     const checkPort = await freePort()
     const statuses: PathStatus[] = []
+    const sessions: DeviceId[] = []
     const carry = (task: (other: Host) => void): boolean => {
       const other = hosts[1 - index]
       if (world.relayMs === undefined || other === undefined) return false
@@ -82,6 +84,7 @@ async function startWorld(relayMs: number | undefined): Promise<World> {
       hostAddresses: () => [],
       onLocalCandidates: () => undefined,
       onPathChanged: (_device, status) => statuses.push(status),
+      onSession: (device) => sessions.push(device),
       clock: systemClock,
       random: randomBytes,
       log: () => undefined,
@@ -97,6 +100,7 @@ async function startWorld(relayMs: number | undefined): Promise<World> {
       checkPort,
       paths,
       statuses,
+      sessions,
       [Symbol.asyncDispose]: end,
     })
   }
@@ -153,6 +157,8 @@ rule('start the handshake without any packet of users', async () => {
   introduce(b, a)
   await until(() => a.tunnel.isUp && b.tunnel.isUp, 'a session')
   assert.equal([initiations(a), initiations(b)], [1, 0])
+  await until(() => a.sessions.length * b.sessions.length > 0, 'both told of it')
+  assert.equal([a.sessions, b.sessions], [[b.device], [a.device]])
 })
 
 rule('become direct by checks, and tell WireGuard after the session is up', async () => {
