@@ -32,7 +32,7 @@ const DEFAULT_PORT = 51822
 
 /** A dial through the tunnel wakes the path below it for 5 min (path/timing.ts, IDLE_AFTER_MS) and WireGuard for 90 s.
  *  Where the peer is off it rests: the path itself is sought, and any word of the peer begins it anew. */
-const OVERLAY_REST = { after: 4, firstMs: 60_000, longestMs: 3_600_000 } as const
+const OVERLAY_REST = { after: 4, firstMs: 600_000, longestMs: 3_600_000 } as const
 /** The same of a device with no link at all, which nobody tells anything: the paths stay awake, for NATs on both sides
  *  open where both sides try. */
 const ALONE_REST_MS = 240_000
