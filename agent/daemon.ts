@@ -178,9 +178,10 @@ export class Daemon {
   networkChanged(): void {
     const addresses = hostAddresses(this.options.tunnel.interfaceName)
     this.options.log('info', 'network.changed', { addresses })
+    // Others are losing packets until they have left this device.
+    this.#routes?.networkChanged()
     this.#paths?.networkChanged()
     this.#mesh?.networkChanged()
-    this.#routes?.networkChanged()
     this.apply()
   }
 

@@ -1,6 +1,7 @@
 /** Links behind: by which link of this host each prefix is reached, as the main routing table has it, and whether that
  *  link has a carrier. */
 import {
+  type AddressFamily,
   addressFamily,
   hostPrefix,
   type Prefix,
@@ -26,19 +27,27 @@ export async function readLinksBehind(
   prefixes: readonly Prefix[],
   tunnelInterface: string,
 ): Promise<ReadonlyMap<Prefix, Link>> {
-  const found = new Map<Prefix, Link>()
-  for (const family of [4, 6] as const) {
-    const asked = prefixes.filter((prefix) => addressFamily(prefix) === family)
-    if (asked.length === 0) continue
-    const input = asked.map((prefix) => `route show to match ${prefix}\n`).join('')
-    const text = await commands.run('ip', [`-${family}`, '-json', '-batch', '-'], { input })
-    const answers = text.split('\n').filter((line) => line.trim() !== '')
-    for (const [index, prefix] of asked.entries()) {
-      const link = linkOf(answers[index] ?? '[]', tunnelInterface)
-      if (link !== undefined) found.set(prefix, link)
-    }
-  }
-  return found
+  const found = await Promise.all(
+    ([4, 6] as const).map((family) => readFamily(commands, family, prefixes, tunnelInterface)),
+  )
+  return new Map(found.flat())
+}
+
+async function readFamily(
+  commands: Commands,
+  family: AddressFamily,
+  prefixes: readonly Prefix[],
+  tunnelInterface: string,
+): Promise<readonly (readonly [Prefix, Link])[]> {
+  const asked = prefixes.filter((prefix) => addressFamily(prefix) === family)
+  if (asked.length === 0) return []
+  const input = asked.map((prefix) => `route show to match ${prefix}\n`).join('')
+  const text = await commands.run('ip', [`-${family}`, '-json', '-batch', '-'], { input })
+  const answers = text.split('\n').filter((line) => line.trim() !== '')
+  return asked.flatMap((prefix, index) => {
+    const link = linkOf(answers[index] ?? '[]', tunnelInterface)
+    return link === undefined ? [] : [[prefix, link] as const]
+  })
 }
 
 /** Of a link that no route leads to any more; one that is not there has no carrier. */

@@ -20,6 +20,11 @@ export interface CarrierWatchOptions {
   readonly log: Log
 }
 
+interface Wish {
+  readonly prefix: Prefix
+  readonly kind: 'drain' | 'advertise'
+}
+
 export class CarrierWatch implements Disposable {
   readonly #options: CarrierWatchOptions
   readonly #carriers = new Map<Prefix, Carrier>()
@@ -72,7 +77,7 @@ export class CarrierWatch implements Disposable {
 
   async #look(): Promise<void> {
     this.#isLookDue = false
-    const { routes, clock } = this.#options
+    const { routes, say, keep, clock } = this.#options
     const prefixes = routes().map(({ prefix }) => prefix)
     this.#asked = new Set(prefixes)
     for (const prefix of this.#carriers.keys()) {
@@ -81,13 +86,17 @@ export class CarrierWatch implements Disposable {
       this.#drained.delete(prefix)
     }
     const links = await this.#linksOf(prefixes)
-    for (const prefix of prefixes) {
+    if (this.#isEnded) return
+    const wishes = prefixes.flatMap((prefix) => {
       const before = this.#carriers.get(prefix)
       const after = carrierAfter(before, links.get(prefix), clock.monotonicMs())
-      if (after === undefined || this.#isEnded) continue
+      if (after === undefined) return []
       this.#carriers.set(prefix, after)
-      await this.#follow(prefix, after, before)
-    }
+      return this.#wishes(prefix, after, before)
+    })
+    // All at once: packets are lost meanwhile.
+    const said = wishes.map(({ prefix, kind }) => say(prefix, { kind }))
+    if (wishes.length > 0) await Promise.all([keep([...this.#drained]), ...said])
     this.#schedule()
   }
 
@@ -102,20 +111,19 @@ export class CarrierWatch implements Disposable {
     return links
   }
 
-  async #follow(prefix: Prefix, after: Carrier, before: Carrier | undefined): Promise<void> {
-    const { routes, say, keep, log } = this.#options
+  #wishes(prefix: Prefix, after: Carrier, before: Carrier | undefined): readonly Wish[] {
+    const { routes, log } = this.#options
     const fields = { prefix, interface: after.link.name }
     const isActive = routes().some((said) => said.prefix === prefix && said.state === 'active')
     if (!after.isOffered && isActive) {
       log('warn', 'route.carrier-lost', fields)
       this.#drained.add(prefix)
-      await keep([...this.#drained])
-      await say(prefix, { kind: 'drain' })
+      return [{ prefix, kind: 'drain' }]
     }
-    if (!after.isOffered || before?.isOffered !== false || !this.#drained.delete(prefix)) return
+    const isBack = after.isOffered && before?.isOffered === false && this.#drained.delete(prefix)
+    if (!isBack) return []
     log('info', 'route.carrier-back', fields)
-    await say(prefix, { kind: 'advertise' })
-    await keep([...this.#drained])
+    return [{ prefix, kind: 'advertise' }]
   }
 
   #schedule(): void {
