@@ -33,7 +33,10 @@ function begin(socket: Socket): void {
   const ended = Promise.withResolvers<StreamEnd>()
   const giveUp = (): void => void socket.destroy(new Error(`not ended within ${END_MS} ms`))
   streams.push({ ended: ended.promise, stop, giveUp })
-  createInterface({ input: socket }).on('line', (line) => {
+  const numbers = createInterface({ input: socket })
+  // It repeats what the socket says.
+  numbers.on('error', () => undefined)
+  numbers.on('line', (line) => {
     const nowMs = performance.now()
     longestSilenceMs = Math.max(longestSilenceMs, nowMs - heardMs)
     heardMs = nowMs

@@ -112,9 +112,11 @@ async function streamsWhileMoving(
   await using ending = new AsyncDisposableStack()
   const at = scene.lab.host(2, 2).namespace
   const streams = []
-  for (const { name, host } of users) {
+  for (const seen of users) {
+    const { name, host } = seen
     const port = name === 'user' ? PORTS.user : PORTS.guest
     await untilAnswered(host.namespace, target, 60_000)
+    assert.is.not(await carries(prefix, seen), to)
     streams.push(ending.use(await openStream(host.namespace, { at, address: target, port })))
   }
   await new Promise((resolve) => setTimeout(resolve, 1000))
