@@ -66,8 +66,8 @@ export class LabAgent {
     return this.#running
   }
 
-  /** Starts nexd, by another command such as env where one is given; resolves at once. */
-  start(by: readonly string[] = []): Running {
+  /** Starts nexd, by another command such as env where one is given, with more options; resolves at once. */
+  start(by: readonly string[] = [], more: readonly string[] = []): Running {
     const { registry, registrationKey, interfaceName, host, extra = [] } = this.options
     const { hasNames = false } = this.options
     const key = registrationKey === undefined ? [] : ['--registration-key', registrationKey]
@@ -87,6 +87,7 @@ export class LabAgent {
       ...(hasNames ? [] : ['--no-names']),
       ...key,
       ...extra,
+      ...more,
     ]
     const [command = '', ...rest] = [...by, process.execPath, ...FLAGS, NEXD, ...args]
     this.#running = host.namespace.spawn(this.logFile, command, rest)

@@ -134,6 +134,33 @@ rule('do not suffer when a third member floods the relay', async () => {
   await Promise.all([server.stop(), tablet.stop()])
 })
 
+rule(
+  'lead each other by the relay to what one routes, until it is removed (scenario 5)',
+  async () => {
+    const [cidr, loopback] = ['10.20.0.0/16', '10.20.0.1']
+    const tablet = scene.agent('tablet')
+    await scene.grantPrefix('tablet', cidr)
+    await tablet.host.namespace.exec('ip', 'address', 'add', `${loopback}/32`, 'dev', 'lo')
+    tablet.start([], ['--advertise-cidr', cidr, '--network-router'])
+    await tablet.started()
+    await untilAnswered(phone.host.namespace, loopback, 60_000)
+    assert.is((await phone.peer('tablet'))?.path, 'relay')
+    const others = [phone, laptop, near, far]
+    const leads = async ({ host }: LabAgent): Promise<boolean> =>
+      (await host.namespace.exec('ip', 'route')).includes(cidr)
+    for (const each of others) await until(`${each.name} has the route`, 30_000, () => leads(each))
+    await scene.removeDevice('tablet')
+    const gone = others.map((each) =>
+      until(`${each.name} has the route no more`, 60_000, async () => !(await leads(each))),
+    )
+    const ms = Math.max(...(await Promise.all(gone)))
+    process.stdout.write(
+      `the route of a removed device: gone everywhere after ${ms.toFixed(0)} ms\n`,
+    )
+    await tablet.stop()
+  },
+)
+
 rule('go on by the second relay when the link of the first is cut silently', async () => {
   await untilBy('near', 'udp')
   const silence = await silenceDuring(() => near.host.namespace.batch('nft', SILENCE))
