@@ -177,7 +177,7 @@ function claimsText(found: readonly RouteReport[]): string {
   )
 }
 
-function routerText({ prefixes, forwards, nat, blocks, isQuiet }: RouterReport): string {
+export function routerText({ prefixes, forwards, nat, blocks, isQuiet }: RouterReport): string {
   const how = forwards
     ? `forwards, ${nat ? 'with its own address as source (NAT)' : 'sources as they are (no NAT)'}`
     : 'does not forward (start nexd with --network-router)'

@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { routerText } from '../../../agent/nexctl-routes.ts'
 import {
   type Carrier,
   carrierAfter,
@@ -186,6 +187,19 @@ watching('drains again what is offered meanwhile, by an operator or by a start',
   states.set(LAN, 'active')
   watched.update()
   assert.equal(await saidIn(0), [`drain ${LAN}`])
+})
+
+watching('is what the status of the router tells, for people', () => {
+  const why = 'eth1 has no carrier'
+  const text = routerText({
+    prefixes: [
+      { prefix: LAN, state: 'draining', why },
+      { prefix: FAR, state: 'active' },
+    ],
+    ...{ forwards: true, nat: true, blocks: [] },
+  })
+  assert.match(text, /10\.50\.0\.0\/24 draining: eth1 has no carrier/)
+  assert.match(text, /10\.60\.0\.0\/24 active$/)
 })
 
 rule.run()
