@@ -1,4 +1,4 @@
-// time limit: 240 s
+// time limit: 360 s
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ping, untilAnswered } from '../../simulations/lab/ping.ts'
@@ -90,6 +90,32 @@ rule('may be a /128 as well', async () => {
     assert.ok((await hub.peer(agent.name))?.allowedIps.includes(prefix))
   }
   assert.not.ok((await hub.peer('laptop'))?.allowedIps.includes(prefix))
+})
+
+rule('IPv4 and IPv6 prefixes of two stay after two restarts of each (scenario 6)', async () => {
+  const routers = [
+    { agent: laptop, prefixes: ['10.21.0.0/16', 'fd21::/48'], loopbacks: ['10.21.0.1', 'fd21::1'] },
+    { agent: phone, prefixes: ['10.22.0.0/16', 'fd22::/48'], loopbacks: ['10.22.0.1', 'fd22::1'] },
+  ] as const
+  const restart = async ({ agent, prefixes }: (typeof routers)[number]): Promise<void> => {
+    await agent.stop()
+    agent.start([], ['--advertise-cidr', ...prefixes, '--network-router'])
+    await agent.started()
+  }
+  for (const { agent, prefixes, loopbacks } of routers) {
+    await scene.grantPrefixes(agent.name, prefixes)
+    for (const address of loopbacks)
+      await agent.host.namespace.exec('ip', 'address', 'add', address, 'dev', 'lo')
+  }
+  for (const _ of ['as routers', 'once', 'twice']) {
+    await Promise.all(routers.map(restart))
+    for (const [index, { loopbacks }] of routers.entries()) {
+      const other = routers[1 - index]?.agent.host.namespace
+      for (const address of loopbacks)
+        for (const from of [other, hub.host.namespace])
+          if (from !== undefined) await untilAnswered(from, address, 60_000)
+    }
+  }
 })
 
 rule.after(() => scene.stop())

@@ -11,7 +11,9 @@ needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping')
 const [LAN, LAN6] = ['192.168.2.0/24', 'fd77:2::/64']
 /** A host of that network without an agent. */
 const [SERVER, SERVER6] = ['192.168.2.12', 'fd77:2::12']
-const extra = ['--advertise-cidr', LAN, LAN6, '--network-router', '--probe', `icmp:${SERVER}`]
+/** A network behind both routers by cables of its own, and that host's address in it. Nobody probes it. */
+const [BACK, BEHIND] = ['10.50.0.0/24', '10.50.0.12']
+const extra = ['--advertise-cidr', LAN, LAN6, BACK, '--network-router', '--probe', `icmp:${SERVER}`]
 const OPTIONS: SceneOptions = {
   sites: [{ kind: 'public' }, { kind: 'port', hosts: 3 }, { kind: 'public' }],
   registrySite: 3,
@@ -25,6 +27,20 @@ const OPTIONS: SceneOptions = {
       await lab
         .host(2, index)
         .namespace.exec('ip', 'address', 'add', `fd77:2::1${index}/64`, 'dev', 'eth0')
+    const { namespace: server } = lab.host(2, 2)
+    await server.batch('ip', [
+      'link add back type bridge',
+      'link set back up',
+      `address add ${BEHIND}/24 dev back`,
+    ])
+    for (const index of [0, 1]) {
+      const { namespace: router } = lab.host(2, index)
+      await server.batch('ip', [
+        `link add back${index} type veth peer name eth1 netns ${router.name}`,
+        `link set back${index} up master back`,
+      ])
+      await router.batch('ip', ['link set eth1 up', `address add 10.50.0.1${index}/24 dev eth1`])
+    }
   },
   enrol: 'key',
 }
@@ -39,10 +55,10 @@ const [user, first, second] = ['user', 'first', 'second'].map((name) => scene.ag
   LabAgent,
   LabAgent,
 ]
-const carrier = async (): Promise<string | undefined> =>
-  (await user.routes()).find(({ prefix }) => prefix === LAN)?.holder
-const becomes = (name: string, timeoutMs = 20_000): Promise<number> =>
-  until(`${name} carries ${LAN}`, timeoutMs, async () => (await carrier()) === name)
+const carrier = async (of = LAN): Promise<string | undefined> =>
+  (await user.routes()).find(({ prefix }) => prefix === of)?.holder
+const becomes = (name: string, timeoutMs = 20_000, of = LAN): Promise<number> =>
+  until(`${name} carries ${of}`, timeoutMs, async () => (await carrier(of)) === name)
 const rulesOf = (agent: LabAgent): Promise<string> =>
   agent.host.namespace.exec('nft', 'list', 'tables')
 const switchesOf = (agent: LabAgent): Promise<string> =>
@@ -56,7 +72,7 @@ rule('lead nobody anywhere before an admin has granted the prefixes', async () =
 })
 
 rule('carry IPv4 and IPv6 to hosts without an agent once they may (scenario 11)', async () => {
-  for (const name of ['first', 'second']) await scene.grantPrefixes(name, [LAN, LAN6])
+  for (const name of ['first', 'second']) await scene.grantPrefixes(name, [LAN, LAN6, BACK])
   await becomes('first', 60_000)
   await untilAnswered(user.host.namespace, SERVER)
   await untilAnswered(user.host.namespace, SERVER6)
@@ -83,6 +99,30 @@ rule('drained, lose no packet of those who use them but what was under way', asy
   assert.is(await carrier(), 'second')
   assert.is((await first.nexctl('router', 'resume')).status, 0)
 })
+
+rule(
+  'are left within seconds for what lies behind a cable that is pulled, and say so',
+  async () => {
+    await becomes('second', 60_000, BACK)
+    await untilAnswered(user.host.namespace, BEHIND)
+    const pinging = ping(user.host.namespace, BEHIND, { count: 800, intervalMs: 10 })
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const pull = (way: 'down' | 'up'): Promise<string> =>
+      scene.lab.host(2, 2).namespace.exec('ip', 'link', 'set', 'back1', way)
+    await pull('down')
+    await becomes('first', 60_000, BACK)
+    const { longestSilenceMs } = await pinging
+    process.stdout.write(`cable pulled: ${longestSilenceMs.toFixed(0)} ms of silence\n`)
+    await untilAnswered(user.host.namespace, BEHIND)
+    const said = async (): Promise<string> => (await second.nexctl('router', 'status')).stdout
+    assert.match(await said(), /10\.50\.0\.0\/24 draining: eth1 has no carrier/)
+    assert.match(await said(), /192\.168\.2\.0\/24 active/)
+    assert.is(await carrier(), 'second')
+    await pull('up')
+    const isBack = async (): Promise<boolean> => /10\.50\.0\.0\/24 active/.test(await said())
+    await until('it is offered again', 60_000, isBack)
+  },
+)
 
 rule('are left within seconds when the target behind them is not reached', async () => {
   const pinging = ping(user.host.namespace, SERVER, { count: 800, intervalMs: 10 })

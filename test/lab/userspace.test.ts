@@ -45,6 +45,36 @@ rule('goes by a relay where no hole can be punched', async () => {
   assert.ok(await pinged(far, 'boxed'))
 })
 
+rule('takes an address over from a device with an interface, and gives it back', async () => {
+  if (boxed === undefined || laptop === undefined || far === undefined) throw new Error('no agents')
+  const [address, prefix] = ['10.99.0.1', '10.99.0.1/32']
+  const says = (agent: LabAgent, ...words: readonly string[]): Promise<number> =>
+    until(`${agent.name}: ${words.join(' ')}`, 60_000, async () => {
+      return (await agent.nexctl(...words)).status === 0
+    })
+  for (const { name, host } of [boxed, laptop]) {
+    const serve = `require('node:net').createServer((socket) => socket.end('${name}')).listen(8080)`
+    const args = ['-e', `${serve}.on('listening', () => console.log('listening'))`]
+    const log = `${scene.lab.folder}/${name}-service.log`
+    await host.namespace.spawn(log, process.execPath, args).waitFor(/listening/)
+    await scene.grantPrefix(name, prefix)
+  }
+  await says(boxed, 'expose', '8080')
+  await says(far, 'nexd', 'proxy', 'add', '--egress', `tcp:9000:${address}:8080`)
+  const ask = 'exec 3<>/dev/tcp/127.0.0.1/9000; cat <&3'
+  const answersAs = (name: string): Promise<number> =>
+    until(`${name} answers at the address`, 60_000, async () => {
+      const { stdout } = await far.host.namespace.attempt('timeout', '5', 'bash', '-c', ask)
+      return stdout === name
+    })
+  await says(laptop, 'route', 'advertise', prefix)
+  await answersAs('laptop')
+  await says(boxed, 'route', 'advertise', prefix)
+  await answersAs('boxed')
+  await says(boxed, 'route', 'move', prefix, '--to', 'laptop')
+  await answersAs('laptop')
+})
+
 rule('leaves nothing of the host changed while it runs', async () => {
   if (boxed === undefined) throw new Error('no agents')
   const { stdout } = await boxed.host.namespace.attempt(
