@@ -85,6 +85,30 @@ rule('carry IPv4 and IPv6 to hosts without an agent once they may (scenario 11)'
   }
 })
 
+rule(
+  'are left within seconds for what lies behind a cable that is pulled, and say so',
+  async () => {
+    await becomes('first', 60_000, BACK)
+    await untilAnswered(user.host.namespace, BEHIND)
+    const pinging = ping(user.host.namespace, BEHIND, { count: 800, intervalMs: 10 })
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    const pull = (way: 'down' | 'up'): Promise<string> =>
+      scene.lab.host(2, 2).namespace.exec('ip', 'link', 'set', 'back0', way)
+    await pull('down')
+    await becomes('second', 60_000, BACK)
+    const { longestSilenceMs } = await pinging
+    process.stdout.write(`cable pulled: ${longestSilenceMs.toFixed(0)} ms of silence\n`)
+    await untilAnswered(user.host.namespace, BEHIND)
+    const said = async (): Promise<string> => (await first.nexctl('router', 'status')).stdout
+    assert.match(await said(), /10\.50\.0\.0\/24 draining: eth1 has no carrier/)
+    assert.match(await said(), /192\.168\.2\.0\/24 active/)
+    assert.is(await carrier(), 'first')
+    await pull('up')
+    const isBack = async (): Promise<boolean> => /10\.50\.0\.0\/24 active/.test(await said())
+    await until('it is offered again', 60_000, isBack)
+  },
+)
+
 rule('drained, lose no packet of those who use them but what was under way', async () => {
   const pinging = ping(user.host.namespace, SERVER, { count: 400, intervalMs: INTERVAL_MS })
   await new Promise((resolve) => setTimeout(resolve, 500))
@@ -99,30 +123,6 @@ rule('drained, lose no packet of those who use them but what was under way', asy
   assert.is(await carrier(), 'second')
   assert.is((await first.nexctl('router', 'resume')).status, 0)
 })
-
-rule(
-  'are left within seconds for what lies behind a cable that is pulled, and say so',
-  async () => {
-    await becomes('second', 60_000, BACK)
-    await untilAnswered(user.host.namespace, BEHIND)
-    const pinging = ping(user.host.namespace, BEHIND, { count: 800, intervalMs: 10 })
-    await new Promise((resolve) => setTimeout(resolve, 1000))
-    const pull = (way: 'down' | 'up'): Promise<string> =>
-      scene.lab.host(2, 2).namespace.exec('ip', 'link', 'set', 'back1', way)
-    await pull('down')
-    await becomes('first', 60_000, BACK)
-    const { longestSilenceMs } = await pinging
-    process.stdout.write(`cable pulled: ${longestSilenceMs.toFixed(0)} ms of silence\n`)
-    await untilAnswered(user.host.namespace, BEHIND)
-    const said = async (): Promise<string> => (await second.nexctl('router', 'status')).stdout
-    assert.match(await said(), /10\.50\.0\.0\/24 draining: eth1 has no carrier/)
-    assert.match(await said(), /192\.168\.2\.0\/24 active/)
-    assert.is(await carrier(), 'second')
-    await pull('up')
-    const isBack = async (): Promise<boolean> => /10\.50\.0\.0\/24 active/.test(await said())
-    await until('it is offered again', 60_000, isBack)
-  },
-)
 
 rule('are left within seconds when the target behind them is not reached', async () => {
   const pinging = ping(user.host.namespace, SERVER, { count: 800, intervalMs: 10 })
