@@ -27,6 +27,18 @@ export function namesStatusText(status: NamesStatusReport | undefined): string {
   return `${domain} ${WAYS[by]}${resolver === undefined ? '' : `, resolver ${resolver}`}`
 }
 
+function forwardText(
+  { domain, resolvers }: NamesReport['forwards'][number],
+  isForwarding: boolean,
+): string {
+  const whom = resolvers.join(', ')
+  if (domain !== '.')
+    return `${domain} is asked of ${whom}${isForwarding ? '' : ', by our resolver alone'}`
+  return whom === ''
+    ? 'no other name is found: no exit is usable'
+    : 'every other name is asked of the exit in use'
+}
+
 export function namesText(report: NamesReport): string {
   const { names, forwards, obstacles, by } = report
   const known = columns(
@@ -41,10 +53,7 @@ export function namesText(report: NamesReport): string {
   const lines = [
     namesStatusText(report),
     ...obstacles.map((each) => `  not by ${each}`),
-    ...forwards.map(
-      ({ domain, resolvers }) =>
-        `${domain} is asked of ${resolvers.join(', ')}${isForwarding ? '' : ', by our resolver alone'}`,
-    ),
+    ...forwards.map((each) => forwardText(each, isForwarding)),
   ]
   return `${lines.join('\n')}\n\n${known}`
 }

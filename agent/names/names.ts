@@ -165,6 +165,8 @@ export class Names implements AsyncDisposable {
     const exit = wanted === undefined || !isToBe ? undefined : this.#options.exit()
     if (exit === undefined || this.#server === undefined) {
       await this.#redirect?.configure(undefined)
+      await this.#server6?.[Symbol.asyncDispose]()
+      this.#server6 = undefined
       return
     }
     this.#server6 ??= await this.#serve6(wanted?.own.addresses ?? [])

@@ -55,4 +55,11 @@ rule('does not say that forwarding is for our resolver alone where the host asks
   assert.match(namesText({ ...REPORT, by: 'systemd-resolved' }), /10\.0\.1\.53:53\n/)
 })
 
+rule('says who is asked for all other names while an exit is in use', () => {
+  const by = (...resolvers: readonly string[]) =>
+    namesText({ ...REPORT, forwards: [{ domain: '.', resolvers: [...resolvers] }] })
+  assert.match(by('100.64.0.3:53'), /^every other name is asked of the exit in use$/m)
+  assert.match(by(), /^no other name is found: no exit is usable$/m)
+})
+
 rule.run()
