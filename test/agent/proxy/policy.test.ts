@@ -60,8 +60,10 @@ async function told<T>(
   return shape.parse(JSON.parse(await daemon.nexctl('--output', 'json', ...words)))
 }
 
+/** At first it may not know the other yet. */
 async function untilPinged(from: ProxyDaemon, to: string): Promise<void> {
-  while ((await told(from, PING, 'peers', 'ping', to, '-c', '1')).received === 0) await sleep(200)
+  const pinged = () => told(from, PING, 'peers', 'ping', to, '-c', '1').catch(() => undefined)
+  while (!((await pinged())?.received ?? 0)) await sleep(200)
 }
 
 /** Resolves when both enforce it. */
