@@ -5,6 +5,7 @@ import {
   hostPrefix,
   type IpAddress,
   isDefaultPrefix,
+  type Prefix,
   prefixAddress,
   prefixContains,
 } from '../protocol/address.ts'
@@ -44,9 +45,8 @@ export async function startNamesSide(
   if (inside !== undefined) return insideOnly(daemon)
   const isReachable = (address: IpAddress): boolean => {
     const host = hostPrefix(address)
-    const routed = [...daemon.plan.tunnel.peers.values()].flatMap(({ allowedIps }) => allowedIps)
     const own = known()?.advertised ?? []
-    return [...routed, ...own].some((prefix) => prefixContains(prefix, host))
+    return [...routedPrefixes(daemon), ...own].some((prefix) => prefixContains(prefix, host))
   }
   const exit = exitUse(daemon)
   const names = await Names.start({
@@ -77,6 +77,12 @@ export async function startNamesSide(
   return { controls: controlsOf(report), zones: () => names.status.zones, applied }
 }
 
+/** Of the organization's own: what an exit carries is anybody's. */
+function routedPrefixes({ plan }: Daemon): readonly Prefix[] {
+  const all = [...plan.tunnel.peers.values()].flatMap(({ allowedIps }) => allowedIps)
+  return all.filter((prefix) => !isDefaultPrefix(prefix))
+}
+
 /** What of this host's use of an exit names need to know, at this moment. */
 function exitUse(daemon: Daemon): () => ExitUse | undefined {
   return () => {
@@ -85,10 +91,14 @@ function exitUse(daemon: Daemon): () => ExitUse | undefined {
     const { device } = used
     const exit = device === undefined ? undefined : daemon.plan.peers.get(device)
     const [first] = exit?.certificate.addresses ?? []
-    const routed = [...daemon.plan.tunnel.peers.values()].flatMap(({ allowedIps }) => allowedIps)
+    const { elsewhere, routed } = daemon.plan
     return {
       address: first && prefixAddress(first),
-      beside: routed.filter((prefix) => !isDefaultPrefix(prefix)),
+      get beside() {
+        return [...routedPrefixes(daemon), ...elsewhere, ...routed].filter(
+          (prefix) => !isDefaultPrefix(prefix),
+        )
+      },
       ask: async (question) =>
         device === undefined ? undefined : daemon.parts.mesh?.askExit(device, question),
     }

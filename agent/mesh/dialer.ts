@@ -95,8 +95,9 @@ export class Dialer {
   /** The device is heard again, by a path of the tunnel's. */
   pathUp(device: DeviceId): void {
     const kept = this.#kept.get(peerIdOf(device).toString())
-    if (kept !== undefined && linksTo(kept.target, this.#options.links).length === 0)
-      kept.overlay.hint()
+    if (kept === undefined) return
+    const links = linksTo(kept.target, this.#options.links)
+    if (links.every(({ kind }) => kind === 'circuit')) kept.overlay.hint()
   }
 
   /** A relay has come up: peers that nobody reached may be reached through it. */
@@ -242,7 +243,10 @@ export class Dialer {
       const { target } = kept
       const isTarget =
         key === link.peer || (target.peer === undefined && link.who.kind === 'registry')
-      if (isTarget) for (const way of waysOf(kept)) way.lost(livedMs)
+      if (!isTarget) continue
+      for (const way of waysOf(kept)) way.lost(livedMs)
+      // It may have rested while another way led there.
+      if (linksTo(target, this.#options.links).length === 0) kept.overlay.hint()
     }
     if (this.#options.links.all().length === 0) this.#wakeOverlays()
   }

@@ -1,5 +1,5 @@
 /** Exit names over libp2p streams: a member that uses this device as its exit asks it for names, and gets what this
- *  host's own resolvers say (SPEC §13.5). */
+ *  host's own resolvers say (SPEC §13.6). */
 import type { Clock } from '../../protocol/clock.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import {
@@ -18,11 +18,13 @@ import { serve } from './streams.ts'
 const ANSWER_MS = 8000
 /** Streams of one connection at once: a page of the web asks for dozens of names together. */
 const STREAMS = 64
-/** Questions of one member, and of all. */
-const EACH = { burst: 256, perSecond: 50 } as const
+/** Questions of one member, and of all. Well below what its streams of every kind may be (stream-pace.ts): more would
+ *  throw it out of the mesh. */
+export const EXIT_QUESTIONS = { burst: 128, perSecond: 16 } as const
 const ALL = { burst: 1024, perSecond: 400 } as const
-/** Links asked by, one after the other. */
+/** Links asked by, and milliseconds until the next is asked, too: one that is half open says nothing for long. */
 const LINKS = 2
+const NEXT_MS = 1000
 
 export interface ExitNamesOptions {
   readonly links: Links
@@ -42,7 +44,11 @@ export async function startExitNames(
   options: ExitNamesOptions,
 ): Promise<ExitNames> {
   const { links, onFault } = options
-  const paces = { each: new Pace(EACH), all: new Pace(ALL) }
+  const paces = {
+    each: new Pace(EXIT_QUESTIONS),
+    all: new Pace(ALL),
+    own: new Pace(EXIT_QUESTIONS),
+  }
   await serve(
     mesh,
     links,
@@ -62,22 +68,36 @@ export async function startExitNames(
     },
     onFault,
   )
-  return { ask: (known, question) => askBy(known, question, onFault) }
+  const mayAsk = ({ peer }: Link): boolean => paces.own.spend(peer, 1, options.clock.monotonicMs())
+  return {
+    ask: async (known, question) => {
+      const [link] = known
+      return link !== undefined && mayAsk(link) ? askBy(known, question, options) : undefined
+    },
+  }
 }
 
+/** The first answer counts. */
 async function askBy(
   links: readonly Link[],
   question: Uint8Array,
-  onFault: ExitNamesOptions['onFault'],
+  { onFault, clock }: ExitNamesOptions,
 ): Promise<Uint8Array | undefined> {
-  for (const link of links.toSorted((a, b) => rank(a.kind) - rank(b.kind)).slice(0, LINKS)) {
+  const sorted = links.toSorted((a, b) => rank(a.kind) - rank(b.kind)).slice(0, LINKS)
+  let isAnswered = false
+  const tries = sorted.map(async (link, index) => {
+    if (index > 0) await clock.sleep(index * NEXT_MS)
+    if (isAnswered) throw new Error('answered by another link')
     try {
-      return await askOn(link, question)
+      const answer = await askOn(link, question)
+      isAnswered = true
+      return answer
     } catch (error) {
       onFault(link, error)
+      throw error
     }
-  }
-  return undefined
+  })
+  return Promise.any(tries).catch(() => undefined)
 }
 
 /** Through the tunnel as all that the exit carries; a circuit takes a relay's time. */

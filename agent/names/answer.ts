@@ -1,5 +1,5 @@
 /** Answer: from a question and the zones to what is said (RFC 1034 §4.3.2, RFC 2308, RFC 8482). Pure. */
-import type { DomainName } from '../../protocol/domain-name.ts'
+import { type DomainName, isInDomain, ROOT_DOMAIN, TOP_DOMAIN } from '../../protocol/domain-name.ts'
 import type { Forward } from '../../protocol/organization-names.ts'
 import { apexOf, forwardOf, type ZoneRecord, type Zones } from './zones.ts'
 
@@ -43,7 +43,8 @@ export function answer(question: Question, zones: Zones): Answer {
   if (question.class !== 'IN' || TRANSFERS.includes(type)) return said('REFUSED')
   const apex = apexOf(zones, name)
   const forward = forwardOf(zones, name)
-  if (forward !== undefined && forward.domain.length > (apex?.length ?? -1))
+  const isNobodys = forward?.domain === ROOT_DOMAIN && isInDomain(name, TOP_DOMAIN)
+  if (forward !== undefined && !isNobodys && forward.domain.length > (apex?.length ?? -1))
     return { kind: 'forward', forward }
   return apex === undefined ? said('REFUSED') : answerWithin(apex, question, zones)
 }

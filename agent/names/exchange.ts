@@ -86,7 +86,8 @@ function byUdp(
       },
       () => end(),
     )
-    way.send(sent.bytes)
+    if (isOver) way.close()
+    else way.send(sent.bytes)
   })
 }
 

@@ -4,7 +4,7 @@ import { Resolver } from 'node:dns'
 import type { RandomBytes } from '../../crypto/random.ts'
 import { type Endpoint, parseIpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import { ROOT_DOMAIN } from '../../protocol/domain-name.ts'
+import { isInDomain, ROOT_DOMAIN, TOP_DOMAIN } from '../../protocol/domain-name.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { type Exchange, exchange } from './exchange.ts'
@@ -39,10 +39,13 @@ export function exitResolver(options: ExitResolverOptions): ExitAnswer {
   return async (from, bytes) => {
     const parsed = parseQuery(Buffer.from(bytes))
     if (parsed.kind !== 'query') return undefined
+    // This host may know other organizations' names, which are none of the member's business.
+    const isOurs = isInDomain(parsed.query.question.name, TOP_DOMAIN)
+    if (isOurs || !mayAsk(from))
+      return encodeSaid(parsed.query, { rcode: 'REFUSED', answers: [] }, 'tcp')
     const all = servers().slice(0, SERVERS)
     if (JSON.stringify(all) !== known) forwarder.forget()
     known = JSON.stringify(all)
-    if (!mayAsk(from)) return encodeSaid(parsed.query, { rcode: 'REFUSED', answers: [] }, 'tcp')
     const forward = { domain: ROOT_DOMAIN, resolvers: all }
     const answer = await forwarder.ask(parsed.query, forward, 'tcp')
     return answer ?? encodeSaid(parsed.query, { rcode: 'SERVFAIL', answers: [] }, 'tcp')

@@ -8,13 +8,14 @@ import type { NameKnowledge } from './knowledge.ts'
 export interface ExitUse {
   /** Of the exit, by which it is known to the forwarder; undefined: none is usable, and no name is found. */
   readonly address: IpAddress | undefined
-  /** Prefixes with routes of their own through the tunnel. */
+  /** Prefixes that packets take other ways to than by the exit. */
   readonly beside: readonly Prefix[]
   /** A DNS message's answer; undefined: none came. Never rejects. */
   ask(question: Uint8Array): Promise<Uint8Array | undefined>
 }
 
-const NAME_PORT = 53
+/** No organization can name it: so the exit's forward is told from every other. */
+const EXIT_PORT = 0
 
 /** The exit answers for the root, and so for what no other forward, and no zone, is nearer to. */
 export function withExit(
@@ -23,17 +24,16 @@ export function withExit(
 ): NameKnowledge | undefined {
   if (known === undefined || exit === undefined) return known
   const { address } = exit
-  const resolvers = address === undefined ? [] : [{ address, port: NAME_PORT }]
+  const resolvers = address === undefined ? [] : [{ address, port: EXIT_PORT }]
   return { ...known, forwards: [...known.forwards, { domain: ROOT_DOMAIN, resolvers }] }
 }
 
 /** By the mesh to the exit, by this host's sockets to every other. */
 export function exchangeWith(exit: () => ExitUse | undefined): Exchange {
   return async (to, sent, clock) => {
+    if (to.port !== EXIT_PORT) return exchange(to, sent, clock)
     const used = exit()
-    if (used === undefined || to.address !== used.address || to.port !== NAME_PORT)
-      return exchange(to, sent, clock)
-    const answer = await used.ask(sent.bytes)
+    const answer = used?.address === to.address ? await used.ask(sent.bytes) : undefined
     if (answer === undefined) return undefined
     const found = heard(Buffer.from(answer), sent, 'tcp')
     return found.kind === 'answer' ? found.answer : undefined

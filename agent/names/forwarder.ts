@@ -59,6 +59,7 @@ export class Forwarder {
   /** What is known of resolvers and domains is not true any more. */
   forget(): void {
     this.#cache.clear()
+    this.#waiting.clear()
     this.#silent.clear()
   }
 
@@ -66,11 +67,16 @@ export class Forwarder {
     const known = this.#waiting.get(key)
     if (known !== undefined) return known
     if (this.#waiting.size >= FORWARDER_LIMITS.waiting) return Promise.resolve(undefined)
-    const asking = this.#askAll(query, forward).then((answer) => {
-      this.#waiting.delete(key)
-      if (answer !== undefined) this.#cache.keep(key, answer, this.#options.clock.monotonicMs())
-      return answer
-    })
+    const asking = this.#askAll(query, forward)
+      .then((answer) => {
+        // Of resolvers that are not asked any more nothing is kept.
+        if (answer !== undefined && this.#waiting.get(key) === asking)
+          this.#cache.keep(key, answer, this.#options.clock.monotonicMs())
+        return answer
+      })
+      .finally(() => {
+        if (this.#waiting.get(key) === asking) this.#waiting.delete(key)
+      })
     this.#waiting.set(key, asking)
     return asking
   }

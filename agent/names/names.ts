@@ -90,10 +90,7 @@ export class Names implements AsyncDisposable {
     const names = new Names(options)
     await names.#hooking.remove()
     const { interfaceName, commands, clock, log } = options
-    names.#redirect = await startNameRedirect(interfaceName, commands).catch((error: unknown) => {
-      log('warn', 'names.not-redirected', { reason: explain(error) })
-      return undefined
-    })
+    names.#redirect = await startNameRedirect({ interfaceName, commands, log })
     if (!options.isHooked) return names
     names.#server = await startNameServer({ respond: names.#respond, clock, log })
     names.#tell()
@@ -160,28 +157,37 @@ export class Names implements AsyncDisposable {
 
   async #follow(wanted: Hooked | undefined): Promise<void> {
     await this.#hooking.follow(wanted)
-    // systemd-resolved binds its questions to links, where nothing can be redirected, and is told of all domains.
-    const isToBe = this.#hooking.status.kind !== 'systemd-resolved'
-    const exit = wanted === undefined || !isToBe ? undefined : this.#options.exit()
-    if (exit === undefined || this.#server === undefined) {
+    const exit = this.#options.exit()
+    if (exit === undefined) {
       await this.#redirect?.configure(undefined)
-      await this.#server6?.[Symbol.asyncDispose]()
-      this.#server6 = undefined
+      await this.#endServer6()
       return
     }
-    this.#server6 ??= await this.#serve6(wanted?.own.addresses ?? [])
-    const servers = [this.#server, this.#server6].flatMap((each) => each?.at ?? [])
     const { beside } = exit
     const addresses = hostServers().map(({ address }) => address)
+    const servers = await this.#redirectTo(wanted)
     await this.#redirect?.configure({ servers, hostServers: addresses, beside })
   }
 
-  async #serve6(own: readonly IpAddress[]): Promise<NameServer | undefined> {
-    const address = own.find((each) => addressFamily(each) === 6)
-    if (address === undefined) return undefined
+  /** systemd-resolved is told of all domains, and binds what it asks for a link's own to that link, where nothing can be
+   *  redirected: that is refused. So is all while there are no names. */
+  async #redirectTo(wanted: Hooked | undefined): Promise<readonly Endpoint[]> {
+    if (wanted === undefined || this.#hooking.status.kind === 'systemd-resolved') return []
+    const own = wanted.own.addresses.find((each) => addressFamily(each) === 6)
+    if (this.#server6?.at.address !== own) await this.#endServer6()
+    if (own !== undefined) this.#server6 ??= await this.#serve6(own)
+    return [this.#server, this.#server6].flatMap((each) => each?.at ?? [])
+  }
+
+  #serve6(address: IpAddress): Promise<NameServer | undefined> {
     const { clock, log } = this.#options
     const places = [53, 53_053].map((port) => ({ address, port }))
     return startNameServer({ respond: this.#respond, clock, log, places })
+  }
+
+  async #endServer6(): Promise<void> {
+    await this.#server6?.[Symbol.asyncDispose]()
+    this.#server6 = undefined
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -191,7 +197,7 @@ export class Names implements AsyncDisposable {
     await this.#following
     await this.#hooking.remove()
     await this.#redirect?.[Symbol.asyncDispose]()
-    await this.#server6?.[Symbol.asyncDispose]()
+    await this.#endServer6()
     await this.#server?.[Symbol.asyncDispose]()
   }
 }

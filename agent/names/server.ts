@@ -98,9 +98,13 @@ function serveUdp(socket: UdpSocket, own: IpAddress, respond: Responder): void {
   socket.on('error', () => {})
   socket.on('message', (bytes, { address, port }) => {
     if (!isThisHost(address, own)) return
-    void respond(bytes, 'udp').then((answer) => {
-      if (answer !== undefined) sendTo(socket, answer, address, port)
-    })
+    respond(bytes, 'udp').then(
+      (answer) => {
+        if (answer !== undefined) sendTo(socket, answer, address, port)
+      },
+      // As if the question had been lost.
+      () => undefined,
+    )
   })
 }
 
@@ -114,7 +118,8 @@ function sendTo(socket: UdpSocket, answer: Buffer, address: string, port: number
 }
 
 /** Others get to a loopback address where the kernel is told so (route_localnet), as kube-proxy does; and to one of this
- *  device, but not from one of this host: the kernel drops what comes from outside with an address of its own.
+ *  device, but not from one of this host: the kernel drops what comes from outside with an IPv4 address of its own, and
+ *  an answer to an IPv6 one stays here.
  *  @param own what is listened on */
 export function isThisHost(address: string | undefined, own: IpAddress): boolean {
   if (address === own || (address?.startsWith('127.') ?? false)) return true

@@ -2,7 +2,12 @@
  *  reach it where the tunnel has no interface. */
 import { decode, type Answer as Resource } from 'dns-packet'
 import type { RandomBytes } from '../../crypto/random.ts'
-import { type IpAddress, parseIpAddress, sameEndpoint } from '../../protocol/address.ts'
+import {
+  type Endpoint,
+  type IpAddress,
+  parseIpAddress,
+  sameEndpoint,
+} from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import { answer } from '../names/answer.ts'
@@ -12,6 +17,7 @@ import { nameBytes, type Query } from '../names/message.ts'
 import type { Zones } from '../names/zones.ts'
 import { SocketError } from '../stack/socket-error.ts'
 import type { Stack } from '../stack/stack.ts'
+import type { UdpSocket } from '../stack/udp-sockets.ts'
 import type { MeshView } from './mesh-view.ts'
 
 export interface ForwardedNamesOptions {
@@ -88,25 +94,32 @@ function addressOf(record: Resource): readonly IpAddress[] {
 function transportsOf(stack: Stack): Parameters<typeof exchangeBy>[0] {
   return {
     openUdp: (to, onDatagram, onFailed) => {
-      const socket = stack.bindUdp(
-        0,
-        ({ data, remote }) => {
-          if (sameEndpoint(remote, to)) onDatagram(Buffer.from(data))
-        },
-        (remote) => {
-          if (sameEndpoint(remote, to)) onFailed()
-        },
-      )
-      const send = (bytes: Buffer): void => {
+      let socket: UdpSocket | undefined
+      // No port is left, or no address of ours of its family: nothing will come.
+      const attempt = (task: () => void): void => {
         try {
-          socket.send(bytes, to)
+          task()
         } catch (error) {
-          // No address of ours of its family, say: nothing will come.
           if (!(error instanceof SocketError)) throw error
           onFailed()
         }
       }
-      return { send, close: () => socket.close() }
+      const refused = (remote: Endpoint): void => {
+        if (sameEndpoint(remote, to)) onFailed()
+      }
+      attempt(() => {
+        socket = stack.bindUdp(
+          0,
+          ({ data, remote }) => {
+            if (sameEndpoint(remote, to)) onDatagram(Buffer.from(data))
+          },
+          refused,
+        )
+      })
+      return {
+        send: (bytes) => attempt(() => socket?.send(bytes, to)),
+        close: () => socket?.close(),
+      }
     },
     openTcp: (to) => stack.connectTcp(to),
   }

@@ -13,6 +13,9 @@ import {
   SOCKS_REPLY,
 } from './socks-messages.ts'
 
+/** Datagrams of a client whose names are being looked up. */
+const WAITING = 256
+
 /** Answers the request; resolves when the port is open. It takes datagrams of the client's address only, and sends
  *  what comes back to where the last of them came from. */
 export async function associate(client: Socket, { stack, mesh }: MeshDialer): Promise<void> {
@@ -27,13 +30,18 @@ export async function associate(client: Socket, { stack, mesh }: MeshDialer): Pr
     if (clientPort !== undefined)
       local.send(encodeSocksDatagram(from, data), clientPort, source, () => {})
   })
+  let waiting = 0
   const forward = async (bytes: Uint8Array): Promise<void> => {
+    if (waiting >= WAITING) return
+    waiting += 1
     try {
       const { host, port, data } = parseSocksDatagram(bytes)
       const [to] = await foundAddresses(mesh, host)
       if (to !== undefined) remote.send(data, { address: to, port })
     } catch (error) {
       if (!isDrop(error)) throw error
+    } finally {
+      waiting -= 1
     }
   }
   local.on('message', (bytes: Uint8Array, from) => {

@@ -25,6 +25,9 @@ interface Wish {
   readonly kind: 'drain' | 'advertise'
 }
 
+/** Milliseconds until the host is asked again that did not answer. */
+const FAILED_MS = 5000
+
 export class CarrierWatch implements Disposable {
   readonly #options: CarrierWatchOptions
   readonly #carriers = new Map<Prefix, Carrier>()
@@ -35,6 +38,7 @@ export class CarrierWatch implements Disposable {
   #timer: Cancellable | undefined
   #asked: ReadonlySet<Prefix> = new Set()
   #isEnded = false
+  #hasLeft = false
 
   constructor(options: CarrierWatchOptions) {
     this.#options = options
@@ -46,9 +50,10 @@ export class CarrierWatch implements Disposable {
     this.#isLookDue = true
     this.#looking = this.#looking
       .then(() => this.#look())
-      .catch((error: unknown) =>
-        this.#options.log('warn', 'route.carrier-unknown', { reason: explain(error) }),
-      )
+      .catch((error: unknown) => {
+        this.#options.log('warn', 'route.carrier-unknown', { reason: explain(error) })
+        this.#lookIn(FAILED_MS)
+      })
   }
 
   /** What this device offers may have changed. */
@@ -60,9 +65,17 @@ export class CarrierWatch implements Disposable {
     if (isAmiss) this.look()
   }
 
-  /** Its operator drains everything: nothing comes back by itself. */
-  leave(): void {
+  /** Its operator drains everything: nothing comes back by itself, also not after a crash. */
+  async leave(): Promise<void> {
+    this.#hasLeft = true
     this.#drained.clear()
+    await this.#options.keep([])
+  }
+
+  /** Its operator offers everything again. */
+  resume(): void {
+    this.#hasLeft = false
+    this.look()
   }
 
   /** For people; undefined: nothing is wrong with it. */
@@ -117,7 +130,7 @@ export class CarrierWatch implements Disposable {
     const isActive = routes().some((said) => said.prefix === prefix && said.state === 'active')
     if (!after.isOffered && isActive) {
       log('warn', 'route.carrier-lost', fields)
-      this.#drained.add(prefix)
+      if (!this.#hasLeft) this.#drained.add(prefix)
       return [{ prefix, kind: 'drain' }]
     }
     const isBack = after.isOffered && before?.isOffered === false && this.#drained.delete(prefix)
@@ -130,8 +143,12 @@ export class CarrierWatch implements Disposable {
     this.#timer?.cancel()
     const dueMs = Math.min(...[...this.#carriers.values()].map(carrierDueMs))
     if (dueMs === Infinity || this.#isEnded) return
-    const { clock } = this.#options
-    this.#timer = clock.after(Math.max(1, dueMs - clock.monotonicMs()), () => this.look())
+    this.#lookIn(Math.max(1, dueMs - this.#options.clock.monotonicMs()))
+  }
+
+  #lookIn(ms: number): void {
+    this.#timer?.cancel()
+    if (!this.#isEnded) this.#timer = this.#options.clock.after(ms, () => this.look())
   }
 
   [Symbol.dispose](): void {

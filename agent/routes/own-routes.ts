@@ -43,6 +43,7 @@ export class OwnRoutes {
   readonly #triedMs = new Map<Prefix, number>()
   readonly #offered = new Set<string>()
   #kept: { options: readonly Prefix[]; drained: readonly Prefix[] } = { options: [], drained: [] }
+  #keeping: Promise<void> = Promise.resolve()
 
   constructor(options: OwnRoutesOptions) {
     this.#options = options
@@ -163,10 +164,15 @@ export class OwnRoutes {
     }
   }
 
-  async #keep(kept: { options: readonly Prefix[]; drained: readonly Prefix[] }): Promise<void> {
+  /** One after the other: they write the same file. */
+  #keep(kept: { options: readonly Prefix[]; drained: readonly Prefix[] }): Promise<void> {
     this.#kept = kept
     const { file } = this.#options
-    await writeFile(`${file}.new`, JSON.stringify(kept), { mode: 0o600, flush: true })
-    await rename(`${file}.new`, file)
+    const done = this.#keeping.then(async () => {
+      await writeFile(`${file}.new`, JSON.stringify(kept), { mode: 0o600, flush: true })
+      await rename(`${file}.new`, file)
+    })
+    this.#keeping = done.catch(() => undefined)
+    return done
   }
 }

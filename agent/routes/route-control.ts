@@ -31,7 +31,7 @@ import type { RouteParts, RouteSide } from './route-side.ts'
 /** Seconds that a drain may take unless its operator says otherwise. */
 const DRAIN_SECONDS = 10
 
-type Side = Pick<RouteSide, 'view' | 'say' | 'drain' | 'whyDrained'>
+type Side = Pick<RouteSide, 'view' | 'say' | 'drain' | 'resume' | 'whyDrained'>
 
 export class RouteControl implements RouteControls {
   readonly #parts: RouteParts
@@ -87,7 +87,7 @@ export class RouteControl implements RouteControls {
 
   async changeRouter({ action, within = DRAIN_SECONDS }: RouterChange): Promise<RouterReport> {
     if (action === 'resume') {
-      await this.#parts.own.resume()
+      await this.#side.resume()
       return this.router()
     }
     const isQuiet = await this.#side.drain(within * 1000)

@@ -200,7 +200,7 @@ export class RouteSide implements Disposable {
   /** Others are to do without this device. Resolves when nothing comes any more, true, or after so many milliseconds. */
   async drain(withinMs: number): Promise<boolean> {
     const { own, router, daemon } = this.#parts
-    this.#carrier?.leave()
+    await this.#carrier?.leave()
     const moving = await own.drain(this.view())
     const isHeld = (prefix: Prefix): boolean =>
       isHostPrefix(prefix) &&
@@ -212,6 +212,11 @@ export class RouteSide implements Disposable {
       daemon.options.clock,
       withinMs,
     )
+  }
+
+  async resume(): Promise<void> {
+    await this.#parts.own.resume()
+    this.#carrier?.resume()
   }
 
   /** Before a stop. */

@@ -19,6 +19,9 @@ export interface SpraySockets {
   close(): void
 }
 
+/** Bytes that wait to be sent; more are dropped, as by any queue. */
+const QUEUED_BYTES = 4 << 20
+
 /** Binds `count` ports of the system's choice. Throws where the host has no such family, or not so many ports or
  *  files; then none stays open. */
 export async function openSpraySockets(
@@ -75,7 +78,8 @@ function spraySocket(
       return socket.address().port
     },
     send: (datagram, to) => {
-      if (!isClosed) socket.send(datagram, to.port, to.address, () => undefined)
+      if (isClosed || socket.getSendQueueSize() > QUEUED_BYTES) return
+      socket.send(datagram, to.port, to.address, () => undefined)
     },
     close: () => {
       if (!isClosed) socket.close()

@@ -1,5 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { EXIT_QUESTIONS } from '../../../agent/mesh/exit-names-stream.ts'
+import { STREAMS } from '../../../agent/mesh/stream-pace.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { EXIT_QUESTION_BYTES } from '../../../protocol/exit-names.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
@@ -50,14 +52,19 @@ rule('there is no answer where the exit has none, or is not there', async () => 
   assert.is(await bee.mesh.askExit(ant.device.id, long), undefined)
 })
 
-rule('a member that asks without end is not heard for ever', async () => {
+rule('a device that is asked without end asks no more than its exit bears, and stays', async () => {
   await using pair = await startPair()
   const { ant, bee, asked } = pair
-  for (let round = 0; round < 8; round++)
+  const { burst, perSecond } = EXIT_QUESTIONS
+  assert.ok(burst * 3 < STREAMS.burst && perSecond * 2 <= STREAMS.perSecond)
+  const beganMs = performance.now()
+  for (let round = 0; round < 20; round++)
     await Promise.all(
       Array.from({ length: 50 }, () => bee.mesh.askExit(ant.device.id, Uint8Array.of(1))),
     )
-  assert.ok(asked.length < 400, `${asked.length} of 400`)
+  const allowed = burst + (performance.now() - beganMs) * (perSecond / 1000) + 1
+  assert.ok(asked.length >= burst && asked.length <= allowed, `${asked.length} of 1000`)
+  assert.ok(linked(bee, ant) && linked(ant, bee))
 })
 
 rule.run()

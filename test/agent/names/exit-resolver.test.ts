@@ -41,6 +41,10 @@ rule('are told to nobody who may not, and without a resolver there is no answer'
   const answer = resolverOf(() => [first.at])
   assert.is(said(await answer(STRANGER, questionBytes('www.example.org'))), 'REFUSED')
   assert.equal(first.asked, [])
+  // This host may be in other organizations.
+  for (const name of ['db.other.nexodus', 'nexodus', 'NAS.Other.Nexodus'])
+    assert.is(said(await answer(MEMBER, questionBytes(name))), 'REFUSED', name)
+  assert.equal(first.asked, [])
   const alone = resolverOf(() => [])
   assert.is(said(await alone(MEMBER, questionBytes('www.example.org'))), 'SERVFAIL')
 })

@@ -190,6 +190,8 @@ async function main(kind: HostKind): Promise<void> {
   await settle(running)
   seen['by the exit'] = await firstOf('www.example.org')
   seen['phone beside the exit'] = await firstOf('phone')
+  seen['forwarded beside the exit'] = await firstOf('svn.corp.example')
+  seen['strange beside the exit'] = await firstOf('db.other.nexodus')
   seen['asked beside the exit'] = others.join(' ')
   seen['asked of the exit'] = askedOfExit.join(' ')
   exit = { ...byExit, address: undefined }

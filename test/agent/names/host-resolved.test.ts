@@ -47,6 +47,8 @@ rule('asks the exit in use for all other names, and nobody beside it', () => {
   assert.is(seen['by the exit'], '198.51.100.7')
   assert.is(seen['phone beside the exit'], '100.64.0.2')
   assert.is(seen['asked beside the exit'], '')
+  assert.is(seen['forwarded beside the exit'], '10.9.8.7')
+  assert.match(seen['strange beside the exit'] ?? '', /^status/)
   assert.match(seen['asked of the exit'] ?? '', /A www\.example\.org/)
   assert.not.match(seen['asked of the exit'] ?? '', /nexodus/)
   assert.match(seen['without a usable exit'] ?? '', /^status/)

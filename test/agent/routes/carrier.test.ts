@@ -175,7 +175,7 @@ watching('leaves drained what its operator drained, before or after the loss', a
   states.set(LAN, 'active')
   links = new Map([[LAN, OFF]])
   assert.equal(await after(watched), [`drain ${LAN}`])
-  watched.leave()
+  await watched.leave()
   links = new Map([[LAN, ON]])
   assert.equal(await after(watched, 60_000), [])
 })
