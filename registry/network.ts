@@ -177,6 +177,15 @@ export function openNetworks(parts: NetworkParts): Networks {
   }
 }
 
+/** Ids of those whom others are in touch with, by what they gossip, though they are not connected to this registry. */
+export async function reachedIn(
+  networks: Networks,
+  organization: OrganizationId,
+): Promise<ReadonlySet<string>> {
+  const { devices } = await networks.now(organization)
+  return new Set(devices.flatMap(({ id, state }) => (state === 'reached' ? [id] : [])))
+}
+
 async function look(parts: NetworkParts, organization: OrganizationId): Promise<Network> {
   const factsOf = await liveFactsIn(parts, parts.connected, organization)
   const devices = await parts.devices.list(organization)

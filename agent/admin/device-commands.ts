@@ -9,6 +9,7 @@ const DEVICE_COLUMNS = [
   ['ADDRESSES', 'addresses'],
   ['OWNER', 'owner'],
   ['ONLINE', 'online'],
+  ['REACHED', 'reached'],
   ['GROUPS', 'groups'],
   ['PREFIXES', 'prefixes'],
   ['ROLES', 'roles'],

@@ -13,6 +13,7 @@ import { type Connected, liveFactsIn } from '../device-presence.ts'
 import type { Device, Devices } from '../devices.ts'
 import { checkName } from '../enrolment.ts'
 import { ownerFor } from '../members.ts'
+import { type Networks, reachedIn } from '../network.ts'
 import { pageOf } from '../page.ts'
 import { ProblemError } from '../problem.ts'
 import { isAtLeast, requireRole } from '../roles.ts'
@@ -28,6 +29,7 @@ export interface DeviceApiParts {
   readonly directory: Pick<DeviceDirectory, 'remove'>
   readonly clock: Pick<Clock, 'now'>
   readonly connected: Connected
+  readonly networks: Networks
 }
 
 const PREFIX_LIST = z.array(z.string()).readonly()
@@ -55,6 +57,8 @@ const DEVICE = z.object({
   notAfter: MOMENT,
   /** Connected to this registry. */
   online: z.boolean(),
+  /** Not that, but others say that they are in touch with it. */
+  reached: z.boolean(),
   seenAt: MOMENT,
 })
 const GRANTS = {
@@ -89,7 +93,8 @@ const ONE_DEVICE = '/organizations/:organization/devices/:device'
 
 async function shown(parts: Parts, organization: OrganizationId, devices: readonly Device[]) {
   const facts = await liveFactsIn(parts, parts.connected, organization)
-  return devices.map((device) => ({ ...device, ...facts(device) }))
+  const reached = await reachedIn(parts.networks, organization)
+  return devices.map((each) => ({ ...each, ...facts(each), reached: reached.has(each.id) }))
 }
 
 /** One device, of which each member is told as much as of all. */

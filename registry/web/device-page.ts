@@ -52,7 +52,7 @@ function ownerText({ owner, ownerId }: LiveDevice, { members }: OwnerChoice): st
 
 function renderFacts({ organization, device, owners, now, mayChange }: DeviceView): Html {
   return html`<section class="card"><dl>
-<dt>State</dt><dd>${device.online ? html`<span class="online">online</span>` : html`offline, last seen ${when(device.seenAt, now)}`}</dd>
+<dt>State</dt><dd>${device.online ? html`<span class="online">online</span>` : html`${device.reached ? 'in touch with others' : 'offline'}, last seen ${when(device.seenAt, now)}`}</dd>
 <dt>System</dt><dd>${device.system}</dd>
 <dt>Addresses</dt><dd class="code">${device.addresses.join(', ') || '–'}</dd>
 <dt>Owner</dt><dd>${ownerText(device, owners)}</dd>

@@ -1,6 +1,7 @@
 /** Devices as pages show them, and lists as people type them. */
 import type { RegistryContext } from '../context.ts'
 import { liveFactsIn } from '../device-presence.ts'
+import { reachedIn } from '../network.ts'
 import type { LiveDevice } from './organization-page.ts'
 import type { OrganizationVisit } from './organization-visit.ts'
 import type { PageParts } from './pages.ts'
@@ -12,7 +13,11 @@ export async function liveDevices(
   { organization }: Pick<OrganizationVisit, 'organization'>,
 ): Promise<readonly LiveDevice[]> {
   const facts = await liveFactsIn(context, people.connected, organization.id)
-  return (await people.devices.list(organization.id)).map((each) => ({ ...each, ...facts(each) }))
+  const reached = await reachedIn(people.networks, organization.id)
+  return (await people.devices.list(organization.id)).map((each) => ({
+    ...{ ...each, ...facts(each) },
+    reached: reached.has(each.id),
+  }))
 }
 
 /** As people type a list. */

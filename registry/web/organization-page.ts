@@ -12,7 +12,10 @@ import { type Html, html } from './html.ts'
 import { type OrganizationFrame, renderInOrganization } from './organization-frame.ts'
 import { renderKeys, renderNewKey } from './registration-keys-section.ts'
 
-export type LiveDevice = Device & LiveFacts
+export interface LiveDevice extends Device, LiveFacts {
+  /** Not online, but others say that they are in touch with it. */
+  readonly reached: boolean
+}
 
 /** Which devices are shown. */
 export interface DeviceFilter {
@@ -55,7 +58,7 @@ export function isAsking({ requests }: Device): boolean {
 
 export function passes(device: LiveDevice, { text, state }: DeviceFilter): boolean {
   if (state === 'online' && !device.online) return false
-  if (state === 'offline' && device.online) return false
+  if (state === 'offline' && (device.online || device.reached)) return false
   if (state === 'asking' && !isAsking(device)) return false
   const { name, owner, system, addresses, groups, claimedGroups } = device
   const words = [name, owner, system, ...addresses, ...groups, ...claimedGroups]
@@ -130,10 +133,16 @@ function renderRow(
 <td>${device.owner}</td>
 <td>${lines(groups)}</td>
 <td class="code">${lines(device.prefixes)}</td>
-<td>${device.online ? html`<span class="online">online</span>` : when(device.seenAt, now)}</td>
+<td>${presence(device, now)}</td>
 <td${over && html` class="bad"`}>${when(device.notAfter, now)}</td>
 <td><a class="button small" href="${path}">Manage</a></td>
 </tr>`
+}
+
+function presence({ online, reached, seenAt }: LiveDevice, now: Seconds): Html {
+  if (online) return html`<span class="online">online</span>`
+  if (reached) return html`in touch with others`
+  return html`${when(seenAt, now)}`
 }
 
 export function lines(texts: readonly string[]): Html {

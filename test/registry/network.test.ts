@@ -126,6 +126,14 @@ rule('is told by the API to members alone, links of one device where it is asked
     ['relayed', 'registry', 81],
   )
   assert.equal([second?.['kind'], second?.['roundTripMs']], ['direct', 3])
+  const listed = (await ada('GET', path.replace('network', 'devices'))).json['devices']
+  assert.equal(
+    (listed as { name: string; online: boolean; reached: boolean }[])
+      .map((each) => `${each.name} ${each.online} ${each.reached}`)
+      .toSorted(),
+    ['lamp false true', 'laptop true false', 'phone true false'],
+    'a device list tells of gossip, too',
+  )
   const names = (await ada('GET', `${path}?limit=1`)).json['devices'] as { name: string }[]
   assert.is(names.length, 1)
   const own = await ada('GET', `${path}?device=${other.id}`)
@@ -150,13 +158,14 @@ rule('is told by the API to members alone, links of one device where it is asked
 rule('has a page with one script of its own, and other pages have none', async () => {
   await using here = await networkScene()
   const { browser, home, laptop: one, phone: other } = here
-  await one.say([other.path('direct', 12)])
+  await one.say([other.path('direct', 12), here.lamp.path('direct', 3)])
   const page = await browser.fetch(`${home}/network`)
   const text = await page.text()
   assert.match(page.headers.get('content-security-policy') ?? '', "script-src 'self'")
-  assert.match(text, '2 of 3 devices online; 1 link direct, 0 relayed')
+  assert.match(text, /2 of 3 devices online.*; 2 links direct, 0 relayed/)
   assert.match(text, /<td><strong>laptop<\/strong> – <strong>phone<\/strong><\/td>/)
   const devices = await browser.fetch(home)
+  assert.match(await devices.text(), '<td>in touch with others</td>')
   assert.not.match(devices.headers.get('content-security-policy') ?? '', 'script-src')
   const version = /data-version="(\w+)"/.exec(text)?.[1] ?? ''
   const live = (more: string) => browser.fetch(`${home}/network/live?version=${version}${more}`)
