@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { openEnvelope } from '../../../protocol/envelope.ts'
+import { parseOrganizationId } from '../../../protocol/keys.ts'
 import type { IssuerConfig } from '../../../registry/config.ts'
 import {
   type Browser,
@@ -15,6 +17,7 @@ import {
   organizationsOf,
 } from '../../../simulations/lab/login.ts'
 import { newToken, withSession, withToken } from '../../support/api.ts'
+import { clientOf, newApplicant } from '../../support/applicant.ts'
 import { ISSUER_CLIENT } from '../../support/oidc-issuer.ts'
 import {
   freePort,
@@ -136,6 +139,39 @@ rule('what a user had who was deleted does not come back with them', () =>
     assert.is((await withSession(grace)('GET', '/user')).status, 401)
     const { token } = await newToken(withSession(again), ['read'])
     assert.is((await withToken(registry.url, token)('GET', '/user')).status, 200)
+  }),
+)
+
+rule('renewals go on while the provider is down', () =>
+  withSite('client_secret_post', async ({ registry, startIssuer }) => {
+    const issuer = await startIssuer()
+    const grace = openBrowser(registry.url)
+    await signInAs(grace, 'grace')
+    const organization = parseOrganizationId((await organizationsOf(grace))[0] ?? '')
+    const keys = `/organizations/${organization}/registration-keys`
+    const made = await withSession(grace)('POST', keys, { description: 'laptops' })
+    const [laptop, client] = [newApplicant('laptop'), clientOf(registry)]
+    await client.enrol(laptop, { registrationKey: String(made.json['key']) })
+    issuer.kill('SIGKILL')
+    await once(issuer, 'exit')
+    // Nobody signs in meanwhile.
+    const attempt = signInAs(openBrowser(registry.url), 'edsger')
+    assert.is(
+      await attempt.then(
+        ({ status }) => status,
+        () => 502,
+      ),
+      502,
+    )
+    for (const _ of [1, 2]) {
+      registry.clock.advance(6 * 3600)
+      const { envelopes } = await client.renew(laptop, organization)
+      const issued = envelopes.flatMap((bytes) => {
+        const each = openEnvelope(bytes)
+        return each.kind === 'membership-certificate' ? [each.body.notBefore] : []
+      })
+      assert.ok(Math.max(...issued) > registry.clock.now() - 3600, 'a new certificate')
+    }
   }),
 )
 
