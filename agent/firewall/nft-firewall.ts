@@ -3,11 +3,12 @@
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
-import { ownerIn, ownerMark } from '../host/owner.ts'
+import { removalText, removeTablesOfTheDead } from '../host/nft-tables.ts'
+import { ownerMark } from '../host/owner.ts'
 import { CommandError, type Commands } from '../host/run.ts'
 import { compilePolicy } from './compile.ts'
 import type { Firewall, FirewallConfig } from './firewall.ts'
-import { removalText, TABLE_PREFIX, tableName, tableText } from './nft-table.ts'
+import { TABLE_PREFIX, tableName, tableText } from './nft-table.ts'
 import { startRulesetWatch } from './ruleset-watch.ts'
 
 export interface NftFirewallOptions {
@@ -116,13 +117,7 @@ class NftFirewall implements Firewall {
   async #removeLeftovers(): Promise<void> {
     const { commands, log } = this.#options
     try {
-      const tables = await commands.run('nft', ['list', 'tables', 'inet'])
-      for (const line of tables.split('\n')) {
-        const table = line.slice('table inet '.length)
-        if (!table.startsWith(TABLE_PREFIX) || table === this.#table) continue
-        const rules = await commands.run('nft', ['list', 'chain', 'inet', table, 'input'])
-        if (ownerIn(rules) === 'gone') await this.#nft(removalText(table))
-      }
+      await removeTablesOfTheDead(commands, TABLE_PREFIX, this.#table, 'input')
     } catch (error) {
       log('warn', 'policy.leftovers-unknown', { reason: explain(error) })
     }

@@ -5,6 +5,7 @@
 import { type AddressFamily, addressFamily, type Prefix } from '../../protocol/address.ts'
 import { numberText } from '../../protocol/address-range.ts'
 import type { Direction, PortRange } from '../../protocol/policy-rules.ts'
+import { removalText, tableOfInterface } from '../host/nft-tables.ts'
 import type { Allowance, ClassRange, CompiledDirection, CompiledPolicy } from './compile.ts'
 
 export interface TableOptions {
@@ -23,18 +24,11 @@ export interface TableOptions {
   readonly mark: string
 }
 
-/** Of what an interface's name may hold, nft takes all but + and = in the name of a table. */
 export function tableName(interfaceName: string): string {
-  const name = interfaceName.replaceAll('+', '_2b').replaceAll('=', '_3d')
-  return `${TABLE_PREFIX}${name}`
+  return tableOfInterface(TABLE_PREFIX, interfaceName)
 }
 
 export const TABLE_PREFIX = 'nexodus-policy-'
-
-/** Adding before deleting makes it hold whether or not the table is there. */
-export function removalText(table: string): string {
-  return `table inet ${table}\ndelete table inet ${table}\n`
-}
 
 /** Replaces the table. Chains only ever drop: other tables of the host decide as before. */
 export function tableText(options: TableOptions): string {

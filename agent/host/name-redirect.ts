@@ -10,7 +10,8 @@ import {
 } from '../../protocol/address.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
-import { ownerIn, ownerMark } from './owner.ts'
+import { removalText, removeTablesOfTheDead, tableOfInterface } from './nft-tables.ts'
+import { ownerMark } from './owner.ts'
 import type { Commands } from './run.ts'
 
 export interface RedirectedNames {
@@ -50,13 +51,13 @@ export async function startNameRedirect({
   commands,
   log,
 }: NameRedirectOptions): Promise<NameRedirect> {
-  const table = `${PREFIX}${interfaceName.replaceAll('+', '_2b').replaceAll('=', '_3d')}`
+  const table = tableOfInterface(PREFIX, interfaceName)
   const put = (input: string): Promise<unknown> => commands.run('nft', ['-f', '-'], { input })
   /** Null: not known. */
   let made: string | undefined | null
   try {
-    await put(removal(table))
-    await removeLeftovers(table, commands)
+    await put(removalText(table))
+    await removeTablesOfTheDead(commands, PREFIX, table, 'redirected')
   } catch (error) {
     made = null
     log('warn', 'names.leftovers-unknown', { reason: explain(error) })
@@ -67,29 +68,13 @@ export async function startNameRedirect({
     const done = working.then(async () => {
       if (text === made) return
       made = null
-      await put(`${removal(table)}${text ?? ''}`)
+      await put(`${removalText(table)}${text ?? ''}`)
       made = text
     })
     working = done.catch(() => undefined)
     return done
   }
   return { configure: queued, [Symbol.asyncDispose]: () => queued(undefined) }
-}
-
-/** Adding before deleting makes it hold whether or not the table is there. */
-function removal(table: string): string {
-  return `table inet ${table}\ndelete table inet ${table}\n`
-}
-
-/** Of agents that died with an interface of another name. */
-async function removeLeftovers(own: string, commands: Pick<Commands, 'run'>): Promise<void> {
-  const tables = await commands.run('nft', ['list', 'tables', 'inet'])
-  for (const line of tables.split('\n')) {
-    const table = line.slice('table inet '.length)
-    if (!table.startsWith(PREFIX) || table === own) continue
-    const rules = await commands.run('nft', ['list', 'chain', 'inet', table, 'redirected'])
-    if (ownerIn(rules) === 'gone') await commands.run('nft', ['delete', 'table', 'inet', table])
-  }
 }
 
 /** Ahead of what others do to packets that this host sends; flows that were there before are refused. */

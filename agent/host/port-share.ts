@@ -14,6 +14,7 @@ import {
   divertingIn,
   divertingOut,
 } from './diverted-ports.ts'
+import { removalText } from './nft-tables.ts'
 import { ownerIn, ownerMark, ownerPid } from './owner.ts'
 import {
   REDIRECTING_CHAIN,
@@ -60,7 +61,7 @@ export async function startPortShare(options: PortShareOptions): Promise<PortSha
     watch.cancel()
     endpoints[Symbol.dispose]()
     await looking
-    await commands.run('nft', ['-f', '-'], { input: removal(tableOf(listenPort)) })
+    await commands.run('nft', ['-f', '-'], { input: removalText(tableOf(listenPort)) })
   }
   try {
     await removeLeftovers(commands, tables, listenPort)
@@ -94,11 +95,6 @@ async function restoreLost(
 
 function tableOf(listenPort: number): string {
   return `nexodus-port-${listenPort}`
-}
-
-/** Adding before deleting makes it hold whether or not the table is there. */
-function removal(table: string): string {
-  return `table inet ${table}\ndelete table inet ${table}\n`
 }
 
 /** The whole transaction. STUN is told from WireGuard by its first 14 bits, the binding method (RFC 8489
@@ -139,7 +135,7 @@ async function clearTable(commands: Commands, listenPort: number, cause: unknown
       `UDP port ${listenPort} belongs to another nexd, process ${ownerPid(rules)} (stop that, or choose another port with --listen-port)`,
     )
   }
-  await commands.run('nft', ['-f', '-'], { input: removal(table) })
+  await commands.run('nft', ['-f', '-'], { input: removalText(table) })
 }
 
 /** @param tables what `list tables` says */
@@ -152,7 +148,7 @@ async function removeLeftovers(
     if (Number(port) === listenPort) continue
     const rules = await commands.run('nft', ['list', 'table', 'inet', table])
     if (ownerIn(rules) === 'gone') {
-      await commands.run('nft', ['-f', '-'], { input: removal(table) })
+      await commands.run('nft', ['-f', '-'], { input: removalText(table) })
     }
   }
 }

@@ -1,7 +1,9 @@
 /** Router rules: what a router forwards, as the text of one nftables transaction. Pure. From the tunnel only what goes to
  *  an advertised prefix is let through, whatever else the host forwards; what comes back to the tunnel is what was asked
  *  for, or from such a prefix. Two hooks of our own; nobody else's rules are touched, and what others drop stays dropped. */
+
 import { addressFamily, isDefaultPrefix, type Prefix } from '../../protocol/address.ts'
+import { removalText } from './nft-tables.ts'
 
 export interface RouterRules {
   readonly tunnelInterface: string
@@ -22,9 +24,7 @@ export function prefixComment(prefix: Prefix): string {
 /** Makes the table so in one act, whatever it was. @param mark of the process that owns it */
 export function routerTable(table: string, rules: RouterRules, mark: string): string {
   const { tunnelInterface: tunnel } = rules
-  return `table inet ${table}
-delete table inet ${table}
-table inet ${table} {
+  return `${removalText(table)}table inet ${table} {
   chain forward {
     type filter hook forward priority filter; policy accept;
     iifname "${tunnel}" oifname "${tunnel}" counter drop
@@ -41,11 +41,6 @@ ${lines(rules.prefixes.flatMap((prefix) => admission(prefix, rules)))}    ct dir
 ${lines(rules.prefixes.flatMap((prefix) => translation(prefix, rules)))}  }
 }
 `
-}
-
-/** Of a table that may be there. Adding before deleting makes it hold either way. */
-export function routerRemoval(table: string): string {
-  return `table inet ${table}\ndelete table inet ${table}\n`
 }
 
 function admission(prefix: Prefix, rules: RouterRules): readonly string[] {

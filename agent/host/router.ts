@@ -6,8 +6,9 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
 import { type ForwardBlock, forwardBlockHint, readForwardBlocks } from './forward-blocks.ts'
+import { removalText } from './nft-tables.ts'
 import { ownerIn, ownerMark } from './owner.ts'
-import { prefixComment, type RouterRules, routerRemoval, routerTable } from './router-rules.ts'
+import { prefixComment, type RouterRules, routerTable } from './router-rules.ts'
 import type { Commands } from './run.ts'
 import { openSysctls, type Sysctls } from './sysctls.ts'
 
@@ -105,7 +106,7 @@ class RouterShell {
   async #configure(wanted: RouterConfig): Promise<void> {
     if (wanted.prefixes.length === 0) {
       if (this.#installed === '') return
-      await this.#load(routerRemoval(this.#table))
+      await this.#load(removalText(this.#table))
       this.#installed = ''
       this.#switchedFor = ''
       this.blocks = []
@@ -183,7 +184,7 @@ async function removeLeftovers(commands: Commands, own: string): Promise<void> {
   for (const [, table = ''] of tables.matchAll(TABLE)) {
     const owner = ownerIn(await commands.run('nft', ['list', 'table', 'inet', table]))
     if (owner === 'gone' || (owner === 'elsewhere' && table === own))
-      await commands.run('nft', ['-f', '-'], { input: routerRemoval(table) })
+      await commands.run('nft', ['-f', '-'], { input: removalText(table) })
   }
 }
 
