@@ -2,7 +2,6 @@
  *  a firewall on one port, an MTU that is too small). The peer tells in every answer how much its WireGuard has
  *  received; where this side sends and that does not grow, the path is blocked: it is left for the relay, and tried
  *  again after a while that doubles. */
-import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
 import type { PathAction, Step } from './machine.ts'
 import { type CandidatePair, pairAt, replacePair } from './pairs.ts'
 import {
@@ -32,7 +31,10 @@ import {
  *  that is well. */
 export function dataSent(state: PathState, bytes: number, nowMs: number): PathState {
   const { proof, told } = state
-  if (told === undefined || withoutHandshake(bytes) <= KEEPALIVE_BYTES) return state
+  if (told === undefined || proof.received === undefined) return state
+  // What the first look shows may have been sent, and have arrived, before the peer told its count.
+  if (!proof.isCounting) return { ...state, proof: { ...proof, isCounting: true } }
+  if (withoutHandshake(bytes) <= KEEPALIVE_BYTES) return state
   const sinceMs = Math.min(proof.sinceMs, nowMs)
   const [sends, smalls] = [proof.sends + 1, proof.smalls + Number(bytes <= SMALL_BYTES)]
   return { ...state, proof: { ...proof, sends, smalls, sinceMs } }
@@ -49,26 +51,17 @@ export function dataReceived(state: PathState, received: number, nowMs: number):
   const { proof, told } = state
   const pair = pairAt(state.pairs, told)
   if (pair === undefined) return state
-  if (proof.received === undefined) return { ...state, proof: { ...proof, received } }
+  if (proof.received === undefined) return { ...state, proof: { ...NO_PROOF, received } }
   if (received !== proof.received) {
     const unblocked = { ...pair, blocks: 0 }
     return {
       ...state,
       pairs: replacePair(state.pairs, unblocked),
-      proof: { ...NO_PROOF, received, endpoint: told },
+      proof: { ...NO_PROOF, received },
     }
   }
   if (nowMs - proof.sinceMs < PROOF_CHECK_MS) return state
   return { ...state, proof: { ...proof, staleMs: Math.min(proof.staleMs, nowMs), isStale: true } }
-}
-
-/** WireGuard is told another endpoint, or the loopback socket (undefined). What goes by the relay meanwhile raises the
- *  peer's count, and proves nothing of the path that is left for a moment. */
-export function proofAfter({ proof }: PathState, told: Endpoint | undefined): DataProof {
-  const isSame = told === undefined || sameEndpoint(proof.endpoint, told)
-  return isSame
-    ? { ...proof, received: undefined, isStale: false }
-    : { ...NO_PROOF, endpoint: told }
 }
 
 /** When to ask the peer for its count again, before a heartbeat does; Infinity: what comes back proves enough. */

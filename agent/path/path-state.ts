@@ -95,7 +95,9 @@ export interface PathState {
 export interface DataProof {
   /** The peer's count in its last answer; undefined: not told yet. */
   readonly received: number | undefined
-  /** Looks that saw WireGuard send, since the count grew last. */
+  /** Has a look at WireGuard shown what it had sent before the peer told this count? */
+  readonly isCounting: boolean
+  /** Looks that saw WireGuard send, since then. */
   readonly sends: number
   /** Those of them that saw so few bytes that no packet can have been too large for the path. */
   readonly smalls: number
@@ -105,18 +107,16 @@ export interface DataProof {
   readonly staleMs: number
   /** Had the last answer the count of the one before it? */
   readonly isStale: boolean
-  /** What WireGuard was told when this began; undefined: nothing yet. */
-  readonly endpoint: Endpoint | undefined
 }
 
 export const NO_PROOF: DataProof = {
   received: undefined,
+  isCounting: false,
   sends: 0,
   smalls: 0,
   sinceMs: Infinity,
   staleMs: Infinity,
   isStale: false,
-  endpoint: undefined,
 }
 
 /** A peer of a large organization: nothing is due before its first packet. */

@@ -1,6 +1,6 @@
 /** What follows from a path's state at a moment: the phase, and everything that is due. */
 import { type Endpoint, sameEndpoint } from '../../protocol/address.ts'
-import { proofAfter, proofDueMs, settleProof } from './data-proof.ts'
+import { proofDueMs, settleProof } from './data-proof.ts'
 import { again } from './hints.ts'
 import type { PathAction, Step } from './machine.ts'
 import { bestProved, type CandidatePair, isBetter, planned, rank, replacePair } from './pairs.ts'
@@ -14,6 +14,7 @@ import {
   isRelayProved,
   isResting,
   isSoughtIdle,
+  NO_PROOF,
   type PathPhase,
   type PathState,
   pairHeartbeatMs,
@@ -235,7 +236,8 @@ function settleEndpoint(state: PathState, nowMs: number, actions: PathAction[]):
   const told = {
     ...state,
     ...{ told: wanted, toldMs: nowMs, hasRoamed: false, isReassertDue: false },
-    proof: isNew ? proofAfter(state, wanted) : state.proof,
+    // What goes by the relay raises the peer's count, too, and proves nothing of the path.
+    proof: isNew ? NO_PROOF : state.proof,
   }
   if (wanted === undefined) {
     actions.push({ kind: 'use-relay' })

@@ -116,8 +116,12 @@ rule('does not keep two apart that never met', async () => {
   console.log(`the first ping is answered after ${Math.round(tookMs)} ms`)
   const [data = 0, handshakes = 0] = await dropped()
   assert.ok(data + handshakes > 0, 'it was tried')
-  const { received, sent } = await ping(from, phone4, { count: 20 })
-  assert.is(received, sent)
+  // The relay may have carried the first ping: then the direct path is tried after it, and what goes there is lost.
+  const lostMs = await until('pings are answered, all', LONG_MS, async () => {
+    const { received, sent } = await ping(from, phone4, { count: 20 })
+    return received === sent
+  })
+  console.log(`all of 20 are answered after ${Math.round(lostMs)} ms more`)
 })
 
 rule.after(() => scene.stop())
