@@ -62,6 +62,7 @@ rule.after(async () => {
   server.close()
   server.closeAllConnections()
   for (const daemon of [near, far]) await daemon[Symbol.asyncDispose]()
+  await registry[Symbol.asyncDispose]()
 })
 
 rule('unshare(CLONE_NEWUSER) fails there', () => {
@@ -101,7 +102,12 @@ rule('they find each other, directly', async () => {
 
 rule('a service that one exposes is fetched at the other, the registry gone too', async () => {
   await far.nexctl('expose', `${service}`, '--as', '8080')
-  const fetched = async () => (await fetch(`http://127.0.0.1:${egress}/`)).text()
+  const fetched = async () =>
+    (
+      await fetch(`http://127.0.0.1:${egress}/`).catch(({ cause }: Error) => {
+        throw new Error(`${cause}\n${near.lines.join('\n')}\n${far.lines.join('\n')}`)
+      })
+    ).text()
   assert.is(await fetched(), 'x'.repeat(1_000_000))
   await registry[Symbol.asyncDispose]()
   assert.is(await fetched(), 'x'.repeat(1_000_000))
