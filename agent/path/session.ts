@@ -26,7 +26,7 @@ export function settleSession(state: PathState, nowMs: number): Step {
     ])
   }
   if (restartDueMs(needing, nowMs) <= nowMs) {
-    return changed(needing, { restartedMs: nowMs }, [{ kind: 'restart-peer' }])
+    return changed(needing, { isAwake: true, restartedMs: nowMs }, [{ kind: 'restart-peer' }])
   }
   return { state: needing, actions: [] }
 }
@@ -63,26 +63,26 @@ function wakeDueMs(state: PathState, nowMs: number): number {
 
 /** WireGuard was woken, and no initiation came; or one went out, and nothing follows from it. */
 function restartDueMs(state: PathState, nowMs: number): number {
-  const { session } = state
-  if (session.neededMs === Infinity || !session.isAwake || isSessionUp(state, nowMs))
-    return Infinity
+  if (state.session.neededMs === Infinity || isSessionUp(state, nowMs)) return Infinity
   return Math.min(silentDueMs(state, nowMs), stalledDueMs(state, nowMs))
 }
 
 function silentDueMs({ session }: PathState, nowMs: number): number {
   const isInitiating = session.initiatedMs + REKEY_TIMEOUT_MS > nowMs
-  if (isInitiating || session.restartedMs >= session.wokenMs) return Infinity
+  if (!session.isAwake || isInitiating || session.restartedMs >= session.wokenMs) return Infinity
   return session.readyMs + WAKE_PATIENCE_MS
 }
 
 /** When both have initiated all the same, both handshakes are void, and repeating one is in vain: the side that
- *  initiates begins anew, long before WireGuard would, less and less often. */
+ *  initiates begins anew, long before WireGuard would, less and less often; also where WireGuard began by itself, for a
+ *  user's packet. */
 function stalledDueMs(state: PathState, nowMs: number): number {
   const { session, initiates } = state
-  const lastMs = Math.max(session.wokenMs, session.initiatedMs, session.restartedMs)
-  if (!initiates || !isOnline(state, nowMs) || session.initiatedMs < session.neededMs)
-    return Infinity
-  const sinceMs = (lastMs - session.neededMs) / 2
+  const { neededMs, wokenMs, initiatedMs, restartedMs } = session
+  const isInitiated = initiatedMs + REKEY_TIMEOUT_MS > neededMs
+  if (!initiates || !isInitiated || !isOnline(state, nowMs)) return Infinity
+  const lastMs = Math.max(neededMs, wokenMs, initiatedMs, restartedMs)
+  const sinceMs = (lastMs - neededMs) / 2
   return lastMs + Math.min(REKEY_TIMEOUT_MS, Math.max(STALLED_MS, 3 * roundTripMs(state), sinceMs))
 }
 

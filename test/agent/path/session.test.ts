@@ -172,6 +172,27 @@ rule('begins anew after a second where a handshake stalls, then less and less of
   assert.ok(restarts.length >= 5)
 })
 
+rule(
+  'does so too where WireGuard initiated by itself, for a packet that came before the path',
+  () => {
+    const path = drive(initialState(true, candidates, 0), (action, later) => {
+      if (
+        action.kind === 'send-check' &&
+        action.endpoint.address === PUBLIC.address &&
+        path.nowMs > 900
+      )
+        later(40, { kind: 'check-answered', endpoint: PUBLIC, roundTripMs: 40 })
+    })
+    path.runUntil(600)
+    path.give({ kind: 'wireguard-sent', message: 'initiation' })
+    path.runUntil(3500)
+    const foundMs = path.state.phaseSinceMs
+    assert.is(statusOf(path.state, path.nowMs).kind, 'direct')
+    const restart = path.done.find(({ action }) => action.kind === 'restart-peer')
+    assert.is(restart?.atMs, foundMs + 1000)
+  },
+)
+
 rule('leaves that to the side that initiates, and tries again later than it', () => {
   const path = crossed(false)
   path.runUntil(6000)
