@@ -72,8 +72,7 @@ export class RelayClient {
     this.#options = options
     this.#undelivered = new Undelivered(options.clock, (to, datagram) => {
       const choices = this.#choices(to)
-      sendBy(choices, { peer: options.addresses.of(to), datagram })
-      return choices.length > 0
+      return sendBy(choices, { peer: options.addresses.of(to), datagram })
     })
     this.#lines = new RelayLines({
       ...options,
@@ -134,7 +133,8 @@ export class RelayClient {
     this.#options.onDatagram(device, datagram, end.link.peer)
   }
 
-  /** False when no relay is connected, or all have said that they do not reach the device, or are full.
+  /** False when no relay is connected, or all have said that they do not reach the device. One that is full drops, as any
+   *  link does, and is a way all the same.
    *  @param relay id of the one to send by, whatever is known of it */
   send(to: DeviceId, datagram: Uint8Array, relay?: string): boolean {
     const now = this.#options.clock.monotonicMs()
@@ -144,7 +144,8 @@ export class RelayClient {
     const { quick } = used
     if (!isCheck && quick !== undefined && now - quick.at < QUICK_MS && isWell(quick.end)) {
       used.usedAt = now
-      return quick.end.send({ peer, datagram })
+      quick.end.send({ peer, datagram })
+      return true
     }
     const choices = this.#choices(to)
     if (relay !== undefined) {
@@ -273,8 +274,10 @@ export class RelayClient {
   }
 }
 
+/** Was there a way? */
 function sendBy(choices: readonly Choice[], frame: RelayFrame): boolean {
-  return choices.filter(({ end }) => end.send(frame)).length > 0
+  for (const { end } of choices) end.send(frame)
+  return choices.length > 0
 }
 
 function isWell(end: RelayEnd): boolean {

@@ -30,7 +30,7 @@ export type PathPhase =
 
 /** The path through a relay, checked like any other. */
 export interface RelayPath {
-  /** A relay took our last datagram for this peer. Says nothing about the peer. */
+  /** There is a relay for our datagrams to this peer. Says nothing about the peer. */
   readonly available: boolean
   readonly sentMs: number
   readonly answeredMs: number

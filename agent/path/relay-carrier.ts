@@ -39,10 +39,12 @@ interface CarrierOptions {
 export function openRelayCarrier(options: CarrierOptions): RelayCarrier {
   const { socket, endpoint } = bindLoopback(4, options)
   let ipv6: ReturnType<typeof bindLoopback> | undefined
+  let isClosed = false
   return {
     endpoint,
     endpointOf: (family) => {
       if (family === 4) return endpoint
+      if (isClosed) return undefined
       try {
         ipv6 ??= bindLoopback(6, options)
       } catch (error) {
@@ -56,6 +58,7 @@ export function openRelayCarrier(options: CarrierOptions): RelayCarrier {
       return true
     },
     close: () => {
+      isClosed = true
       socket.close()
       ipv6?.socket.close()
     },

@@ -173,11 +173,14 @@ function isDoubleNat({ gateway }: MapperState, { external }: PortMapping): boole
 }
 
 /** A renewal that nobody answers is tried again, at half of what is left, by all protocols; one that is
- *  refused ends the mapping. */
+ *  refused, by the protocol that has the mapping, ends it. */
 function unmapped(state: MapperState, failures: readonly Failure[], nowMs: number): Step {
   const reason = explainFailures(failures)
-  const isRefused = failures.some(({ kind }) => kind === 'refused')
   const { held } = state
+  const isRefused = failures.some(
+    ({ kind, protocol }) =>
+      kind === 'refused' && (held === undefined || protocol === held.mapping.protocol),
+  )
   if (held !== undefined && held.expiresMs > nowMs && !isRefused) {
     const dueMs = nowMs + Math.max((held.expiresMs - nowMs) / 2, SPACING_MS)
     return { state: { ...state, dueMs, reason, failures: state.failures + 1 }, actions: [] }

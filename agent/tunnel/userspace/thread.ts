@@ -31,6 +31,8 @@ export class TunThread implements SharedPort, RedirectedEndpoints {
   readonly #divertedEndpoints = new Map<string, (datagram: Uint8Array) => void>()
   readonly #end = Promise.withResolvers<Error | undefined>()
   #last = 0
+  /** Why it answers no more. */
+  #gone: TunnelError | undefined
 
   /** Starts it; `calls.open` makes the interface. */
   constructor(interfaceName: string, log: Log) {
@@ -92,6 +94,7 @@ export class TunThread implements SharedPort, RedirectedEndpoints {
   }
 
   #ask(name: keyof ThreadCalls, args: readonly unknown[]): Promise<unknown> {
+    if (this.#gone !== undefined) return Promise.reject(this.#gone)
     this.#last += 1
     const asked = Promise.withResolvers<unknown>()
     this.#asked.set(this.#last, asked)
@@ -136,8 +139,8 @@ export class TunThread implements SharedPort, RedirectedEndpoints {
 
   #ends(error: Error | undefined): void {
     this.#end.resolve(error)
-    const gone = new TunnelError('ERR_TUNNEL_GONE', error?.message ?? 'the tunnel has ended')
-    for (const asked of this.#asked.values()) asked.reject(gone)
+    this.#gone ??= new TunnelError('ERR_TUNNEL_GONE', error?.message ?? 'the tunnel has ended')
+    for (const asked of this.#asked.values()) asked.reject(this.#gone)
     this.#asked.clear()
   }
 }

@@ -58,12 +58,16 @@ function reading(
 ): TunDevice {
   const buffer = new Uint8Array(PACKET_BYTES)
   let isClosing = false
+  /** Both descriptors are closed: their numbers may be another's. */
+  let isClosed = false
   const device = {
     onPacket: (_packet: Uint8Array): void => undefined,
     // The host's interface has them by its own commands.
     configure: (): void => undefined,
     // A packet that the interface does not take, for it is down, is lost as on any link.
-    write: (packet: Uint8Array): void => void calls.write(fd, packet),
+    write: (packet: Uint8Array): void => {
+      if (!isClosed) calls.write(fd, packet)
+    },
   }
   /** Undefined: nothing more at the moment. */
   const readPackets = (): Error | 'more' | undefined => {
@@ -85,13 +89,14 @@ function reading(
     return undefined
   }
   const ended = run().finally(() => {
+    isClosed = true
     closeSync(fd)
     closeSync(waker)
   })
   return Object.assign(device, {
     ended,
     async [Symbol.asyncDispose](): Promise<void> {
-      if (!isClosing) calls.write(waker, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]))
+      if (!isClosing && !isClosed) calls.write(waker, new Uint8Array([1, 0, 0, 0, 0, 0, 0, 0]))
       isClosing = true
       await ended
     },

@@ -57,6 +57,16 @@ rule('takes what WireGuard sends by IPv6, too, once it is asked for', async () =
   wireguard.close()
 })
 
+rule('opens nothing more once it is closed', () => {
+  const carrier = openRelayCarrier({
+    listenPort: 1,
+    onDatagram: () => undefined,
+    log: () => undefined,
+  })
+  carrier.close()
+  assert.is(carrier.endpointOf(6), undefined)
+})
+
 rule('takes nothing from another port', async () => {
   const wireguard = await listener()
   const other = await listener()

@@ -158,6 +158,15 @@ rule('a renewal that is refused ends the mapping, and all protocols are asked an
   assert.equal(run.next().done.slice(3), ['600.01 port-mapping.lost', '605 round'])
 })
 
+rule('a mapping is not lost because another protocol than its own is refused', () => {
+  const { failures } = SILENT as Round & { readonly kind: 'failed' }
+  const off = { protocol: 'upnp', kind: 'refused', reason: 'switched off' } as const
+  const run = mapped().next().asked(SILENT).next()
+  run.asked({ kind: 'failed', failures: [...failures, off] }).next()
+  assert.equal(run.state.held?.mapping, MAPPING)
+  assert.equal(run.done.slice(2), ['600 renew', '900 round light', '1050 round light'])
+})
+
 rule('who never answers is asked by single packets, a minute later and ever more seldom', () => {
   const run = new Run().gateway(HOME)
   for (let round = 0; round < 8; round += 1) run.asked(SILENT).next()

@@ -1,7 +1,10 @@
 // time limit: 240 s
 /** The contract of tunnels inside the process whose packets are an interface's, and what only TUN can do: go away. */
+import { closeSync, openSync } from 'node:fs'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { TunThread } from '../../../../agent/tunnel/userspace/thread.ts'
+import { openTun } from '../../../../agent/tunnel/userspace/tun-device.ts'
 import { needs } from '../../../support/needs.ts'
 import { tunnelContract } from '../contract.ts'
 import { hostContract } from '../host-contract.ts'
@@ -24,6 +27,37 @@ rule('tells when somebody removes the interface, and leaves its port', async () 
   await side.tunnel.ended
   assert.is(await side.host.sh('ss -Hlnu'), '')
   await end(sides)
+})
+
+rule(
+  'writes nothing to a descriptor that it has closed: the number may be another file by now',
+  async () => {
+    const written: number[] = []
+    const device = openTun('nxgone', {
+      control: () => 0,
+      read: () => 'EBADFD',
+      write: (fd) => written.push(fd),
+      eventfd: () => openSync('/dev/null', 'r'),
+      waitReadable: async () => undefined,
+    })
+    assert.match(String(await device.ended), /cannot be read any more/)
+    const reused = openSync('/dev/null', 'r')
+    device.write(new Uint8Array(100))
+    await device[Symbol.asyncDispose]()
+    assert.equal(written, [])
+    closeSync(reused)
+  },
+)
+
+rule('answers with an error once its thread has ended', async () => {
+  const thread = new TunThread('nxended', () => undefined)
+  await thread.end()
+  const error = await thread.calls.read().then(
+    () => undefined,
+    (reason: Error & { code?: string }) => reason.code,
+  )
+  assert.is(error, 'ERR_TUNNEL_GONE')
+  await thread.end()
 })
 
 rule('says what an ordinary user lacks', async () => {
