@@ -8,7 +8,14 @@ import {
   type PathState,
   type Session,
 } from './path-state.ts'
-import { REKEY_TIMEOUT_MS, STALLED_MS, WAKE_LIMIT_MS, WAKE_PATIENCE_MS } from './timing.ts'
+import {
+  COOKIE_MS,
+  REKEY_TIMEOUT_MS,
+  RESTARTS,
+  STALLED_MS,
+  WAKE_LIMIT_MS,
+  WAKE_PATIENCE_MS,
+} from './timing.ts'
 
 /** The lower device key wakes its WireGuard as soon as there is a path; the other waits for it, and
  *  wakes its own when nothing came: the peer may believe in a session that this side has lost. */
@@ -74,16 +81,17 @@ function silentDueMs({ session }: PathState, nowMs: number): number {
 }
 
 /** When both have initiated all the same, both handshakes are void, and repeating one is in vain: the side that
- *  initiates begins anew, long before WireGuard would, less and less often; also where WireGuard began by itself, for a
- *  user's packet. */
+ *  initiates begins anew, long before WireGuard would; also where WireGuard began by itself, for a user's packet. Where
+ *  that does not help, the peer may be under load: the next message must carry the cookie that it sent (whitepaper
+ *  §5.4.7), which a restart forgets, so WireGuard's own, after REKEY_TIMEOUT, comes first. */
 function stalledDueMs(state: PathState, nowMs: number): number {
   const { session, initiates } = state
   const { neededMs, wokenMs, initiatedMs, restartedMs } = session
   const isInitiated = initiatedMs + REKEY_TIMEOUT_MS > neededMs
   if (!initiates || !isInitiated || !isOnline(state, nowMs)) return Infinity
   const lastMs = Math.max(neededMs, wokenMs, initiatedMs, restartedMs)
-  const sinceMs = (lastMs - neededMs) / 2
-  return lastMs + Math.min(REKEY_TIMEOUT_MS, Math.max(STALLED_MS, 3 * roundTripMs(state), sinceMs))
+  const isTried = lastMs - neededMs >= RESTARTS * STALLED_MS
+  return lastMs + Math.max(isTried ? COOKIE_MS : STALLED_MS, 3 * roundTripMs(state))
 }
 
 function roundTripMs(state: PathState): number {

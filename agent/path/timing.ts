@@ -88,6 +88,10 @@ export const CROSSING_MS = 1000
 export const WAKE_PATIENCE_MS = 60
 /** A handshake that is not done after this long, or three round trips, is void: it takes one. */
 export const STALLED_MS = 1000
+/** So often a stalled handshake begins anew so soon; then WireGuard, which tries again after REKEY_TIMEOUT and up to a
+ *  third of a second, has longer than that. */
+export const RESTARTS = 2
+export const COOKIE_MS = 5500
 /** Without a word of the peer for this long a woken WireGuard is put to rest. */
 export const WAKE_LIMIT_MS = 10_000
 /** A peer heard of within this time is online. */
