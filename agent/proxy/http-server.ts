@@ -15,7 +15,10 @@ import type { Duplex } from 'node:stream'
 import type { IpAddress } from '../../protocol/address.ts'
 import { bridge, reset } from './bridge.ts'
 import { dialMesh, NotOfMeshError } from './mesh-view.ts'
-import type { LocalListener, LocalListenerParts } from './socks-server.ts'
+import { KEEPALIVE_MS, type LocalListener, type LocalListenerParts } from './socks-server.ts'
+
+/** Of a final answer (RFC 9110 §15); less, and Node refuses to pass it on by throwing. */
+const LEAST_STATUS = 200
 
 /** Of one connection only (RFC 9110 §7.6.1), with what old clients send to proxies. */
 const HOP_BY_HOP = [
@@ -30,15 +33,23 @@ const HOP_BY_HOP = [
   'upgrade',
 ]
 
+/** Requests of one connection that wait for the one before (RFC 9112 §9.3.2): a client with more is cut off. */
+const WAITING = 16
+
 /** @param at 0 for any port. Rejects when it can't listen. */
 export async function startHttpProxy(
   at: { readonly address: IpAddress; readonly port: number },
   parts: LocalListenerParts,
 ): Promise<LocalListener> {
   const clients = new Set<Duplex>()
+  const turns = newTurns()
   const server = createServer(
-    { requestTimeout: 0, headersTimeout: 10_000, keepAliveTimeout: 60_000, maxHeaderSize: 16_384 },
-    (incoming, response) => void forward(incoming, response, parts),
+    {
+      ...{ requestTimeout: 0, headersTimeout: 10_000, keepAliveTimeout: 60_000 },
+      ...{ maxHeaderSize: 16_384, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS },
+    },
+    (incoming, response) =>
+      turns(incoming, response, () => void forward(incoming, response, parts)),
   )
   server.on('connection', (client: Socket) => {
     client.on('error', () => {})
@@ -62,6 +73,23 @@ export async function startHttpProxy(
       server.close()
       for (const client of clients) reset(client)
     },
+  }
+}
+
+/** One request of a client at a time: each takes a connection of the stack, which is counted by client. */
+function newTurns() {
+  const waiting = new WeakMap<Socket, (() => void)[]>()
+  return ({ socket }: IncomingMessage, response: ServerResponse, begin: () => void): void => {
+    response.on('close', () => {
+      const next = waiting.get(socket)?.shift()
+      if (next === undefined) waiting.delete(socket)
+      else next()
+    })
+    const others = waiting.get(socket)
+    if (others === undefined) {
+      waiting.set(socket, [])
+      begin()
+    } else if (others.push(begin) > WAITING) reset(socket)
   }
 }
 
@@ -114,11 +142,20 @@ async function forward(
       createConnection: () => target,
       method: incoming.method ?? 'GET',
       path: `${url.pathname}${url.search}`,
-      headers: { ...withoutHops(incoming.headers), host: url.host, connection: 'close' },
+      headers: { ...withoutHops(incoming.headers), ...framing(incoming), ...hopHeaders(url) },
     })
     onward.on('error', (error) => fail(502, reasonOf(error)))
+    onward.on('upgrade', () => {
+      reset(target)
+      fail(502, `${url.host} changes to a protocol that was not asked for`)
+    })
     onward.on('response', (answer) => {
-      response.writeHead(answer.statusCode ?? 502, withoutHops(answer.headers))
+      const { statusCode = 0 } = answer
+      if (statusCode < LEAST_STATUS) {
+        reset(target)
+        return fail(502, `${url.host} answers with status ${statusCode}`)
+      }
+      response.writeHead(statusCode, withoutHops(answer.headers))
       answer.on('error', () => response.destroy())
       answer.pipe(response)
     })
@@ -128,11 +165,22 @@ async function forward(
   }
 }
 
-/** Those that go on: not those of this connection, nor those that it names. */
+/** Of the connection to `url`. */
+function hopHeaders({ host }: URL): OutgoingHttpHeaders {
+  return { host, connection: 'close' }
+}
+
+/** A body without a length is framed here, too: Node does so by itself for some methods only. */
+function framing({ headers }: IncomingMessage): OutgoingHttpHeaders {
+  return headers['transfer-encoding'] === undefined ? {} : { 'transfer-encoding': 'chunked' }
+}
+
+/** Those that go on: not those of this connection, nor those that it names; what frames the body is not one of them. */
 function withoutHops(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
   const named = String(headers.connection ?? '')
     .split(',')
     .map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== 'content-length')
   return Object.fromEntries(
     Object.entries(headers).filter(([name]) => !HOP_BY_HOP.includes(name) && !named.includes(name)),
   )

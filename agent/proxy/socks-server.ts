@@ -29,8 +29,10 @@ export interface LocalListener extends AsyncDisposable {
   readonly port: number
 }
 
-/** Milliseconds from the connection to its request. */
+/** Milliseconds from the connection to its request, and from a refusal to the client's end. */
 const REQUEST_MS = 10_000
+/** A client that is silent for so long is asked by TCP whether it is there. Milliseconds. */
+export const KEEPALIVE_MS = 120_000
 
 /** @param at 0 for any port. Rejects when it can't listen. */
 export async function startSocksServer(
@@ -38,7 +40,8 @@ export async function startSocksServer(
   parts: LocalListenerParts,
 ): Promise<LocalListener> {
   const clients = new Set<Socket>()
-  const server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => {
+  const options = { allowHalfOpen: true, noDelay: true, keepAlive: true }
+  const server = createServer({ ...options, keepAliveInitialDelay: KEEPALIVE_MS }, (client) => {
     client.on('error', () => {})
     const from = `socks ${client.remoteAddress}`
     if (!parts.connections.enter(from)) return void client.destroy()
@@ -67,17 +70,27 @@ async function serve(client: Socket, parts: LocalListenerParts): Promise<void> {
   try {
     const { isOpen } = await message(client, parseSocksGreeting)
     client.write(encodeSocksMethod(isOpen))
-    if (!isOpen) return void client.end()
+    if (!isOpen) return refuse(client, parts)
     request = await message(client, parseSocksRequest)
   } catch (error) {
     if (!(error instanceof MalformedError)) throw error
-    return void client.end(encodeSocksReply(SOCKS_REPLY.addressNotSupported))
+    return refuse(client, parts, SOCKS_REPLY.addressNotSupported)
   } finally {
     limit.cancel()
   }
   if (request.command === SOCKS_COMMAND.connect) return await connectFor(client, request, parts)
-  if (request.command === SOCKS_COMMAND.udpAssociate) return await associate(client, parts)
-  client.end(encodeSocksReply(SOCKS_REPLY.commandNotSupported))
+  if (request.command === SOCKS_COMMAND.udpAssociate)
+    return await associate(client, request.port, parts)
+  refuse(client, parts, SOCKS_REPLY.commandNotSupported)
+}
+
+/** What the client has sent on trust is read and lost: unread, it would keep the connection from ending. */
+function refuse(client: Socket, { clock }: LocalListenerParts, reply?: SocksReply): void {
+  if (reply !== undefined) client.write(encodeSocksReply(reply))
+  client.end()
+  client.resume()
+  const limit = clock.after(REQUEST_MS, () => client.destroy())
+  client.on('close', () => limit.cancel())
 }
 
 async function connectFor(
@@ -97,7 +110,7 @@ async function connectFor(
     )
     bridge(client, target)
   } catch (error) {
-    client.end(encodeSocksReply(replyTo(error)))
+    refuse(client, parts, replyTo(error))
   }
 }
 

@@ -16,16 +16,21 @@ import {
 /** Datagrams of a client whose names are being looked up. */
 const WAITING = 256
 
-/** Answers the request; resolves when the port is open. It takes datagrams of the client's address only, and sends
- *  what comes back to where the last of them came from. */
-export async function associate(client: Socket, { stack, mesh }: MeshDialer): Promise<void> {
+/** Answers the request; resolves when the port is open. It takes datagrams of the client's address and of one port
+ *  only, and sends what comes back there: other users of this host have the address, too.
+ *  @param askedPort that the client names, 0: that of its first datagram */
+export async function associate(
+  client: Socket,
+  askedPort: number,
+  { stack, mesh }: MeshDialer,
+): Promise<void> {
   const address = parseIpAddress(client.localAddress ?? '')
   const source = parseIpAddress(client.remoteAddress ?? '')
   const local = createSocket(isIP(address) === 6 ? 'udp6' : 'udp4')
   local.on('error', () => client.destroy())
   local.bind({ address, port: 0 })
   await once(local, 'listening')
-  let clientPort: number | undefined
+  let clientPort = askedPort === 0 ? undefined : askedPort
   const remote = stack.bindUdp(0, ({ data, remote: from }) => {
     if (clientPort !== undefined)
       local.send(encodeSocksDatagram(from, data), clientPort, source, () => {})
@@ -45,8 +50,10 @@ export async function associate(client: Socket, { stack, mesh }: MeshDialer): Pr
     }
   }
   local.on('message', (bytes: Uint8Array, from) => {
-    if (parseIpAddress(from.address) !== source) return
-    clientPort = from.port
+    // Nobody can be answered at port 0.
+    if (parseIpAddress(from.address) !== source || from.port === 0) return
+    clientPort ??= from.port
+    if (from.port !== clientPort) return
     void forward(bytes)
   })
   client.on('close', () => {

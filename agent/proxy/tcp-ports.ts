@@ -10,6 +10,7 @@ import { opened } from './opened.ts'
 import { encodeProxyHeader } from './proxy-header.ts'
 import type { PortOptions } from './proxy-parts.ts'
 import type { ProxyRule } from './proxy-rule.ts'
+import { KEEPALIVE_MS } from './socks-server.ts'
 
 type Source = Duplex & Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort'>
 
@@ -35,7 +36,10 @@ export function startTcpIngress(options: PortOptions): AsyncDisposable {
 /** A port of this host, to a device of the mesh. */
 export async function startTcpEgress(options: PortOptions): Promise<AsyncDisposable> {
   const sources = new Set<Duplex>()
-  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true })
+  const server = createServer({
+    ...{ allowHalfOpen: true, pauseOnConnect: true, noDelay: true },
+    ...{ keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS },
+  })
   server.on('connection', (source) =>
     relay(source, sources, options, ({ host, hostPort }) =>
       dialMesh(options.parts, host, hostPort),

@@ -60,6 +60,8 @@ export async function startUdpEgress(options: PortOptions): Promise<AsyncDisposa
   const isV6 = isIP(bind) === 6
   const socket = createSocket(isV6 ? { type: 'udp6', ipv6Only: true } : { type: 'udp4' })
   socket.on('message', (data: Uint8Array, from: RemoteInfo) => {
+    // Nobody can be answered there.
+    if (from.port === 0) return
     const nowMs = parts.clock.monotonicMs()
     const key = `${from.address} ${from.port}`
     const known = flows.heard(key, nowMs)
