@@ -1,7 +1,8 @@
 /** Flow filter: the policy where there is no interface: every packet between the tunnel and the stack inside the process
  *  is judged by its flow's first one, as the kernel does it (nft-table.ts). */
 
-import { rangeAt } from '../../protocol/address-range.ts'
+import { isHostPrefix } from '../../protocol/address.ts'
+import { prefixRange, rangeAt } from '../../protocol/address-range.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { PROTOCOL_NUMBERS } from '../../protocol/policy-decision.ts'
 import type { Direction, PortRange } from '../../protocol/policy-rules.ts'
@@ -42,6 +43,8 @@ export class FlowFilter implements Firewall {
   readonly #fragments = new Map<string, number>()
   #policy = EVERYTHING
   #meshPorts: FirewallConfig['meshPorts'] = { own: [], others: [] }
+  /** This device's addresses as numbers: the mesh is nowhere else at this end. */
+  #addresses: Readonly<Record<4 | 6, ReadonlySet<bigint>>> = { 4: new Set(), 6: new Set() }
   #generation = 0
   #denied = 0
 
@@ -57,6 +60,10 @@ export class FlowFilter implements Firewall {
   async enforce({ policy, own, peers, meshPorts }: FirewallConfig): Promise<void> {
     this.#policy = compilePolicy(policy, own, peers)
     this.#meshPorts = meshPorts
+    const ranges = own.prefixes.filter(isHostPrefix).map(prefixRange)
+    const numbers = (of: 4 | 6): ReadonlySet<bigint> =>
+      new Set(ranges.flatMap(({ family, first }) => (family === of ? [first] : [])))
+    this.#addresses = { 4: numbers(4), 6: numbers(6) }
     this.#generation += 1
   }
 
@@ -134,9 +141,10 @@ export class FlowFilter implements Firewall {
   #isAllowed(found: FlowPacket, way: 'arriving' | 'leaving', direction: Direction): boolean {
     const isOriginal = (way === 'arriving') === (direction === 'inbound')
     const port = isOriginal ? found.port : found.sourcePort
-    if (found.protocol === PROTOCOL_NUMBERS.tcp) {
-      const ports = direction === 'inbound' ? this.#meshPorts.own : this.#meshPorts.others
-      if (ports.includes(port)) return true
+    const ports = direction === 'inbound' ? this.#meshPorts.own : this.#meshPorts.others
+    if (found.protocol === PROTOCOL_NUMBERS.tcp && ports.includes(port)) {
+      const local = endNumber(found, way === 'arriving' ? 'destination' : 'source')
+      if (this.#addresses[found.family].has(local)) return true
     }
     const remote = endNumber(found, way === 'arriving' ? 'source' : 'destination')
     return isAllowedBy(this.#policy[direction], found, remote, port)

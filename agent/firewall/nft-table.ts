@@ -14,7 +14,7 @@ export interface TableOptions {
   /** This device's addresses, and the prefixes that it holds: what it forwards from the tunnel to elsewhere. */
   readonly ownPrefixes: readonly Prefix[]
   /** TCP ports of the mesh here and at others: it carries revocations and the policy itself, and admits members alone.
-   *  This process and its user reach it whatever the policy. */
+   *  This process and its user reach it whatever the policy; what this host forwards is never the mesh's. */
   readonly mesh: {
     readonly own: readonly number[]
     readonly others: readonly number[]
@@ -38,25 +38,25 @@ export function tableText(options: TableOptions): string {
   return `${removalText(table)}table inet ${table} {
 ${heldSet(4, ownPrefixes)}${heldSet(6, ownPrefixes)}${directionText('inbound', policy.inbound)}${directionText('outbound', policy.outbound)}  chain arriving {
     ct state related meta l4proto { icmp, ipv6-icmp } accept
-    ${meshArriving(options)}
     ct direction original goto inbound
     ct direction reply goto outbound
     drop
   }
   chain leaving {
     ct state related meta l4proto { icmp, ipv6-icmp } accept
-    ${meshLeaving(options)}
     ct direction original goto outbound
     ct direction reply goto inbound
     drop
   }
   chain input {
     type filter hook input priority filter - 5; policy accept;
-    iifname ${tunnel} goto arriving comment "${mark}"
+    iifname != ${tunnel} accept
+${meshArriving(options)}    goto arriving comment "${mark}"
   }
   chain output {
     type filter hook output priority filter - 5; policy accept;
-    oifname ${tunnel} goto leaving
+    oifname != ${tunnel} accept
+${meshLeaving(options)}    goto leaving
   }
   chain forward-from {
     type filter hook forward priority filter - 6; policy accept;
@@ -143,18 +143,18 @@ function portRule(protocol: 'tcp' | 'udp', ports: readonly PortRange[]): readonl
 
 function meshArriving({ mesh: { own, others } }: TableOptions): string {
   return [
-    ...portSet(own, (set) => `ct direction original tcp dport ${set} accept`),
-    ...portSet(others, (set) => `ct direction reply tcp sport ${set} accept`),
-  ].join('\n    ')
+    portSet(own, (set) => `ct direction original tcp dport ${set} accept`),
+    portSet(others, (set) => `ct direction reply tcp sport ${set} accept`),
+  ].join('')
 }
 
 function meshLeaving({ mesh: { own, others, user } }: TableOptions): string {
   return [
-    ...portSet(others, (set) => `ct direction original meta skuid ${user} tcp dport ${set} accept`),
-    ...portSet(own, (set) => `ct direction reply tcp sport ${set} accept`),
-  ].join('\n    ')
+    portSet(others, (set) => `ct direction original meta skuid ${user} tcp dport ${set} accept`),
+    portSet(own, (set) => `ct direction reply tcp sport ${set} accept`),
+  ].join('')
 }
 
-function portSet(ports: readonly number[], rule: (set: string) => string): readonly string[] {
-  return ports.length === 0 ? [] : [rule(`{ ${ports.join(', ')} }`)]
+function portSet(ports: readonly number[], rule: (set: string) => string): string {
+  return ports.length === 0 ? '' : `    ${rule(`{ ${ports.join(', ')} }`)}\n`
 }

@@ -199,6 +199,13 @@ rule('the mesh passes whatever the policy, at its own ports', async () => {
   assert.not(scene.leaves({ protocol: 6, port: 4001 }))
 })
 
+rule('the mesh is at this device alone, and not at what it holds for others', async () => {
+  const scene = new Scene()
+  await scene.enforce(NOTHING, [4001], [5001])
+  assert.not(scene.arrives({ protocol: 6, destination: '10.50.0.7', port: 4001 }))
+  assert.not(scene.leaves({ protocol: 6, source: '10.50.0.7', port: 5001 }))
+})
+
 /** RFC 791: more fragments (0x2000), and the offset in units of 8 bytes. */
 function fragment(fields: Partial<PacketFields>, word: number): Uint8Array {
   const of = { source: '100.64.0.1', destination: '100.64.0.9', protocol: 17, id: 9, ...fields }

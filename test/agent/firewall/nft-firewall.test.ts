@@ -150,6 +150,28 @@ rule('removes what an agent that died left, and not what a living one has', asyn
   assert.match(tables, /policy-foreign/)
 })
 
+rule('passes the mesh whatever the policy, at this host alone: not what it forwards', async () => {
+  await scene.enforce(CLOSED, { own: [443], others: [8443] })
+  const packet = (source: string, destination: string, port: number, protocol = 6): Packet => ({
+    ...{ source, destination, protocol, port },
+  })
+  const [own, member, other, behind] = ['100.64.0.9', '100.64.0.1', '100.64.0.2', '10.50.0.7']
+  const probes = [
+    { way: 'in', packet: packet(member, own, 443) },
+    { way: 'out', packet: packet(own, member, 8443) },
+    { way: 'in', packet: packet(member, own, 443, 17) },
+    { way: 'in', packet: packet(member, own, 8443) },
+    { way: 'out', packet: packet(own, member, 443) },
+    { way: 'to-lan', packet: packet(member, behind, 443) },
+    { way: 'to-lan', packet: packet(member, behind, 8443) },
+    { way: 'from-lan', packet: packet(behind, member, 8443) },
+    { way: 'from-lan', packet: packet(behind, member, 443) },
+    { way: 'through', packet: packet(member, other, 443) },
+    { way: 'through', packet: packet(member, other, 8443) },
+  ] as const
+  assert.equal([...(await scene.passing(probes))].toSorted(), [0, 1])
+})
+
 rule('lets answers in, and asks nobody', async () => {
   await scene.enforce(policy('{inbound_rules: [{ip_protocol: udp}]}'))
   await scene.host.sh('nft delete table inet recorder')

@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import type { Firewall } from '../../../agent/firewall/firewall.ts'
+import type { Firewall, FirewallConfig } from '../../../agent/firewall/firewall.ts'
 import { nftFirewall } from '../../../agent/firewall/nft-firewall.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import type { PolicyRules } from '../../../protocol/policy-rules.ts'
@@ -20,7 +20,7 @@ export interface Scene extends AsyncDisposable {
   readonly firewall: Firewall
   /** Lines of `level event`. */
   readonly logged: string[]
-  enforce(policy: PolicyRules): Promise<void>
+  enforce(policy: PolicyRules, meshPorts?: FirewallConfig['meshPorts']): Promise<void>
   /** Lines of send.py, from the others. */
   sendOutside(lines: readonly string[]): Promise<void>
   /** Which of these came through, by their place. All are flows of their own. */
@@ -43,7 +43,7 @@ export async function startScene(): Promise<Scene> {
   return {
     ...{ host, others, firewall, logged },
     sendOutside: (lines) => senders.others.send(lines),
-    enforce: (policy) => firewall.enforce(configOf(policy)),
+    enforce: (policy, meshPorts) => firewall.enforce(configOf(policy, meshPorts)),
     passing: async (packets) => {
       await host.commands.run('nft', ['-f', '-'], { input: FORGET })
       const lines = packets.map(({ way, packet }, index) => line(way, packet, index, macs, others))
@@ -62,8 +62,11 @@ export async function startScene(): Promise<Scene> {
   }
 }
 
-export function configOf(policy: PolicyRules): Parameters<Firewall['enforce']>[0] {
-  return { policy, own: OWN, peers: PEERS, meshPorts: { own: [], others: [] } }
+export function configOf(
+  policy: PolicyRules,
+  meshPorts: FirewallConfig['meshPorts'] = { own: [], others: [] },
+): FirewallConfig {
+  return { policy, own: OWN, peers: PEERS, meshPorts }
 }
 
 async function layOut(host: Namespace, others: Namespace): Promise<void> {
