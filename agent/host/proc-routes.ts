@@ -1,6 +1,13 @@
-/** Default routes as /proc tells them, where `ip` is not to be run: of the main table, without rules and policies. */
+/** Routes as /proc tells them, where `ip` is not to be run: of IPv4 the main table's, of IPv6 every table's, without rules
+ *  and policies. */
 import { readFileSync } from 'node:fs'
-import { type AddressFamily, addressFromBytes, type IpAddress } from '../../protocol/address.ts'
+import {
+  type AddressFamily,
+  addressFromBytes,
+  type IpAddress,
+  type Prefix,
+  parsePrefix,
+} from '../../protocol/address.ts'
 import { CommandError } from './run.ts'
 
 export interface DefaultRoute {
@@ -10,11 +17,19 @@ export interface DefaultRoute {
   readonly metric: number
 }
 
-/** Text of a file of the kernel's; '' where there is none. */
-type ReadText = (path: string) => string
+export interface NetworkRoute {
+  readonly prefix: Prefix
+  readonly interfaceName: string
+  readonly metric: number
+}
 
-/** Flags of a route that is up and does not reject (route.h), hexadecimal in both files. */
+/** Text of a file of the kernel's; '' where there is none. */
+export type ReadText = (path: string) => string
+
+/** Flags of a route that is up and does not reject (route.h, ipv6_route.h), hexadecimal in both files. */
 const [UP, REJECT] = [0x1, 0x200]
+/** Of this host's own addresses, and of what the kernel remembers of a destination. */
+const NO_NETWORK = 0x8000_0000 | 0x0010_0000 | 0x0100_0000
 
 /** Lowest metric first. */
 export function defaultRoutes(
@@ -23,6 +38,22 @@ export function defaultRoutes(
 ): readonly DefaultRoute[] {
   const found = family === 4 ? ipv4(read('/proc/net/route')) : ipv6(read('/proc/net/ipv6_route'))
   return found.toSorted((a, b) => a.metric - b.metric)
+}
+
+/** All but default routes, of both families; none that drops what it matches. */
+export function networkRoutes(read: ReadText = readText): readonly NetworkRoute[] {
+  return [
+    ...lines(read('/proc/net/route')).flatMap(
+      ([name = '', to = '', , flags = '', , , metric, mask = '']) =>
+        network(name, Buffer.from(to, 'hex').toReversed(), bitsOf(mask), flags, Number(metric)),
+    ),
+    ...lines(read('/proc/net/ipv6_route')).flatMap(
+      ([to = '', length = '', , , , metric = '', , , flags = '', name = '']) => {
+        const bits = Number.parseInt(length, 16)
+        return network(name, Buffer.from(to, 'hex'), bits, flags, Number.parseInt(metric, 16))
+      },
+    ),
+  ]
 }
 
 /** What `fallback` says where the command that `task` runs is missing. */
@@ -57,6 +88,25 @@ function route(interfaceName: string, gateway: Uint8Array, metric: number): Defa
   const isThere = gateway.some((byte) => byte !== 0) && [4, 16].includes(gateway.length)
   return { interfaceName, metric, ...(isThere ? { gateway: addressFromBytes(gateway) } : {}) }
 }
+
+function network(
+  interfaceName: string,
+  to: Uint8Array,
+  length: number,
+  flags: string,
+  metric: number,
+): NetworkRoute[] {
+  const isNetwork = isUsable(flags) && (Number.parseInt(flags, 16) & NO_NETWORK) === 0 && length > 0
+  if (!isNetwork || ['lo', '*', ''].includes(interfaceName)) return []
+  if (![4, 16].includes(to.length) || length > to.length * 8 || Number.isNaN(metric)) return []
+  return [{ prefix: parsePrefix(`${addressFromBytes(to)}/${length}`), interfaceName, metric }]
+}
+
+/** Of a mask in hexadecimal digits. */
+function bitsOf(mask: string): number {
+  return [...Buffer.from(mask, 'hex')].reduce((sum, byte) => sum + BITS.indexOf(byte) + 1, 0)
+}
+const BITS = [0x80, 0xc0, 0xe0, 0xf0, 0xf8, 0xfc, 0xfe, 0xff]
 
 function isUsable(flags: string): boolean {
   const bits = Number.parseInt(flags, 16)

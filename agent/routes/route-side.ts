@@ -16,7 +16,7 @@ import { routeClaims, routeStandbys } from '../../protocol/route-claims.ts'
 import type { Daemon } from '../daemon.ts'
 import { explain } from '../errors.ts'
 import { readLink, readLinksBehind } from '../host/links-behind.ts'
-import { localPrefixes } from '../host/local-addresses.ts'
+import { hostNetworks } from '../host/routed-networks.ts'
 import type { Router } from '../host/router.ts'
 import { hasExit } from '../organizations/share.ts'
 import type { Plan } from '../plan.ts'
@@ -176,7 +176,7 @@ export class RouteSide implements Disposable {
     try {
       await router?.configure({
         prefixes: plan.policyUnderstood ? plan.routed : [],
-        localPrefixes: localPrefixes(options.interfaceName),
+        localPrefixes: hostNetworks(options.interfaceName),
         nat: options.nat,
       })
       await exit.configure(plan, this.#parts.watch)

@@ -210,6 +210,16 @@ rule('closed rather than open: with no exit left nothing leaves the host', async
   await until('it leaves again', 40_000, async () => (await seenAs(WEB)) === '198.18.3.2')
 })
 
+rule('do not lead where their host has a route of its own to', async () => {
+  const route = (verb: string) =>
+    other.host.namespace.exec('ip', 'route', verb, WEB, 'via', '198.18.3.1')
+  await route('add')
+  await until('it is left out', 20_000, async () => (await seenAs(WEB)) === 'nobody')
+  assert.is(await seenAs(WEB6), '2001:db8:3::2')
+  await route('delete')
+  await until('it is led there again', 20_000, async () => (await seenAs(WEB)) === '198.18.3.2')
+})
+
 rule('leave local networks alone only where they are told to', async () => {
   const neighbour = scene.lab.host(1, 1).address
   const reaches = async (): Promise<boolean> =>

@@ -5,7 +5,7 @@ import { startAddressWatch } from '../../../agent/host/address-watch.ts'
 import { hasDefaultRoute } from '../../../agent/host/default-route.ts'
 import { readRouteMtus } from '../../../agent/host/link-mtu.ts'
 import { noCommands } from '../../../agent/host/no-commands.ts'
-import { defaultRoutes } from '../../../agent/host/proc-routes.ts'
+import { defaultRoutes, networkRoutes } from '../../../agent/host/proc-routes.ts'
 import { parseIpAddress } from '../../../protocol/address.ts'
 import { VirtualClock } from '../../../simulations/world/virtual-clock.ts'
 
@@ -39,6 +39,24 @@ rule('reads those that are up, the lowest metric first', () => {
   )
 })
 
+rule('reads those to networks, neither to own addresses nor what only drops', () => {
+  const ipv4 = `${IPV4}ens10 0000000A 0100000A 0003 0 0 0 0000FFFF 0 0 0
+*\t0000FE0A 00000000 0001 0 0 0 0000FFFF 0 0 0
+ens10 0100000A 00000000 0005 0 0 1024 FFFFFFFF 0 0 0
+`
+  const own = 'fd000000000000000000000000000002'
+  const ipv6 = `${IPV6}${own} 80 ${ZERO} 00 ${ZERO} 00000000 00000004 00000000 80200001 eth0\n`
+  assert.equal(
+    networkRoutes((path) => (path.endsWith('ipv6_route') ? ipv6 : ipv4)),
+    [
+      { prefix: '192.0.2.0/24', interfaceName: 'eth0', metric: 100 },
+      { prefix: '10.0.0.0/16', interfaceName: 'ens10', metric: 0 },
+      { prefix: '10.0.0.1/32', interfaceName: 'ens10', metric: 1024 },
+      { prefix: 'fd00::/64', interfaceName: 'eth0', metric: 256 },
+    ],
+  )
+})
+
 rule('reads nothing of empty, cut or foreign text', () => {
   for (const text of [
     '',
@@ -50,6 +68,7 @@ rule('reads nothing of empty, cut or foreign text', () => {
     for (const family of [4, 6] as const) {
       assert.ok(Array.isArray(defaultRoutes(family, () => text)))
     }
+    assert.ok(Array.isArray(networkRoutes(() => text)))
   }
 })
 

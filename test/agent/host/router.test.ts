@@ -129,7 +129,37 @@ rule('is no way from one member to another, nor out by an exit to its own networ
   await router.configure(config({ prefixes: [...all, ...ADVERTISED] }))
   assert.equal(await reached(), [LAN, LAN6])
   await host.sh('ip route delete 10.30.0.0/24')
-  await lan.sh('ip route delete default')
+  await lan.sh('ip route delete default; ip address delete 10.30.0.9/32 dev lo')
+})
+
+rule('leads by an exit neither to links nor to networks beside the internet', async () => {
+  const [web, metadata] = ['10.30.0.9', '169.254.169.254']
+  const all = [parsePrefix('0.0.0.0/0'), parsePrefix('::/0')]
+  await lan.sh(`ip route add default via 10.20.0.1
+    for a in ${web} ${metadata} fd00:ec2::254; do ip address add $a dev lo; done`)
+  await host.sh(`for to in 10.30.0.0/24 ${metadata}; do ip route add $to via 10.20.0.2; done
+    ip route add fd00:ec2::254 via fd20::2`)
+  await member.sh(
+    `ip route add ${metadata} via ${host.ipv4}; ip route add fd00:ec2::254 via ${host.ipv6}`,
+  )
+  const answering = async () => {
+    const answers = [web, metadata, 'fd00:ec2::254'].map((each) => member.pings(each, 1))
+    return Promise.all(answers)
+  }
+  await router.configure(config({ prefixes: all }))
+  assert.equal(await answering(), [true, false, false])
+  // One inside the other, and one that is an address.
+  const inside = ['10.30.0.0/16', '10.30.0.0/24', '10.30.0.9/32'].map(parsePrefix)
+  await router.configure(config({ prefixes: all, localPrefixes: inside }))
+  assert.equal(await answering(), [false, false, false])
+  const advertised = parsePrefix(`${metadata}/32`)
+  await router.configure(config({ prefixes: [...all, advertised], localPrefixes: inside }))
+  assert.equal(await answering(), [false, true, false])
+  await host.sh(
+    `ip route delete 10.30.0.0/24; ip route delete ${metadata}; ip route delete fd00:ec2::254`,
+  )
+  await lan.sh(`ip route delete default
+    for a in ${web} ${metadata} fd00:ec2::254; do ip address delete $a dev lo; done`)
 })
 
 rule('changes nothing when it is told the same again, and all of it in one act', async () => {
