@@ -4,6 +4,7 @@ import type { Clock } from '../protocol/clock.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import { defaultLinkMtu, readRouteMtus } from './host/link-mtu.ts'
 import { localPrefixes } from './host/local-addresses.ts'
+import { foreignNetworks } from './host/routed-networks.ts'
 import type { Commands } from './host/run.ts'
 import type { Knowledge } from './knowledge.ts'
 import type { Neighbours } from './organizations/neighbours.ts'
@@ -26,6 +27,8 @@ export interface OwnSideOptions {
   readonly neighbours?: Neighbours | undefined
 }
 
+type HostFacts = Pick<Self, 'mtu' | 'localPrefixes' | 'foreignNetworks'>
+
 /** Milliseconds for which what was read of the host holds, should no event tell of a change. */
 const HOST_MS = 30_000
 
@@ -33,9 +36,7 @@ const HOST_MS = 30_000
  *  Time alone changes little, and asks often. */
 export function ownSides(device: DeviceId, options: OwnSideOptions): (isNews: boolean) => Self {
   const { directory, knowledge, listenPort, clock, neighbours } = options
-  let read:
-    | { readonly host: Pick<Self, 'mtu' | 'localPrefixes'>; readonly atMs: number }
-    | undefined
+  let read: { readonly host: HostFacts; readonly atMs: number } | undefined
   return (isNews) => {
     const nowMs = clock.monotonicMs()
     if (read === undefined || isNews || nowMs >= read.atMs + HOST_MS)
@@ -47,11 +48,12 @@ export function ownSides(device: DeviceId, options: OwnSideOptions): (isNews: bo
   }
 }
 
-function readHost({ tunnel, inside }: OwnSideOptions): Pick<Self, 'mtu' | 'localPrefixes'> {
+function readHost({ tunnel, inside }: OwnSideOptions): HostFacts {
   return {
     mtu: interfaceMtu(defaultLinkMtu(tunnel.interfaceName)),
     // A tunnel inside the process takes no route of the host.
     localPrefixes: inside === undefined ? localPrefixes(tunnel.interfaceName) : [],
+    foreignNetworks: inside === undefined ? foreignNetworks(tunnel.interfaceName) : [],
   }
 }
 

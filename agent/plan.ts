@@ -2,11 +2,15 @@
 import type { AgreementKeyPair, AgreementPublicKey } from '../crypto/agreement.ts'
 import { toHex } from '../crypto/bytes.ts'
 import {
+  type AddressFamily,
   addressFamily,
   isDefaultPrefix,
   isHostPrefix,
+  networkOf,
   type Prefix,
+  prefixAddress,
   prefixesOverlap,
+  prefixLength,
 } from '../protocol/address.ts'
 import { currentManifest, type Member, membersOf, type RouteClaim } from '../protocol/belief.ts'
 import type { DeviceId } from '../protocol/keys.ts'
@@ -29,6 +33,8 @@ export interface Self {
   readonly mtu: number
   /** Subnets this host is attached to by other interfaces: no route of ours may cover them. */
   readonly localPrefixes: readonly Prefix[]
+  /** Where routes of others lead on this host: what is advertised takes nothing from them; absent: nowhere. */
+  readonly foreignNetworks?: readonly Prefix[]
   /** What other organizations of this host leave to this one; undefined: it is alone here. */
   readonly share?: Share | undefined
 }
@@ -156,7 +162,7 @@ function assign(
 ): { byDevice: ReadonlyMap<DeviceId, readonly Prefix[]>; leftOut: readonly LeftOut[] } {
   const taken = new Map<Prefix, DeviceId>()
   const leftOut: LeftOut[] = []
-  const isLocal = localIn(self)
+  const [isLocal, isForeign] = [localIn(self), foreignIn(self)]
   const give = (prefix: Prefix, device: DeviceId): void => {
     // A route into the tunnel would cut this host off from a neighbour, or from its gateway.
     if (!isDefaultPrefix(prefix) && isLocal(prefix))
@@ -169,7 +175,10 @@ function assign(
     for (const address of certificate.addresses) give(address, device)
   }
   for (const [prefix, device] of held) {
-    if (peers.has(device)) give(prefix, device)
+    if (!peers.has(device)) continue
+    if (!isDefaultPrefix(prefix) && isForeign(prefix))
+      leftOut.push({ prefix, device, reason: 'overlaps a local network' })
+    else give(prefix, device)
   }
   const byDevice = Map.groupBy(taken, ([, device]) => device)
   return {
@@ -180,21 +189,56 @@ function assign(
   }
 }
 
-/** Remembered: each plan asks it of every address, and taking addresses apart costs more than all the rest. */
 function localIn({ localPrefixes }: Self): (prefix: Prefix) => boolean {
-  const networks = localPrefixes.join(' ')
-  if (locals.networks !== networks || locals.answers.size > REMEMBERED)
-    locals = { networks, answers: new Map() }
-  const { answers } = locals
+  return remembered(locals, localPrefixes, (prefix) =>
+    localPrefixes.some((local) => prefixesOverlap(local, prefix)),
+  )
+}
+
+/** Would a route of ours take something from one of others, by its metric or as the more specific one? */
+function foreignIn({ foreignNetworks = [] }: Self): (prefix: Prefix) => boolean {
+  const known = new Set(foreignNetworks)
+  const lengths = [...new Set(foreignNetworks.map(prefixLength))]
+  return remembered(foreign, foreignNetworks, (prefix) => {
+    const narrow = lengths.filter(
+      (length) => length >= NARROW[addressFamily(prefix)] && length < prefixLength(prefix),
+    )
+    return (
+      known.has(prefix) ||
+      narrow.some((length) => known.has(networkOf(prefixAddress(prefix), length)))
+    )
+  })
+}
+
+/** Bits: a route to less than that is for whatever nobody knows better, such as `10.0.0.0/8` by a company's gateway (of
+ *  IPv6: a site's prefix, RFC 6177). */
+const NARROW: Readonly<Record<AddressFamily, number>> = { 4: 16, 6: 48 }
+
+interface Answers {
+  networks: string
+  answers: Map<Prefix, boolean>
+}
+
+/** Each plan asks it of every address, and taking addresses apart costs more than all the rest. */
+function remembered(
+  memory: Answers,
+  networks: readonly Prefix[],
+  ask: (prefix: Prefix) => boolean,
+): (prefix: Prefix) => boolean {
+  const text = networks.join(' ')
+  if (memory.networks !== text || memory.answers.size > REMEMBERED)
+    Object.assign(memory, { networks: text, answers: new Map() })
+  const { answers } = memory
   return (prefix) => {
     const known = answers.get(prefix)
     if (known !== undefined) return known
-    const answer = localPrefixes.some((local) => prefixesOverlap(local, prefix))
+    const answer = ask(prefix)
     answers.set(prefix, answer)
     return answer
   }
 }
-let locals = { networks: '', answers: new Map<Prefix, boolean>() }
+const locals: Answers = { networks: '', answers: new Map() }
+const foreign: Answers = { networks: '', answers: new Map() }
 const REMEMBERED = 65_536
 
 function tunnelPeer(

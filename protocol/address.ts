@@ -105,7 +105,13 @@ export function prefixContains(outer: Prefix, inner: Prefix): boolean {
   )
 }
 
-/** Keeps of a difference only the bits inside the first `length`. */
+/** The prefix of so many bits that the address is in. */
+export function networkOf(address: IpAddress, length: number): Prefix {
+  const network = addressBytes(address).map((byte, index) => maskTo(byte, index, length))
+  return `${addressFromBytes(network)}/${length}` as Prefix
+}
+
+/** Keeps of an address or a difference only the bits inside the first `length`. */
 function maskTo(byte: number, index: number, length: number): number {
   const kept = Math.max(0, Math.min(8, length - index * 8))
   return byte & (0xff << (8 - kept)) & 0xff

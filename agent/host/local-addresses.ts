@@ -2,13 +2,11 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os'
 import {
-  addressBytes,
   addressFamily,
-  addressFromBytes,
   type IpAddress,
+  networkOf,
   type Prefix,
   parseIpAddress,
-  parsePrefix,
 } from '../../protocol/address.ts'
 
 /** As `os.networkInterfaces()` gives them: interfaces that are up, by name. */
@@ -86,11 +84,6 @@ function isLinkLocal(address: string): boolean {
 
 function subnetOf({ address, cidr }: NetworkInterfaceInfo): readonly Prefix[] {
   const length = Number(cidr?.split('/')[1])
-  const bytes = addressBytes(parseIpAddress(address))
-  if (!(length < bytes.length * 8)) return []
-  const network = bytes.map((byte, index) => {
-    const kept = Math.max(0, Math.min(8, length - index * 8))
-    return byte & (0xff << (8 - kept)) & 0xff
-  })
-  return [parsePrefix(`${addressFromBytes(network)}/${length}`)]
+  const ip = parseIpAddress(address)
+  return length < (addressFamily(ip) === 4 ? 32 : 128) ? [networkOf(ip, length)] : []
 }

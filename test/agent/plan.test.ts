@@ -85,6 +85,34 @@ rule(
   },
 )
 
+rule('takes nothing from routes of others, but for those to all that nobody knows better', () => {
+  const state = acme.state(...members(), acme.route(phone, '10.99.0.0/24', { metric: 1 }))
+  const takes = (...routes: readonly string[]): boolean => {
+    const own = { ...self(laptop), foreignNetworks: routes.map(parsePrefix) }
+    const isTaken = allowedIps(state, phone, own).includes('10.99.0.0/24')
+    const { leftOut } = plan(state, own, NOON)
+    const reason = 'overlaps a local network'
+    assert.equal(leftOut, isTaken ? [] : [{ prefix: '10.99.0.0/24', device: phone.id, reason }])
+    return isTaken
+  }
+  assert.not(takes('10.99.0.0/24'))
+  assert.not(takes('10.98.0.0/16', '10.99.0.0/16'))
+  assert.ok(takes('10.0.0.0/8', '10.99.0.0/26', '10.98.0.0/16'))
+  const [ipv4 = ''] = phone.addresses
+  assert.ok(takes(ipv4, ipv4.replace(/\.\d+\.\d+\/32$/, '.0.0/16')))
+})
+
+rule('keeps what this device routes itself, by a gateway too', () => {
+  const lan = parsePrefix('10.99.0.0/24')
+  const state = acme.state(
+    ...members(),
+    acme.route(phone, lan, { metric: 1 }),
+    acme.route(laptop, lan, { metric: 9 }),
+  )
+  const { leftOut, routed } = plan(state, { ...self(laptop), foreignNetworks: [lan] }, NOON)
+  assert.equal([leftOut, routed], [[], [lan]])
+})
+
 rule('needs nobody for a network that this device routes itself, and does not complain', () => {
   const lan = parsePrefix('10.99.0.0/25')
   const state = acme.state(
