@@ -6,6 +6,7 @@ import type { Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
 import { type ForwardBlock, forwardBlockHint, readForwardBlocks } from './forward-blocks.ts'
+import { readForwardingUsers } from './forwarding-users.ts'
 import { removalText } from './nft-tables.ts'
 import { ownerIn, ownerMark } from './owner.ts'
 import { prefixComment, type RouterRules, routerTable } from './router-rules.ts'
@@ -40,9 +41,14 @@ const TABLE = /^table inet (nexodus-router-\d+)$/gm
 
 /** Removes what a crash left. Throws CommandError: nft is missing, or not permitted. */
 export async function startRouter(options: RouterOptions): Promise<Router> {
-  const { commands, clock } = options
-  await removeLeftovers(commands, tableOf(options.listenPort))
-  const shell = new RouterShell(options, await openSysctls(commands, options.sysctlFile))
+  const { commands, clock, listenPort, log } = options
+  const table = tableOf(listenPort)
+  await removeLeftovers(commands, table)
+  const users = (): Promise<readonly string[]> => readForwardingUsers(commands, table)
+  const shell = new RouterShell(
+    options,
+    await openSysctls({ commands, file: options.sysctlFile, users, log }),
+  )
   const watch = clock.every(LOOK_MS, () => void shell.look())
   return {
     configure: (wanted) => shell.configure(wanted),

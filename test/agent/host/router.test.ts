@@ -23,7 +23,7 @@ let spare: Namespace
 let dir: TempDir
 let router: Router
 let looks: (() => void)[]
-let logged: { event: string; hint?: unknown }[]
+let logged: { readonly event: string; readonly [field: string]: unknown }[]
 
 const start = (): Promise<Router> =>
   startRouter({
@@ -206,7 +206,7 @@ for (const [name, text, chain, hint, passing] of [
       )
       const said = logged.filter(({ event }) => event === 'router.blocked')
       assert.is(said.length, 1)
-      assert.match(String(said[0]?.hint), hint)
+      assert.match(String(said[0]?.['hint']), hint)
       assert.equal(await reached(), passing)
       // What the hint says.
       const [family, table] = chain.split(' ')
@@ -269,6 +269,31 @@ rule('removes at its start what a crash left: rules and switches', async () => {
   assert.is(await rules(), '')
   assert.is(await switches(), '0\n0\n')
   await next[Symbol.asyncDispose]()
+})
+
+rule('leaves forwarding on where others have come to need it, of their family', async () => {
+  const nat = 'type nat hook postrouting priority srcnat; policy accept; masquerade'
+  const others = (): Promise<string> =>
+    host.sh(`nft 'table ip nat { chain POSTROUTING { ${nat}; }; }'`)
+  await router.configure(config())
+  await others()
+  await router.configure(config({ prefixes: [] }))
+  assert.is(await switches(), '1\n0\n')
+  const said = logged.find(({ event }) => event === 'router.forwarding-left-on')
+  assert.equal(said?.['switches'], ['net/ipv4/ip_forward'])
+  assert.equal(said?.['chains'], ['ip nat POSTROUTING'])
+  // Who was there before did without it.
+  await host.sh('sysctl -qw net.ipv4.ip_forward=0')
+  await router.configure(config())
+  await router.configure(config({ prefixes: [] }))
+  assert.is(await switches(), '0\n0\n')
+  // After a crash, too.
+  await host.sh('nft delete table ip nat')
+  await router.configure(config())
+  await others()
+  await (await start())[Symbol.asyncDispose]()
+  assert.is(await switches(), '1\n0\n')
+  await host.sh('sysctl -qw net.ipv4.ip_forward=0')
 })
 
 rule('leaves alone what another agent that runs has', async () => {
