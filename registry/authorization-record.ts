@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { toHex, utf8 } from '../crypto/bytes.ts'
 import { sha256 } from '../crypto/hash.ts'
+import { SCOPES } from '../protocol/scopes.ts'
 import type { Seconds } from '../protocol/time.ts'
 import { collection } from './store/collection.ts'
 import type { Transaction } from './store/database.ts'
@@ -14,7 +15,7 @@ const OWNER = {
   ownerId: z.string().optional(),
 }
 
-/** By hash of the device code. */
+/** Of a device; by hash of the device code. */
 export const AUTHORIZATION = collection(
   'device-authorization',
   z.strictObject({
@@ -36,9 +37,28 @@ export const AUTHORIZATION = collection(
   }),
 )
 export type Authorization = z.output<typeof AUTHORIZATION.schema>
+/** Of a program; by hash of the device code. */
+export const LOGIN = collection(
+  'login-authorization',
+  z.strictObject({
+    userCode: z.string(),
+    client: z.string(),
+    scopes: z.array(z.enum(SCOPES)),
+    lifetime: z.int(),
+    requestedFrom: z.string(),
+    source: z.string(),
+    expiresAt: z.int(),
+    decision: z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('pending') }),
+      z.strictObject({ kind: z.literal('denied') }),
+      z.strictObject({ kind: z.literal('approved'), user: z.string(), name: z.string() }),
+    ]),
+  }),
+)
+export type Login = z.output<typeof LOGIN.schema>
 /** User code → hash of the device code, while it is pending. */
 export const USER_CODE = collection('user-code', z.strictObject({ authorization: z.string() }))
-/** `<source>/<hash>`, while it is pending. */
+/** `<source>/<hash>`, until it is decided, or has expired and is forgotten. */
 export const PENDING = collection('pending-device', z.strictObject({}))
 /** `<organization>/<hash of the device code>`, while an admin has to agree. */
 export const REQUESTED = collection('requested-device', z.strictObject({}))
@@ -63,7 +83,7 @@ export function hashOf(secret: string): string {
 export function stopWaiting(
   transaction: Transaction,
   hash: string,
-  { userCode, source }: Authorization,
+  { userCode, source }: Pick<Authorization | Login, 'userCode' | 'source'>,
 ): void {
   transaction.delete(USER_CODE, userCode)
   transaction.delete(PENDING, `${source}/${hash}`)

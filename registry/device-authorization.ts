@@ -18,18 +18,18 @@ import {
 } from './authorization-record.ts'
 import type { DeviceOwner } from './device-change.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { checkPending } from './pending-authorizations.ts'
 import { openPollPace, POLL_INTERVAL, type PollPace } from './poll-pace.ts'
 import { type Possession, spendProof } from './possession.ts'
 import { Refused } from './refusal.ts'
 import type { Database, Transaction } from './store/database.ts'
+import { deleteExpired } from './store/expiry.ts'
 import { drawUserCode } from './user-code.ts'
 
 /** Seconds a person has to decide. RFC 8628 §6.1 asks for short; walking to another screen takes minutes. */
 const AUTHORIZATION_LIFETIME = 900
 /** Seconds until the token must have been used: a round trip, with a retry or two. */
 const TOKEN_LIFETIME = 300
-/** Devices of one address (one IPv4 address, one IPv6 /64) that wait at once. */
-const PENDING_PER_SOURCE = 64
 
 const SECRET_BYTES = 32
 
@@ -119,11 +119,11 @@ class StoredAuthorizations implements DeviceAuthorizations {
     const { possession, name, system, requestedFrom, source } = applicant
     const deviceCode = toBase64url(randomBytes(SECRET_BYTES))
     const hash = hashOf(deviceCode)
-    const expiresAt = clock.now() + AUTHORIZATION_LIFETIME
+    const now = clock.now()
+    const expiresAt = now + AUTHORIZATION_LIFETIME
     const userCode = await database.transact('device-authorizations', async (transaction) => {
       await spendProof(transaction, possession)
-      const waiting = await transaction.list(PENDING, { under: `${source}/` })
-      if (waiting.length >= PENDING_PER_SOURCE) throw tooManyPending()
+      await checkPending(database, source, { now, lifetime: AUTHORIZATION_LIFETIME })
       const code = await this.#unusedCode(transaction)
       transaction.put(AUTHORIZATION, hash, {
         ...{ userCode: code, name, system, requestedFrom, source, expiresAt },
@@ -239,27 +239,17 @@ class StoredAuthorizations implements DeviceAuthorizations {
   async forgetExpired(): Promise<void> {
     const { database, clock } = this.#parts
     const now = clock.now()
-    await database.transact('device-authorizations', async (transaction) => {
-      for (const { id, value } of await transaction.list(AUTHORIZATION)) {
-        if (value.expiresAt > now) continue
-        transaction.delete(AUTHORIZATION, id)
-        stopWaiting(transaction, id, value)
-        if (value.decision.kind !== 'requested') continue
-        transaction.delete(REQUESTED, `${value.decision.organization}/${id}`)
-      }
-      for (const { id, value } of await transaction.list(TOKEN)) {
-        if (value.expiresAt <= now) transaction.delete(TOKEN, id)
-      }
+    const devices = { scope: 'device-authorizations', of: AUTHORIZATION, now }
+    await deleteExpired(database, devices, (transaction, id, known) => {
+      transaction.delete(AUTHORIZATION, id)
+      stopWaiting(transaction, id, known)
+      if (known.decision.kind !== 'requested') return
+      transaction.delete(REQUESTED, `${known.decision.organization}/${id}`)
     })
+    const tokens = { scope: 'enrolment-tokens', of: TOKEN, now }
+    await deleteExpired(database, tokens, (transaction, id) => transaction.delete(TOKEN, id))
     this.#pace.forgetExpired(now)
   }
-}
-
-function tooManyPending(): Refused {
-  return new Refused(
-    'too-many-pending',
-    `${PENDING_PER_SOURCE} devices at your address wait for approval already (approve or deny some, or wait ${AUTHORIZATION_LIFETIME / 60} minutes)`,
-  )
 }
 
 function tokenRefused(why: string): Refused {

@@ -1,47 +1,31 @@
 /** Login of a program by device authorization (RFC 8628): it asks for scopes, a person who signed in sees
  *  what is asked and decides, and the program gets an API token of that person. */
-import { z } from 'zod'
 import { toBase64url } from '../crypto/bytes.ts'
 import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
-import { SCOPES, type Scope } from '../protocol/scopes.ts'
+import type { Scope } from '../protocol/scopes.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import type { Act } from './act.ts'
 import type { ApiTokens } from './api-tokens.ts'
-import { hashOf, PENDING, USER_CODE } from './authorization-record.ts'
+import {
+  hashOf,
+  LOGIN,
+  type Login,
+  PENDING,
+  stopWaiting,
+  USER_CODE,
+} from './authorization-record.ts'
 import type { PollAnswer } from './device-authorization.ts'
 import type { UserId } from './organizations.ts'
+import { checkPending } from './pending-authorizations.ts'
 import { openPollPace, POLL_INTERVAL, type PollPace } from './poll-pace.ts'
-import { Refused } from './refusal.ts'
-import { collection } from './store/collection.ts'
 import type { Database, Transaction } from './store/database.ts'
+import { deleteExpired } from './store/expiry.ts'
 import { drawUserCode, readUserCode } from './user-code.ts'
 
 /** Seconds a person has to decide. */
 const AUTHORIZATION_LIFETIME = 600
-/** Programs and devices of one address that wait at once. */
-const PENDING_PER_SOURCE = 64
 const SECRET_BYTES = 32
-
-/** By hash of the device code. */
-const LOGIN = collection(
-  'login-authorization',
-  z.strictObject({
-    userCode: z.string(),
-    client: z.string(),
-    scopes: z.array(z.enum(SCOPES)),
-    lifetime: z.int(),
-    requestedFrom: z.string(),
-    source: z.string(),
-    expiresAt: z.int(),
-    decision: z.discriminatedUnion('kind', [
-      z.strictObject({ kind: z.literal('pending') }),
-      z.strictObject({ kind: z.literal('denied') }),
-      z.strictObject({ kind: z.literal('approved'), user: z.string(), name: z.string() }),
-    ]),
-  }),
-)
-type Login = z.output<typeof LOGIN.schema>
 
 /** What a program asks for. */
 export interface LoginRequest {
@@ -102,8 +86,7 @@ export function openLogins(parts: LoginParts): Logins {
       const found = await findPending(transaction, typed, clock.now())
       if (found === undefined) return false
       const [hash, login] = found
-      transaction.delete(USER_CODE, login.userCode)
-      transaction.delete(PENDING, `${login.source}/${hash}`)
+      stopWaiting(transaction, hash, login)
       transaction.put(LOGIN, hash, { ...login, decision })
       return true
     })
@@ -120,13 +103,9 @@ export function openLogins(parts: LoginParts): Logins {
     deny: (typed) => decide(typed, { kind: 'denied' }),
     async forgetExpired() {
       const now = clock.now()
-      await database.transact(SCOPE, async (transaction) => {
-        for (const { id, value } of await transaction.list(LOGIN)) {
-          if (value.expiresAt > now) continue
-          transaction.delete(LOGIN, id)
-          transaction.delete(USER_CODE, value.userCode)
-          transaction.delete(PENDING, `${value.source}/${id}`)
-        }
+      await deleteExpired(database, { scope: SCOPE, of: LOGIN, now }, (transaction, id, login) => {
+        transaction.delete(LOGIN, id)
+        stopWaiting(transaction, id, login)
       })
       pace.forgetExpired(now)
     },
@@ -139,15 +118,10 @@ async function startLogin(
 ): Promise<StartedLogin> {
   const deviceCode = toBase64url(randomBytes(SECRET_BYTES))
   const hash = hashOf(deviceCode)
-  const expiresAt = clock.now() + AUTHORIZATION_LIFETIME
+  const now = clock.now()
+  const expiresAt = now + AUTHORIZATION_LIFETIME
   const userCode = await database.transact(SCOPE, async (transaction) => {
-    const waiting = await transaction.list(PENDING, { under: `${source}/` })
-    if (waiting.length >= PENDING_PER_SOURCE) {
-      throw new Refused(
-        'too-many-pending',
-        `${PENDING_PER_SOURCE} logins and devices at your address wait for approval already (decide some, or wait ${AUTHORIZATION_LIFETIME / 60} minutes)`,
-      )
-    }
+    await checkPending(database, source, { now, lifetime: AUTHORIZATION_LIFETIME })
     const code = await unusedCode(transaction, randomBytes)
     transaction.put(LOGIN, hash, {
       ...{ userCode: code, client, lifetime, requestedFrom, source, expiresAt },

@@ -6,6 +6,7 @@ import type { RegistryContext } from '../context.ts'
 import { ProblemError } from '../problem.ts'
 import { collection } from '../store/collection.ts'
 import type { Transaction } from '../store/database.ts'
+import { deleteExpired } from '../store/expiry.ts'
 
 /** By the hash of the link's token. */
 const setupLinks = collection(
@@ -75,11 +76,8 @@ export async function deleteAllLinks(transaction: Transaction): Promise<void> {
 
 /** Deletes links that are over. */
 export async function sweepLinks({ database, clock }: RegistryContext): Promise<void> {
-  await database.transact(ACCOUNTS_SCOPE, async (transaction) => {
-    for (const { id, value } of await transaction.list(setupLinks)) {
-      if (value.expiresAt <= clock.now()) transaction.delete(setupLinks, id)
-    }
-  })
+  const links = { scope: ACCOUNTS_SCOPE, of: setupLinks, now: clock.now() }
+  await deleteExpired(database, links, (transaction, id) => transaction.delete(setupLinks, id))
 }
 
 function assertUsable(link: SetupLink | undefined, now: number): SetupLink {
