@@ -23,13 +23,13 @@ import type { Act } from './act.ts'
 import { addressesOf } from './addresses.ts'
 import { audit } from './audit.ts'
 import { DEVICE, type DeviceRecord, groupsOf } from './device-record.ts'
-import { HEAD, rangesOf } from './head.ts'
+import { HEAD, type Head, rangesOf } from './head.ts'
 import type { Issuing } from './issuing.ts'
 import { type Page, type PageRequest, readPage } from './page.ts'
 import { POLICY, POLICY_HISTORY, policyHistoryId, type SavedPolicy } from './policy-record.ts'
 import type { Ranges } from './ranges.ts'
 import { Refused } from './refusal.ts'
-import type { Database, Transaction } from './store/database.ts'
+import type { Database, Item, Transaction } from './store/database.ts'
 
 export type PolicyVersion = Omit<SavedPolicy, 'body'>
 
@@ -82,11 +82,16 @@ export function openPolicies({
       const found = await readPage(database, POLICY_HISTORY, under, { ...page, reverse: true })
       return { ...found, items: found.items.map(({ value }) => shown(value)) }
     },
-    check: (organization, { text, question }) =>
-      database.transact(organization, async (transaction) => {
-        const used = text ?? shown(await transaction.get(POLICY, organization)).text
-        return checkText(used, question, await membersIn(transaction, organization))
-      }),
+    check: async (organization, { text, question }) => {
+      const used = text ?? shown(await database.get(POLICY, organization)).text
+      // No transaction: its checks of all devices would make others wait (etcd-commit.ts, CHECKS).
+      const devices: Item<DeviceRecord>[] = []
+      for await (const device of database.list(DEVICE, { under: `${organization}/` })) {
+        devices.push(device)
+      }
+      const head = await database.get(HEAD, organization)
+      return checkText(used, question, membersOf(organization, head, devices))
+    },
     save: (organization, by, wanted) => savePolicy(issuing, organization, by, wanted),
   }
 }
@@ -207,16 +212,24 @@ function shown(saved: SavedPolicy | undefined): PolicyVersion {
   return { revision, text, savedAt, by }
 }
 
-/** Every device that has an address, with the prefixes that it may advertise: what it holds at the moment is known to
- *  devices alone. */
 async function membersIn(
   transaction: Transaction,
   organization: OrganizationId,
 ): Promise<readonly PolicyMember[]> {
   const head = await transaction.get(HEAD, organization)
+  const devices = await transaction.list(DEVICE, { under: `${organization}/` })
+  return membersOf(organization, head, devices)
+}
+
+/** Every device that has an address, with the prefixes that it may advertise: what it holds at the moment is known to
+ *  devices alone. */
+function membersOf(
+  organization: OrganizationId,
+  head: Head | undefined,
+  devices: readonly Item<DeviceRecord>[],
+): readonly PolicyMember[] {
   if (head === undefined) return []
   const ranges = rangesOf(organization, head)
-  const devices = await transaction.list(DEVICE, { under: `${organization}/` })
   return devices.flatMap(({ value }) => memberOf(value, ranges))
 }
 

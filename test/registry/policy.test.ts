@@ -160,6 +160,14 @@ rule('refuses what is no policy, with the line', async () => {
   assert.match(await refusal(save(large, 0)), /^policy-invalid .*bytes in a manifest/)
 })
 
+rule('whoever asks holds up nobody who writes: a question is no commit', async () => {
+  const { core, policies, organization } = await scene()
+  await using _ = core
+  core.store.commit = () => Promise.reject(new Error('a commit'))
+  const { answers } = await policies.check(organization, { question: 'laptop -> db:5432' })
+  assert.is(answers.length > 0, true)
+})
+
 rule('can be tried without being saved', async () => {
   const { core, policies, organization } = await scene()
   await using _ = core
