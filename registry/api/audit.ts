@@ -1,15 +1,16 @@
 /** Routes of an organization's audit log. */
-import { once } from 'node:events'
-import type { Response } from 'express'
 import { z } from 'zod'
+import type { Clock } from '../../protocol/clock.ts'
 import { AUDIT_ENTRY, auditHead, auditLines, auditPage } from '../audit.ts'
 import { pageOf } from '../page.ts'
 import type { Database } from '../store/database.ts'
 import { ADMINS } from './access.ts'
 import { memberRoute, type Route } from './route.ts'
+import { writeLines } from './streaming.ts'
 
 export interface AuditApiParts {
   readonly database: Database
+  readonly clock: Pick<Clock, 'after'>
 }
 
 const AUDIT = '/organizations/:organization/audit'
@@ -53,19 +54,9 @@ export const AUDIT_ROUTES: readonly Route<AuditApiParts>[] = [
     roles: ADMINS,
     rate: 'streaming',
     produces: 'application/jsonl',
-    stream: ({ database }: AuditApiParts, { organization }, response) =>
-      sendLines(response, auditLines(database, organization)),
+    stream: ({ database, clock }: AuditApiParts, { organization }, response) => {
+      response.status(200).type('application/jsonl')
+      return writeLines(response, clock, auditLines(database, organization))
+    },
   }),
 ]
-
-/** As fast as the client takes them. */
-async function sendLines(response: Response, lines: AsyncIterable<string>): Promise<void> {
-  response.status(200).type('application/jsonl')
-  for await (const line of lines) {
-    if (response.destroyed) return
-    if (!response.write(`${line}\n`)) {
-      await Promise.race([once(response, 'drain'), once(response, 'close')])
-    }
-  }
-  response.end()
-}

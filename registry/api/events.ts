@@ -1,20 +1,16 @@
 /** The event stream of an organization (Server-Sent Events, WHATWG HTML §9.2). */
-import { once } from 'node:events'
-import type { Response } from 'express'
 import { z } from 'zod'
 import type { Clock } from '../../protocol/clock.ts'
 import type { ChangeEvent, Events } from '../events.ts'
 import { ProblemError } from '../problem.ts'
 import { ANY_MEMBER } from './access.ts'
 import { memberRoute, type Route } from './route.ts'
+import { write } from './streaming.ts'
 
 export interface EventApiParts {
   readonly events: Events
   readonly clock: Pick<Clock, 'after'>
 }
-
-/** A client that takes nothing for so long is cut. Milliseconds. */
-const STALLED_MS = 30_000
 
 export const EVENT_ROUTES: readonly Route<EventApiParts>[] = [
   memberRoute({
@@ -58,15 +54,4 @@ function lastEventId(text: string | undefined): number | undefined {
   throw new ProblemError(400, 'last-event-id-invalid', 'Last-Event-ID: want the id of an event', {
     field: 'Last-Event-ID',
   })
-}
-
-/** Resolves when the client has room for more, or is gone. */
-async function write(response: Response, clock: EventApiParts['clock'], text: string) {
-  if (response.destroyed || response.write(text)) return
-  const cut = clock.after(STALLED_MS, () => response.destroy())
-  const settled = new AbortController()
-  const { signal } = settled
-  await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })])
-  settled.abort()
-  cut.cancel()
 }
