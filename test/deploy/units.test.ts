@@ -1,6 +1,6 @@
 /** The systemd units, as systemd itself reads them. */
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
@@ -22,7 +22,23 @@ function analyze(...args: string[]) {
 const rule = suite('systemd units')
 
 rule('are these', () => {
-  assert.equal(readdirSync(UNITS).toSorted(), Object.keys(MOST_EXPOSED).toSorted())
+  const known = [...Object.keys(MOST_EXPOSED), 'nexodus-registry.conf']
+  assert.equal(readdirSync(UNITS).toSorted(), known.toSorted())
+})
+
+rule('the registry runs as the user that systemd-sysusers makes, and who stays', async () => {
+  await using folder = await tempDir()
+  mkdirSync(join(folder.path, 'etc'))
+  const wanted = join(UNITS, 'nexodus-registry.conf')
+  const { status, stderr } = spawnSync('systemd-sysusers', [`--root=${folder.path}`, wanted], {
+    encoding: 'utf8',
+  })
+  assert.is(status, 0, stderr)
+  const made = readFileSync(join(folder.path, 'etc/passwd'), 'utf8').split('\n')[0]?.split(':')
+  const unit = readFileSync(join(UNITS, 'nexodus-registry.service'), 'utf8')
+  assert.not.match(unit, /^DynamicUser=/m)
+  const [, directory] = /^StateDirectory=(.*)$/m.exec(unit) ?? []
+  assert.equal([made?.[0], made?.[5]], [/^User=(.*)$/m.exec(unit)?.[1], `/var/lib/${directory}`])
 })
 
 for (const [unit, most] of Object.entries(MOST_EXPOSED)) {
