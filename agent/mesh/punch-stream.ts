@@ -39,8 +39,7 @@ export interface Punches {
 }
 
 export async function startPunches(mesh: MeshNode, options: PunchOptions): Promise<Punches> {
-  /** The same message comes by several links; an older one that was held up tells nothing new. */
-  const newest = new Map<DeviceId, number>()
+  const newest = newestOf(options.links)
   const pace = new Pace(PACE)
   const floods = newFloodLog(options.log, MANY)
   await serve(
@@ -53,8 +52,7 @@ export async function startPunches(mesh: MeshNode, options: PunchOptions): Promi
       const device = deviceOfLink(link)
       if (device === undefined) throw new MalformedError('punch: not from a device')
       const punch = parsePunch(await frameChannel(stream, PUNCH_BYTES, signal).read())
-      if (punch.sequence > (newest.get(device) ?? -1)) {
-        newest.set(device, punch.sequence)
+      if (newest.isNews(device, link, punch.sequence)) {
         const nowMs = options.clock.monotonicMs()
         if (pace.spend(device, 1, nowMs)) options.onPunch(device, punch)
         else floods.count('mesh.member-floods', nameOfLink(link), nowMs, { with: 'punches' })
@@ -71,6 +69,25 @@ export async function startPunches(mesh: MeshNode, options: PunchOptions): Promi
         () => true,
         () => false,
       )
+    },
+  }
+}
+
+/** The newest punch of each device. The same message comes by several links, and an older one that was held up tells
+ *  nothing new; by a link that was made since, it is of a device that restarted with its clock set back. */
+function newestOf(links: Links) {
+  const newest = new Map<DeviceId, { readonly sequence: number; readonly by: readonly Link[] }>()
+  links.onDown((link) => {
+    const device = deviceOfLink(link)
+    if (device !== undefined && links.to(link.peer).length === 0) newest.delete(device)
+  })
+  return {
+    isNews(device: DeviceId, link: Link, sequence: number): boolean {
+      const last = newest.get(device)
+      const isOlder = last !== undefined && sequence < last.sequence
+      if (sequence === last?.sequence || (isOlder && last.by.includes(link))) return false
+      newest.set(device, { sequence, by: links.to(link.peer) })
+      return true
     },
   }
 }

@@ -193,6 +193,36 @@ rule('carries punches to a peer, and says so when there is no way to it', async 
   assert.is(await a.mesh.sendPunch(acme.device('cow').id, { sequence: 1, candidates }), false)
 })
 
+rule(
+  'hears punches of a peer that restarts, its clock set back, also if its end was not noticed',
+  async () => {
+    await using stack = new AsyncDisposableStack()
+    const b = stack.use(await startAgent(acme, 'bee', { initial: everybody }))
+    const begin = () =>
+      startAgent(acme, 'ant', { initial: everybody, known: { bee: [b.address()] } })
+    const heard = () => b.punches.map(({ punch }) => punch.sequence)
+    const says = async (a: MeshAgent, sequence: number) => {
+      await until('linked', () => linked(a, b))
+      await until(`heard ${sequence}`, () => {
+        // Before the link is one at the other end, too, it carries none.
+        void a.mesh.sendPunch(b.device.id, { sequence, candidates: [] })
+        return heard().includes(sequence)
+      })
+    }
+    const first = await begin()
+    await says(first, 9000)
+    await first[Symbol.asyncDispose]()
+    await until('gone', () => !linked(b, first))
+    const second = stack.use(await begin())
+    await says(second, 800)
+    const third = stack.use(await begin())
+    await says(third, 70)
+    await third.mesh.sendPunch(b.device.id, { sequence: 69, candidates: [] })
+    await systemClock.sleep(50)
+    assert.equal(heard(), [9000, 800, 70])
+  },
+)
+
 rule('announces what it listens on, without the peer id and without the overlay', async () => {
   await using a = await startAgent(acme, 'ant', {
     initial: everybody,
