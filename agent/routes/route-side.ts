@@ -1,14 +1,7 @@
 /** Route side: everything about routes beside the plan: what is measured and chosen, what this device offers, and what the
  *  host does for it. */
 import { join } from 'node:path'
-import { toHex } from '../../crypto/bytes.ts'
-import {
-  addressFamily,
-  isDefaultPrefix,
-  isHostPrefix,
-  type Prefix,
-  prefixAddress,
-} from '../../protocol/address.ts'
+import { isDefaultPrefix, isHostPrefix, type Prefix } from '../../protocol/address.ts'
 import { mayAdvertise, memberOf } from '../../protocol/belief.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
@@ -23,13 +16,13 @@ import type { Plan } from '../plan.ts'
 import { CarrierWatch } from './carrier-watch.ts'
 import { ExitClient } from './exit-client.ts'
 import { openExitSettings } from './exit-settings.ts'
+import { nameOf, newWatch } from './measuring.ts'
 import type { RouteWish } from './next-claim.ts'
 import { type Advertised, OwnRoutes } from './own-routes.ts'
-import { newProber } from './prober.ts'
 import { awaitQuiet } from './quiet.ts'
 import type { RouteChoice } from './route-choice.ts'
 import { RouteControl } from './route-control.ts'
-import { type RouteView, RouteWatch } from './route-watch.ts'
+import type { RouteView, RouteWatch } from './route-watch.ts'
 
 export interface RouteSideOptions {
   readonly stateDir: string
@@ -84,7 +77,7 @@ export async function startRouteSide(
 export class RouteSide implements Disposable {
   readonly #parts: RouteParts
   readonly control: RouteControl
-  /** Told when the host has been made as planned. */
+  /** Told when the host has been made as planned, or as far as it can be. */
   onApplied: () => void = () => undefined
   readonly #said = new Set<string>()
   #carrier: CarrierWatch | undefined
@@ -172,18 +165,27 @@ export class RouteSide implements Disposable {
   async applied(plan: Plan): Promise<void> {
     if (this.#isEnded) return
     this.#carrier?.update()
-    const { router, exit, options } = this.#parts
-    try {
-      await router?.configure({
+    const { router, exit, watch, options } = this.#parts
+    // The exit goes first and waits for nothing: without it this host's packets leave in clear.
+    const isByExit = await this.#made('exit.configure-failed', () => exit.configure(plan, watch))
+    this.onApplied()
+    const isRouter = await this.#made('router.configure-failed', async () =>
+      router?.configure({
         prefixes: plan.policyUnderstood ? plan.routed : [],
         localPrefixes: hostNetworks(options.interfaceName),
         nat: options.nat,
-      })
-      await exit.configure(plan, this.#parts.watch)
-      this.onApplied()
-      this.#said.clear()
+      }),
+    )
+    if (isByExit && isRouter) this.#said.clear()
+  }
+
+  async #made(failed: string, make: () => Promise<void>): Promise<boolean> {
+    try {
+      await make()
+      return true
     } catch (error) {
-      this.#fault('router.configure-failed', error)
+      this.#fault(failed, error)
+      return false
     }
   }
 
@@ -243,11 +245,6 @@ export class RouteSide implements Disposable {
   }
 }
 
-export function nameOf(daemon: Daemon, device: DeviceId): string {
-  const { knowledge, clock } = daemon.options
-  return memberOf(knowledge.state(), device, clock.now())?.certificate.name ?? device
-}
-
 /** Undefined where packets leave no interface. */
 function newCarrierWatch(
   { options, daemon, own }: RouteParts,
@@ -266,35 +263,5 @@ function newCarrierWatch(
     keep: (drained) => own.keepAside(drained),
     clock,
     log: options.log,
-  })
-}
-
-function newWatch(options: RouteSideOptions, daemon: Daemon, exit: ExitClient): RouteWatch {
-  const { clock, inside, tunnel } = daemon.options
-  return new RouteWatch({
-    device: daemon.device,
-    clock,
-    log: options.log,
-    prober: newProber(inside, clock),
-    addressOf: (device) => {
-      const addresses = daemon.plan.peers.get(device)?.certificate.addresses ?? []
-      const first = addresses.find((each) => addressFamily(each) === 4) ?? addresses[0]
-      return first === undefined ? undefined : prefixAddress(first)
-    },
-    path: (device) => daemon.parts.paths?.status(device) ?? { kind: 'idle' },
-    sentBytes: async () => {
-      const stats = await tunnel.stats()
-      const byKey = new Map(stats.map((each) => [toHex(each.publicKey), each.sentBytes]))
-      return new Map(
-        [...daemon.plan.peers].map(([device, { certificate }]) => [
-          device,
-          byKey.get(toHex(certificate.wireguardKey)) ?? 0,
-        ]),
-      )
-    },
-    nameOf: (device) => nameOf(daemon, device),
-    reachesAnybody: () => (daemon.parts.mesh?.connections().length ?? 0) > 0,
-    exitPreference: () => exit.settings.preference,
-    onChange: () => daemon.apply(),
   })
 }
