@@ -90,8 +90,9 @@ export const EXIT_NODES = z.object({
   /** Name of the one in use; empty: none. */
   inUse: z.string(),
   allowLocal: z.boolean(),
-  /** `closed`: an exit is wanted and none answers, so nothing leaves this host but to its organization. */
-  state: z.enum(['off', 'on', 'closed']),
+  /** `closed`: an exit is wanted and none answers, so nothing leaves this host but to its organization. `failed`: this
+   *  host's routing is not as wanted; it is tried again every few seconds. */
+  state: z.enum(['off', 'on', 'closed', 'failed']),
   why: z.string(),
   exits: z.array(
     z.object({

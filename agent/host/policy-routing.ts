@@ -36,6 +36,8 @@ export interface ExitRouting {
 export const FIRST_PRIORITY = 7800
 /** UDP port of PCP and NAT-PMP servers (RFC 6887 §19.1): the gateway, which is no way around the exit. */
 const PORT_MAPPING_PORT = 5351
+/** A route that goes behind all others. One more is what IPv6 has by itself, and `ip route flush` leaves in place. */
+const LAST_METRIC = 4_294_967_294
 /** Links and groups, which no exit carries. */
 const LINK_PREFIXES: Readonly<Record<AddressFamily, readonly string[]>> = {
   4: ['169.254.0.0/16', '224.0.0.0/4', '255.255.255.255/32'],
@@ -65,7 +67,8 @@ export function exitRules(
   ]
 }
 
-/** As after `ip route replace`. A `throw` sends the look-up on to the next rule. */
+/** As after `ip route replace`. A `throw` sends the look-up on to the next rule; where no default route is left, for the
+ *  tunnel's interface is gone, nothing leaves. */
 export function exitRoutes(
   routing: ExitRouting,
   table: number,
@@ -75,11 +78,15 @@ export function exitRoutes(
   const source = sources.find((address) => addressFamily(address) === family)
   const isCarried = families.has(family) && source !== undefined
   const limit = mtu === undefined ? '' : ` mtu ${mtu}`
-  const main = isCarried
-    ? `default dev ${tunnelInterface} src ${source}${limit}`
-    : 'unreachable default'
+  const carried = isCarried ? [`default dev ${tunnelInterface} src ${source}${limit}`] : []
   const around = [...servers, ...beside].filter((each) => addressFamily(each) === family)
-  const thrown = [...new Set([...around, ...LINK_PREFIXES[family]])].toSorted()
+  // As the kernel tells them.
+  const whole = family === 4 ? /\/32$/ : /\/128$/
+  const bare = [...around, ...LINK_PREFIXES[family]].map((each) => each.replace(whole, ''))
+  const thrown = [...new Set(bare)].toSorted()
   const end = `table ${table} proto ${ROUTE_PROTOCOL}`
-  return [`${main} ${end}`, ...thrown.map((prefix) => `throw ${prefix} ${end}`)]
+  const closed = `unreachable default metric ${LAST_METRIC}`
+  return [...carried, closed, ...thrown.map((prefix) => `throw ${prefix}`)].map(
+    (route) => `${route} ${end}`,
+  )
 }

@@ -9,6 +9,7 @@ import {
 } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Daemon } from '../daemon.ts'
+import { explain } from '../errors.ts'
 import { type ExitNode, startExitNode } from '../host/exit-node.ts'
 import { isContainerInterface, localPrefixes, underlayAddresses } from '../host/local-addresses.ts'
 import type { ExitRouting } from '../host/policy-routing.ts'
@@ -33,6 +34,7 @@ export class ExitClient implements AsyncDisposable {
   /** Undefined without an interface: then nothing but the proxy uses the tunnel. */
   readonly #node: ExitNode | undefined
   readonly #registry: RegistryAddresses
+  #failure: string | undefined
 
   private constructor(options: ExitClientOptions, node: ExitNode | undefined) {
     this.#options = options
@@ -58,6 +60,11 @@ export class ExitClient implements AsyncDisposable {
     return this.#node !== undefined
   }
 
+  /** Why the host is not as was planned last; undefined: it is. */
+  get failure(): string | undefined {
+    return this.#failure
+  }
+
   set(settings: ExitSettings): Promise<void> {
     return this.#options.settings.set(settings)
   }
@@ -77,9 +84,19 @@ export class ExitClient implements AsyncDisposable {
     if (isWanted) neighbours?.wantExit(true)
     const isUsed = isWanted && hasExit(neighbours?.current)
     if (isUsed) await this.#registry.lookUp([this.#options.daemon.join.registry])
-    await this.#node.configure(isUsed ? this.#routing(plan, choice.exit) : undefined)
+    await this.#make(isUsed ? this.#routing(plan, choice.exit) : undefined)
     // What is not in force any more another organization may have.
     if (!isWanted) neighbours?.wantExit(false)
+  }
+
+  async #make(routing: ExitRouting | undefined): Promise<void> {
+    try {
+      await this.#node?.configure(routing)
+      this.#failure = undefined
+    } catch (error) {
+      this.#failure = explain(error)
+      throw error
+    }
   }
 
   #routing(plan: Plan, exit: DeviceId | undefined): ExitRouting {

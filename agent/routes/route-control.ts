@@ -98,8 +98,9 @@ export class RouteControl implements RouteControls {
     const { exit, watch, daemon } = this.#parts
     const { preference, allowLocal } = exit.settings
     const wanted = preference.kind === 'device' ? this.#nameOf(preference.device) : preference.kind
-    const carried = exit.families(daemon.plan)
-    const state = preference.kind === 'off' ? 'off' : carried.size > 0 ? 'on' : 'closed'
+    const planned = exit.families(daemon.plan).size > 0 ? 'on' : 'closed'
+    const wantedState = preference.kind === 'off' ? 'off' : planned
+    const state = exit.failure === undefined ? wantedState : 'failed'
     return {
       preference: wanted,
       inUse: watch.exit === undefined ? '' : this.#nameOf(watch.exit),
@@ -208,6 +209,8 @@ export class RouteControl implements RouteControls {
 
   #exitReason(state: ExitNodesReport['state']): string {
     const { exit, watch, daemon } = this.#parts
+    if (state === 'failed')
+      return `this host could not be set up, packets may leave beside the exit: ${exit.failure}`
     if (state === 'off') return 'packets leave as if there were no exit'
     if (state === 'closed')
       return 'no exit is usable: nothing leaves this host but to its organization'

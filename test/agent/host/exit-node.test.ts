@@ -130,6 +130,103 @@ rule('can be switched off and on again, as often as one likes (defect 16)', asyn
   }
 })
 
+/** As systemd-networkd does when it begins. */
+const FLUSH = `for f in 4 6; do ip -$f rule flush; ip -$f rule add priority 32766 lookup main; ip -$f route flush table 151820; done
+  ip rule add priority 32767 lookup default`
+
+rule('puts back what somebody else removed, all or some of it', async () => {
+  await node.configure(routing())
+  const made = await all()
+  for (const harm of [
+    FLUSH,
+    'ip rule delete priority 7804',
+    'ip -6 rule delete priority 7800',
+    'ip route delete default table 151820',
+    'ip -6 route flush table 151820',
+  ]) {
+    await host.sh(harm)
+    assert.is.not(await all(), made)
+    await node.configure(routing())
+    assert.is(await all(), made, harm)
+  }
+})
+
+rule('can be switched off, and on again, when somebody else removed it', async () => {
+  for (const harm of [FLUSH, 'ip -4 rule delete priority 7804; ip -6 rule delete priority 7800']) {
+    await node.configure(routing())
+    await host.sh(harm)
+    await node.configure(undefined)
+    assert.is(await all(), before)
+  }
+  await node.configure(routing())
+  assert.is(await route(WEB), `${tunnel} 100.64.0.1`)
+})
+
+rule('is made whole, or removed, after a part of it failed', async () => {
+  await node.configure(routing())
+  const made = await all()
+  await node.configure(undefined)
+  let most = Infinity
+  const run: typeof host.commands.run = async (command, args, options) => {
+    const lines = options?.input?.split('\n').slice(0, most)
+    if (lines === undefined) return host.commands.run(command, args, options)
+    await host.commands.run(command, args, { input: `${lines.join('\n')}\n` })
+    if (most < Infinity) throw new Error('the host is out of memory')
+    return ''
+  }
+  const broken = await startExitNode({ ...host.commands, run }, 51820)
+  const isMade = (wanted?: ExitRouting): Promise<boolean> =>
+    broken.configure(wanted).then(
+      () => true,
+      () => false,
+    )
+  most = 9
+  assert.is(await isMade(routing()), false)
+  assert.match(await host.sh('ip -6 rule'), /proto 78/)
+  most = Infinity
+  assert.is(await isMade(routing()), true)
+  assert.is(await all(), made)
+  most = 3
+  assert.is(await isMade(), false)
+  most = Infinity
+  assert.is(await isMade(), true)
+  assert.is(await all(), before)
+})
+
+rule('asks the kernel nothing where no exit is wanted and none was made', async () => {
+  let count = 0
+  const run: typeof host.commands.run = (...words) => {
+    count += 1
+    return host.commands.run(...words)
+  }
+  const counted = await startExitNode({ ...host.commands, run }, 51820)
+  count = 0
+  await counted.configure(undefined)
+  assert.is(count, 0)
+  await counted.configure(routing())
+  const first = count
+  await counted.configure(routing())
+  // It is as wanted: two questions of each family, and no change.
+  assert.is(count - first, 4)
+  await counted.configure(undefined)
+  count = 0
+  await counted.configure(undefined)
+  assert.is(count, 0)
+})
+
+rule('keeps everything in when the tunnel’s interface goes', async () => {
+  await host.sh(
+    'ip link add tmp0 type veth peer name tmp1; ip link set tmp0 up; ip link set tmp1 up',
+  )
+  await host.sh('ip address add 100.64.0.2/32 dev tmp0; ip address add fd00::2/128 dev tmp0 nodad')
+  const sources = ['100.64.0.2', 'fd00::2'].map(parseIpAddress)
+  await node.configure(routing({ tunnelInterface: 'tmp0', sources }))
+  assert.is(await route(WEB), 'tmp0 100.64.0.2')
+  await host.sh('ip link delete tmp0')
+  assert.is(await route(WEB), 'unreachable')
+  assert.is(await route(WEB6), 'unreachable')
+})
+
 rule(
   'removes at its start what a crash left, of its own and of one whose interface is gone',
   async () => {
