@@ -5,11 +5,11 @@ import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
 import { removalText, removeTablesOfTheDead } from '../host/nft-tables.ts'
 import { ownerMark } from '../host/owner.ts'
+import { startRulesetWatch } from '../host/ruleset-watch.ts'
 import { CommandError, type Commands } from '../host/run.ts'
 import { compilePolicy } from './compile.ts'
 import type { Firewall, FirewallConfig } from './firewall.ts'
 import { TABLE_PREFIX, tableName, tableText } from './nft-table.ts'
-import { startRulesetWatch } from './ruleset-watch.ts'
 
 export interface NftFirewallOptions {
   readonly interfaceName: string

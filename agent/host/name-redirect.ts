@@ -10,8 +10,9 @@ import {
 } from '../../protocol/address.ts'
 import type { Log } from '../../protocol/log.ts'
 import { explain } from '../errors.ts'
-import { removalText, removeTablesOfTheDead, tableOfInterface } from './nft-tables.ts'
+import { isTable, removalText, removeTablesOfTheDead, tableOfInterface } from './nft-tables.ts'
 import { ownerMark } from './owner.ts'
+import { type RulesetWatchOptions, startRulesetWatch } from './ruleset-watch.ts'
 import type { Commands } from './run.ts'
 
 export interface RedirectedNames {
@@ -24,13 +25,15 @@ export interface RedirectedNames {
 }
 
 export interface NameRedirect extends AsyncDisposable {
-  /** Undefined takes all back. Repeated, it changes nothing. Throws CommandError. */
+  /** Undefined takes all back. What somebody else removes meanwhile is put back. Repeated, it changes nothing. Throws
+   *  CommandError. */
   configure(wanted: RedirectedNames | undefined): Promise<void>
 }
 
 export interface NameRedirectOptions {
   readonly interfaceName: string
-  readonly commands: Pick<Commands, 'run'>
+  readonly commands: Pick<Commands, 'run' | 'start'>
+  readonly clock: RulesetWatchOptions['clock']
   readonly log: Log
 }
 
@@ -46,35 +49,85 @@ const FAMILIES = [
 ] as const
 
 /** Removes what a crash left, of this agent and of others that are no more. Never rejects. */
-export async function startNameRedirect({
-  interfaceName,
-  commands,
-  log,
-}: NameRedirectOptions): Promise<NameRedirect> {
-  const table = tableOfInterface(PREFIX, interfaceName)
-  const put = (input: string): Promise<unknown> => commands.run('nft', ['-f', '-'], { input })
-  /** Null: not known. */
-  let made: string | undefined | null
+export async function startNameRedirect(options: NameRedirectOptions): Promise<NameRedirect> {
+  const { commands, log } = options
+  const table = tableOfInterface(PREFIX, options.interfaceName)
+  const redirect = new TableRedirect(table, options)
   try {
-    await put(removalText(table))
+    await commands.run('nft', ['-f', '-'], { input: removalText(table) })
     await removeTablesOfTheDead(commands, PREFIX, table, 'redirected')
   } catch (error) {
-    made = null
+    redirect.isUnknown()
     log('warn', 'names.leftovers-unknown', { reason: explain(error) })
   }
-  let working: Promise<void> = Promise.resolve()
-  const queued = (wanted: RedirectedNames | undefined): Promise<void> => {
-    const text = wanted === undefined ? undefined : tableText(table, wanted)
-    const done = working.then(async () => {
-      if (text === made) return
-      made = null
-      await put(`${removalText(table)}${text ?? ''}`)
-      made = text
+  return redirect
+}
+
+class TableRedirect implements NameRedirect {
+  readonly #table: string
+  readonly #options: NameRedirectOptions
+  /** The table's text; undefined: there is none. Null: not known. */
+  #made: string | undefined | null
+  /** While there is a table. */
+  #watch: AsyncDisposable | undefined
+  #working: Promise<void> = Promise.resolve()
+
+  constructor(table: string, options: NameRedirectOptions) {
+    this.#table = table
+    this.#options = options
+  }
+
+  isUnknown(): void {
+    this.#made = null
+  }
+
+  configure(wanted: RedirectedNames | undefined): Promise<void> {
+    const text = wanted === undefined ? undefined : tableText(this.#table, wanted)
+    return this.#inTurn(() => (text === this.#made ? this.#restore() : this.#make(text)))
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.configure(undefined)
+  }
+
+  async #make(text: string | undefined): Promise<void> {
+    const { commands, clock, log } = this.#options
+    const table = this.#table
+    this.#made = null
+    await commands.run('nft', ['-f', '-'], { input: `${removalText(table)}${text ?? ''}` })
+    this.#made = text
+    if (text === undefined) {
+      await this.#watch?.[Symbol.asyncDispose]()
+      this.#watch = undefined
+      return
+    }
+    const onTouched = (): void => this.#touched()
+    this.#watch ??= startRulesetWatch({ table, onTouched, commands, clock, log })
+  }
+
+  #touched(): void {
+    void this.#inTurn(() => this.#restore()).catch((error: unknown) => {
+      this.#options.log('warn', 'names.redirect-unknown', { reason: explain(error) })
     })
-    working = done.catch(() => undefined)
+  }
+
+  /** A firewall that is loaded anew begins by `flush ruleset`. */
+  async #restore(): Promise<void> {
+    const { commands, log } = this.#options
+    const text = this.#made
+    if (typeof text !== 'string' || (await isTable(commands, this.#table))) return
+    await this.#make(text)
+    log('warn', 'names.restored', {
+      table: this.#table,
+      hint: 'somebody removed it, as a firewall does that begins by "flush ruleset"',
+    })
+  }
+
+  #inTurn(task: () => Promise<void>): Promise<void> {
+    const done = this.#working.then(task)
+    this.#working = done.catch(() => undefined)
     return done
   }
-  return { configure: queued, [Symbol.asyncDispose]: () => queued(undefined) }
 }
 
 /** Ahead of what others do to packets that this host sends; flows that were there before are refused. */

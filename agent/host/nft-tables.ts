@@ -13,6 +13,12 @@ export function removalText(table: string): string {
   return `table inet ${table}\ndelete table inet ${table}\n`
 }
 
+/** Is there such a table in the family inet? Throws CommandError. */
+export async function isTable(commands: Pick<Commands, 'run'>, table: string): Promise<boolean> {
+  const tables = await commands.run('nft', ['list', 'tables', 'inet'])
+  return tables.split('\n').includes(`table inet ${table}`)
+}
+
 /** Removes tables of agents that died with an interface of another name. Throws CommandError.
  *  @param chain has the owner's mark */
 export async function removeTablesOfTheDead(

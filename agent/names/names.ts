@@ -90,7 +90,7 @@ export class Names implements AsyncDisposable {
     const names = new Names(options)
     await names.#hooking.remove()
     const { interfaceName, commands, clock, log } = options
-    names.#redirect = await startNameRedirect({ interfaceName, commands, log })
+    names.#redirect = await startNameRedirect({ interfaceName, commands, clock, log })
     if (!options.isHooked) return names
     names.#server = await startNameServer({ respond: names.#respond, clock, log })
     names.#tell()

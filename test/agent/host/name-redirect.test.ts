@@ -1,8 +1,10 @@
 /** Questions for names while an exit is in use, on a host of the kernel's. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { startNameRedirect } from '../../../agent/host/name-redirect.ts'
 import { ownerMark } from '../../../agent/host/owner.ts'
+import { systemClock } from '../../../agent/system-clock.ts'
 import { parseIpAddress, parsePrefix } from '../../../protocol/address.ts'
 import { needs } from '../../support/needs.ts'
 import { joinedNamespaces } from '../tunnel/namespaces.ts'
@@ -17,6 +19,7 @@ const start = () =>
   startNameRedirect({
     interfaceName: 'nx0',
     commands: near.commands,
+    clock: systemClock,
     log: (_level, event) => void logged.push(event),
   })
 const listed = (): Promise<string> => near.commands.run('nft', ['list', 'ruleset'])
@@ -49,7 +52,48 @@ rule('come to our resolver, or are refused, and those beside are as ever', async
   assert.not.match(await listed(), /nexodus-names/)
 })
 
+/** Polls as long as the test may last. */
+async function until(what: () => Promise<boolean>): Promise<void> {
+  while (!(await what())) await sleep(20)
+}
+
+rule('are redirected again at once when somebody flushes all rules', async () => {
+  logged.length = 0
+  await using redirect = await start()
+  const wanted = { servers: [], hostServers: [parseIpAddress('192.0.2.53')], beside: [] }
+  await redirect.configure(wanted)
+  const made = await listed()
+  // The monitor listens.
+  await sleep(1500)
+  await near.commands.run('nft', ['flush', 'ruleset'])
+  await until(async () => (await listed()) === made)
+  await until(async () => logged.length > 0)
+  assert.equal(logged, ['names.restored'])
+  await redirect.configure(undefined)
+  assert.is((await listed()).trim(), '')
+  assert.equal(await near.processes(), [], 'nobody watches what is not there')
+})
+
+rule('are redirected again when asked for, where the monitor fails', async () => {
+  logged.length = 0
+  const start: typeof near.commands.start = (_command, ...rest) =>
+    near.commands.start('false', ...rest)
+  await using redirect = await startNameRedirect({
+    ...{ interfaceName: 'nx0', commands: { ...near.commands, start }, clock: systemClock },
+    log: (_level, event) => void logged.push(event),
+  })
+  const wanted = { servers: [], hostServers: [], beside: [] }
+  await redirect.configure(wanted)
+  const made = await listed()
+  await near.commands.run('nft', ['flush', 'ruleset'])
+  await redirect.configure(wanted)
+  assert.is(await listed(), made)
+  assert.ok(logged.includes('names.restored'))
+  logged.length = 0
+})
+
 rule('leave nothing, also not after a crash of another agent', async () => {
+  logged.length = 0
   const table = (name: string, comment: string): string =>
     `table inet nexodus-names-${name} { chain redirected { counter accept comment "${comment}"; }; }\n`
   const input = [
@@ -77,7 +121,8 @@ rule('are taken back later where the host did not answer at first', async () => 
   await near.commands.run('nft', ['add', 'table', 'inet', 'nexodus-names-nx0'])
   await using redirect = await startNameRedirect({
     interfaceName: 'nx0',
-    commands: { run },
+    commands: { ...near.commands, run },
+    clock: systemClock,
     log: (_level, event) => void logged.push(event),
   })
   assert.equal(logged, ['names.leftovers-unknown'])

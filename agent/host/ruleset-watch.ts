@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
-import type { Commands } from '../host/run.ts'
+import type { Commands } from './run.ts'
 
 export interface RulesetWatchOptions {
   readonly table: string
@@ -41,7 +41,7 @@ export function startRulesetWatch(options: RulesetWatchOptions): AsyncDisposable
       })
       if (ended.signal.aborted) return
       if (clock.monotonicMs() - begun > LAST_RESTART_MS) wait = FIRST_RESTART_MS
-      log('warn', 'policy.monitor-ended', { reason, restartMs: wait })
+      log('warn', 'ruleset.monitor-ended', { table, reason, restartMs: wait })
       await clock.sleep(wait, ended.signal).catch(() => undefined)
       wait = Math.min(wait * 2, LAST_RESTART_MS)
       touched()
