@@ -32,7 +32,7 @@ class NftFirewall implements Firewall {
   readonly #table: string
   /** As it was put there last; undefined: nothing was. */
   #text: string | undefined
-  /** As nft lists that. */
+  /** As nft lists that; empty: not known. */
   #listed = ''
   #watch: AsyncDisposable | undefined
   #looking: Cancellable | undefined
@@ -53,7 +53,7 @@ class NftFirewall implements Firewall {
       mark: ownerMark(),
     })
     return this.#inTurn(async () => {
-      if (text === this.#text || this.#isEnded) return
+      if ((text === this.#text && this.#listed !== '') || this.#isEnded) return
       await this.#put(text)
       await this.#watchFrom(policy.revision)
     })
@@ -70,7 +70,11 @@ class NftFirewall implements Firewall {
   async #put(text: string): Promise<void> {
     await this.#nft(text)
     this.#text = text
-    this.#listed = await this.#list()
+    this.#listed = ''
+    const listed = await this.#list()
+    if (listed === '')
+      throw new Error(`table ${this.#table} went as soon as it was made (what else loads rules?)`)
+    this.#listed = listed
   }
 
   /** A policy that has rules is watched over all the time, version 0 now and then. */

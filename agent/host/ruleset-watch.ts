@@ -16,6 +16,8 @@ export interface RulesetWatchOptions {
 
 /** Milliseconds of quiet after which a transaction has been told in full. */
 const QUIET_MS = 10
+/** Milliseconds after which a monitor that was started listens: what happened before it did not see. */
+const LISTENING_MS = 1000
 /** Milliseconds before the monitor is started again; doubled up to the second. */
 const [FIRST_RESTART_MS, LAST_RESTART_MS] = [500, 60_000]
 
@@ -36,9 +38,11 @@ export function startRulesetWatch(options: RulesetWatchOptions): AsyncDisposable
     while (!ended.signal.aborted) {
       const begun = clock.monotonicMs()
       child = commands.start('nft', ['monitor', 'ruleset'])
+      const listening = clock.after(LISTENING_MS, touched)
       const reason = await monitorEnd(child, (line) => {
         if (line.includes(table)) touched()
       })
+      listening.cancel()
       if (ended.signal.aborted) return
       if (clock.monotonicMs() - begun > LAST_RESTART_MS) wait = FIRST_RESTART_MS
       log('warn', 'ruleset.monitor-ended', { table, reason, restartMs: wait })

@@ -122,6 +122,44 @@ rule('keeps what was in force when a new version cannot be applied', async () =>
   assert.equal(await passing(), [0])
 })
 
+rule('does not count as made when somebody flushes all rules before it is looked at', async () => {
+  let isFlushed = false
+  const commands: Commands = {
+    ...scene.host.commands,
+    run: async (command, args, options) => {
+      const said = await scene.host.commands.run(command, args, options)
+      if (options?.input?.includes('chain input') !== true || isFlushed) return said
+      isFlushed = true
+      return scene.host.commands.run('nft', ['flush', 'ruleset'])
+    },
+  }
+  await using firewall = nftFirewall({
+    ...{ interfaceName: scene.host.link, commands },
+    ...{ clock: systemClock, log: () => undefined },
+  })
+  const failed = await firewall.enforce(configOf(SSH)).catch((error: unknown) => error)
+  assert.instance(failed, Error)
+  await firewall.enforce(configOf(SSH))
+  assert.ok(await table())
+})
+
+rule('is put back also where it goes before the monitor listens', async () => {
+  const commands: Commands = {
+    ...scene.host.commands,
+    // It hears nothing at first, and later nothing either.
+    start: (_command, _args) => scene.host.commands.start('sleep', ['1000']),
+  }
+  await using firewall = nftFirewall({
+    ...{ interfaceName: scene.host.link, commands },
+    ...{ clock: systemClock, log: () => undefined },
+  })
+  await firewall.enforce(configOf(SSH))
+  await scene.host.sh(`nft delete table inet nexodus-policy-${scene.host.link}`)
+  const isBack = until(table).then(() => true)
+  assert.ok(await Promise.race([isBack, sleep(20_000, false)]), 'well before the next look')
+  await isBack
+})
+
 rule('a transaction with a mistake in it changes nothing (upstream’s defect 4)', async () => {
   await scene.enforce(SSH)
   const listed = () => scene.host.sh(`nft -s list table inet nexodus-policy-${scene.host.link}`)
