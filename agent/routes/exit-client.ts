@@ -80,10 +80,11 @@ export class ExitClient implements AsyncDisposable {
   async configure(plan: Plan, choice: RouteChoice): Promise<void> {
     if (this.#node === undefined) return
     const isWanted = this.settings.preference.kind !== 'off'
-    const { neighbours } = this.#options.daemon.options
+    const { daemon } = this.#options
+    const { neighbours } = daemon.options
     if (isWanted) neighbours?.wantExit(true)
     const isUsed = isWanted && hasExit(neighbours?.current)
-    if (isUsed) await this.#registry.lookUp([this.#options.daemon.join.registry])
+    if (isUsed) await this.#registry.lookUpAside([daemon.join.registry], () => daemon.apply())
     await this.#make(isUsed ? this.#routing(plan, choice.exit) : undefined)
     // What is not in force any more another organization may have.
     if (!isWanted) neighbours?.wantExit(false)
