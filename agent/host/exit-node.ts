@@ -23,16 +23,22 @@ export interface ExitNode extends AsyncDisposable {
 const FAMILIES: readonly AddressFamily[] = [4, 6]
 
 /** Removes what a crash left: of this agent, and of others whose interface is gone. Throws CommandError.
- *  @param isFirst false: only what it left itself, for another organization's rules may be in force */
+ *  @param isFirst false: only what it left itself, for another organization's rules may be in force
+ *  @param isWanted what it left itself stays in force till it is configured: not for a moment do packets leave in clear */
 export async function startExitNode(
   commands: Commands,
   listenPort: number,
   isFirst = true,
+  isWanted = false,
 ): Promise<ExitNode> {
   const table = exitTable(listenPort)
-  for (const family of FAMILIES) await removeLeftovers(commands, table, family, isFirst)
   /** Rules that may be there, by family; empty: neither they nor routes are. */
   const made = new Map<AddressFamily, ReadonlySet<string>>()
+  for (const family of FAMILIES) {
+    const { rules } = isWanted ? await readExitState(commands, table, family) : { rules: [] }
+    if (rules.some((rule) => leadsTo(table, rule))) made.set(family, new Set(rules))
+    else await removeLeftovers(commands, table, family, isFirst)
+  }
   let working: Promise<void> = Promise.resolve()
   const configure = async (wanted: ExitRouting | undefined): Promise<void> => {
     const failures: unknown[] = []
@@ -78,7 +84,7 @@ async function change(
   const has = await readExitState(commands, table, family)
   const without = (all: readonly string[], some: readonly string[]): readonly string[] =>
     all.filter((line) => !some.includes(line))
-  const isLeading = (rule: string): boolean => rule.includes(` lookup ${table} `)
+  const isLeading = (rule: string): boolean => leadsTo(table, rule)
   const removed = without(has.rules, wants.rules).filter((rule) => own.has(rule) || isLeading(rule))
   const added = without(wants.rules, has.rules)
   // Routes that are replaced have the same key and another tail.
@@ -92,6 +98,10 @@ async function change(
     ...gone.map((route) => `route delete ${route}`),
   ]
   if (lines.length > 0) await batch(commands, family, lines)
+}
+
+function leadsTo(table: number, rule: string): boolean {
+  return rule.includes(` lookup ${table} `)
 }
 
 /** IPv6 may be switched off: then there is nothing of it to route. */

@@ -42,12 +42,13 @@ export class ExitClient implements AsyncDisposable {
     this.#registry = new RegistryAddresses(options.daemon.options.clock)
   }
 
-  /** Removes what a crash left. Throws CommandError. */
+  /** Removes what a crash left, unless an exit is wanted still. Throws CommandError. */
   static async start(options: ExitClientOptions): Promise<ExitClient> {
     const { commands, inside, neighbours } = options.daemon.options
+    const isWanted = options.settings.current().preference.kind !== 'off'
     const node =
       inside === undefined
-        ? await startExitNode(commands, options.listenPort, neighbours?.isFirst)
+        ? await startExitNode(commands, options.listenPort, neighbours?.isFirst, isWanted)
         : undefined
     return new ExitClient(options, node)
   }

@@ -249,6 +249,22 @@ rule(
   },
 )
 
+rule('leaves in force what a crash left where an exit is wanted still', async () => {
+  await node.configure(routing({ udpPorts: [51820, 51821, 51999] }))
+  const made = await all()
+  const again = await startExitNode(host.commands, 51820, true, true)
+  assert.is(await all(), made)
+  await again.configure(routing())
+  assert.is(await route(WEB), `${tunnel} 100.64.0.1`)
+  assert.not.match(await host.sh('ip rule; ip -6 rule'), /51999/)
+  await again.configure(undefined)
+  assert.is(await all(), before)
+  await node.configure(routing())
+  const third = await startExitNode(host.commands, 51820, true, true)
+  await third.configure(undefined)
+  assert.is(await all(), before)
+})
+
 rule('gives each server a route once, whoever names it', () => {
   const servers = [SERVER, SERVER].map(parseIpAddress)
   const routes = exitRoutes(routing({ servers }), 1, 4)
