@@ -11,6 +11,8 @@ export interface ReachWatchOptions {
   readonly prober: Prober
   /** Its overlay address; undefined: it is no member. */
   addressOf(device: DeviceId): IpAddress | undefined
+  /** Does the policy let an echo to it pass? */
+  mayEcho(device: DeviceId): boolean
   path(device: DeviceId): PathStatus
   /** Bytes that WireGuard has sent to each. */
   sentBytes(): Promise<ReadonlyMap<DeviceId, number>>
@@ -33,9 +35,16 @@ const USED_FOR_MS = 15_000
 const ECHO_MESSAGE_BYTES = 112
 /** Devices asked at once. */
 const WATCHED = 64
+/** One that has answered and does so no more may be told not to, by a firewall of its own: asked anew where its path has
+ *  worked for so long meanwhile, milliseconds, several times what a path is trusted for without an answer. */
+export const SILENT_MS = 60_000
 
 interface Watched {
-  readonly asker: Asker
+  asker: Asker
+  /** As the policy was when its asker began. */
+  mayEcho: boolean
+  /** Since when each look has seen its path work, milliseconds; Infinity: it does not. */
+  carriedSinceMs: number
   isAlways: boolean
   sentBytes: number | undefined
   askedBefore: number
@@ -72,28 +81,49 @@ export class ReachWatch implements Disposable {
       known.isAlways = isAlways
       return
     }
+    const usedMs = isAlways ? Infinity : -Infinity
+    this.#watched.set(device, {
+      ...{ asker: this.#newAsker(device, isAlways), mayEcho: this.#options.mayEcho(device) },
+      ...{ isAlways, sentBytes: undefined, askedBefore: 0, usedMs, carriedSinceMs: Infinity },
+    })
+  }
+
+  #newAsker(device: DeviceId, isUsed: boolean): Asker {
     const { clock, prober, addressOf, onChange } = this.#options
     const ask = async (timeoutMs: number): Promise<number | undefined> => {
       const address = addressOf(device)
       return address === undefined ? undefined : prober.echo(address, timeoutMs)
     }
-    const asker = new Asker({ clock, ask, onChange }, isAlways)
-    const usedMs = isAlways ? Infinity : -Infinity
-    this.#watched.set(device, { asker, isAlways, sentBytes: undefined, askedBefore: 0, usedMs })
+    return new Asker({ clock, ask, onChange }, isUsed)
+  }
+
+  /** What it answered under another policy says nothing under this one. */
+  #watchedNow(device: DeviceId): Watched | undefined {
+    const watched = this.#watched.get(device)
+    const mayEcho = this.#options.mayEcho(device)
+    if (watched === undefined || watched.mayEcho === mayEcho) return watched
+    watched.mayEcho = mayEcho
+    this.#askAnew(device, watched)
+    return watched
+  }
+
+  #askAnew(device: DeviceId, watched: Watched): void {
+    watched.asker[Symbol.dispose]()
+    watched.asker = this.#newAsker(device, this.isUsed(device))
   }
 
   /** Of one that is not watched the path tells what it knows. */
   reach(device: DeviceId): Reach {
     const path = this.#options.path(device)
     const { kind } = path
-    const health = this.#watched.get(device)?.asker.health
+    const watched = this.#watchedNow(device)
+    const health = watched?.asker.health
     const roundTripMs =
       health?.roundTripMs ?? ('roundTripMs' in path ? path.roundTripMs : undefined)
-    if (health === undefined || kind === 'offline')
+    if (watched === undefined || kind === 'offline')
       return { isUp: kind !== 'offline', sinceMs: health?.sinceMs ?? -Infinity, roundTripMs }
-    // One that never answered an echo may be told not to: then its path speaks for it.
-    const isMute = health.answeredMs === -Infinity && (kind === 'direct' || kind === 'relay')
-    return { isUp: health.isUp || isMute, sinceMs: health.sinceMs, roundTripMs }
+    const { isUp, sinceMs } = watched.asker.health
+    return { isUp: isUp || isMute(watched, kind), sinceMs, roundTripMs }
   }
 
   /** Do packets go to it? */
@@ -108,6 +138,7 @@ export class ReachWatch implements Disposable {
     const sent = await this.#options.sentBytes().catch(() => new Map<DeviceId, number>())
     const nowMs = this.#options.clock.monotonicMs()
     for (const [device, watched] of this.#watched) {
+      this.#lookAtPath(device, watched, nowMs)
       const bytes = sent.get(device)
       if (bytes === undefined) continue
       // An echo may be asked for before one look, and be sent after it.
@@ -120,7 +151,30 @@ export class ReachWatch implements Disposable {
     }
   }
 
+  #lookAtPath(device: DeviceId, watched: Watched, nowMs: number): void {
+    this.#watchedNow(device)
+    const isCarried = carries(this.#options.path(device))
+    watched.carriedSinceMs = isCarried ? Math.min(watched.carriedSinceMs, nowMs) : Infinity
+    const { isUp, firstUnansweredMs } = watched.asker.health
+    if (isUp || nowMs - Math.max(watched.carriedSinceMs, firstUnansweredMs) < SILENT_MS) return
+    this.#askAnew(device, watched)
+    this.#options.onChange()
+  }
+
   [Symbol.dispose](): void {
     this.watch(new Set(), new Set())
   }
+}
+
+/** One that never answered an echo may be told not to: then its path speaks for it. Echoes that the policy forbids wake no
+ *  path: one that rests is as good as one that works. */
+function isMute({ asker, mayEcho }: Watched, path: PathStatus['kind']): boolean {
+  if (path === 'direct' || path === 'relay')
+    return !mayEcho || asker.health.answeredMs === -Infinity
+  return path === 'idle' && !mayEcho
+}
+
+/** Checks pass that way, and so do WireGuard's packets. */
+function carries(path: PathStatus): boolean {
+  return path.kind === 'direct' || (path.kind === 'relay' && path.blocked === undefined)
 }

@@ -14,6 +14,7 @@ import type { Router } from '../host/router.ts'
 import { hasExit } from '../organizations/share.ts'
 import type { Plan } from '../plan.ts'
 import { CarrierWatch } from './carrier-watch.ts'
+import { newWatch } from './daemon-watch.ts'
 import { ExitClient } from './exit-client.ts'
 import { openExitSettings } from './exit-settings.ts'
 import { nameOf, newWatch } from './measuring.ts'
@@ -90,7 +91,10 @@ export class RouteSide implements Disposable {
     exit: ExitClient,
     router: Router | undefined,
   ) {
-    const watch = newWatch(options, daemon, exit)
+    const watch = newWatch(
+      { daemon, exit, nameOf: (device) => nameOf(daemon, device) },
+      options.log,
+    )
     const own = new OwnRoutes({
       device: daemon.device,
       advertised: options.advertised,

@@ -112,6 +112,7 @@ rule('watch a device closely while packets go to it, and tell their own from tho
       probe: async () => undefined,
     },
     addressOf: () => parseIpAddress('100.64.0.2'),
+    mayEcho: () => true,
     path: () => ({ kind: 'relay' }),
     sentBytes: async () => {
       bytes += traffic
@@ -140,6 +141,7 @@ rule('take the word of the path for a device that answers no echo', async () => 
     clock,
     prober: { echo: async () => undefined, probe: async () => undefined },
     addressOf: () => parseIpAddress('100.64.0.2'),
+    mayEcho: () => true,
     path: () => ({ kind }),
     sentBytes: async () => new Map(),
     onChange: () => undefined,

@@ -29,6 +29,7 @@ function watchOf() {
     log: (_level, event, fields) => void said.push([event, fields?.['to']]),
     prober: { echo: async () => undefined, probe: async () => undefined },
     addressOf: () => undefined,
+    mayEcho: () => true,
     path: () => ({ kind: 'idle' }),
     sentBytes: async () => new Map(),
     nameOf: (device) => (device === laptop.id ? 'laptop' : 'phone'),

@@ -1,0 +1,59 @@
+/** Daemon watch: the route watch of a running daemon, by its plan, its tunnel and its paths. */
+import { toHex } from '../../crypto/bytes.ts'
+import { addressFamily, type IpAddress, prefixAddress } from '../../protocol/address.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+import type { Log } from '../../protocol/log.ts'
+import type { Daemon } from '../daemon.ts'
+import type { Plan } from '../plan.ts'
+import type { ExitClient } from './exit-client.ts'
+import { mayEcho } from './may-echo.ts'
+import { newProber } from './prober.ts'
+import { RouteWatch } from './route-watch.ts'
+
+interface Measured {
+  readonly daemon: Daemon
+  readonly exit: ExitClient
+  nameOf(device: DeviceId): string
+}
+
+export function newWatch({ daemon, exit, nameOf }: Measured, log: Log): RouteWatch {
+  const { clock, inside, tunnel } = daemon.options
+  return new RouteWatch({
+    device: daemon.device,
+    clock,
+    log,
+    prober: newProber(inside, clock),
+    addressOf: (device) => askedAt(daemon.plan, device),
+    mayEcho: (device) => mayEchoTo(daemon.plan, device),
+    path: (device) => daemon.parts.paths?.status(device) ?? { kind: 'idle' },
+    sentBytes: async () => {
+      const stats = await tunnel.stats()
+      const byKey = new Map(stats.map((each) => [toHex(each.publicKey), each.sentBytes]))
+      return new Map(
+        [...daemon.plan.peers].map(([device, { certificate }]) => [
+          device,
+          byKey.get(toHex(certificate.wireguardKey)) ?? 0,
+        ]),
+      )
+    },
+    nameOf,
+    reachesAnybody: () => (daemon.parts.mesh?.connections().length ?? 0) > 0,
+    exitPreference: () => exit.settings.preference,
+    onChange: () => daemon.apply(),
+  })
+}
+
+/** Its overlay address that is asked for an echo; undefined: it is no member. */
+function askedAt({ peers }: Plan, device: DeviceId): IpAddress | undefined {
+  const addresses = peers.get(device)?.certificate.addresses ?? []
+  const first = addresses.find((each) => addressFamily(each) === 4) ?? addresses[0]
+  return first === undefined ? undefined : prefixAddress(first)
+}
+
+function mayEchoTo(plan: Plan, device: DeviceId): boolean {
+  const { policy, own, peers } = plan
+  const [peer, address] = [peers.get(device), askedAt(plan, device)]
+  if (policy === undefined || own === undefined || peer === undefined || address === undefined)
+    return true
+  return mayEcho(policy, own.certificate, peer.certificate, address)
+}
