@@ -5,8 +5,10 @@ import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { RouteAdvertisement } from '../../protocol/route-advertisement.ts'
 import { explain } from '../errors.ts'
+import { isContainerInterface } from '../host/local-addresses.ts'
 import { type Carrier, carrierAfter, carrierDueMs, type Link } from './carrier.ts'
 import type { RouteWish } from './next-claim.ts'
+import type { Links } from './own-routes.ts'
 
 export interface CarrierWatchOptions {
   /** What this device says of prefixes that it routes. */
@@ -14,8 +16,8 @@ export interface CarrierWatchOptions {
   linksBehind(prefixes: readonly Prefix[]): Promise<ReadonlyMap<Prefix, Link>>
   link(name: string): Promise<Link>
   say(prefix: Prefix, wish: RouteWish): Promise<boolean>
-  /** These are drained until their carrier is back: a next start, which can't know, offers them first. */
-  keep(drained: readonly Prefix[]): Promise<void>
+  /** For a next start: what is drained until its carrier is back, and what each prefix was last seen behind. */
+  keep(drained: readonly Prefix[], links: Links): Promise<void>
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>
   readonly log: Log
 }
@@ -27,12 +29,16 @@ interface Wish {
 
 /** Milliseconds until the host is asked again that did not answer. */
 const FAILED_MS = 5000
+/** And between looks at a link of whose changes nobody may tell: a container bridge, or one that lies still. */
+const UNTOLD_MS = 5000
 
 export class CarrierWatch implements Disposable {
   readonly #options: CarrierWatchOptions
   readonly #carriers = new Map<Prefix, Carrier>()
   /** What was drained here, and nowhere else. */
   readonly #drained = new Set<Prefix>()
+  /** Names of links that are known since an earlier start. */
+  #links: Links = new Map()
   #looking = Promise.resolve()
   #isLookDue = false
   #timer: Cancellable | undefined
@@ -42,6 +48,25 @@ export class CarrierWatch implements Disposable {
 
   constructor(options: CarrierWatchOptions) {
     this.#options = options
+  }
+
+  /** Before any is offered. Resolves with those that lie behind a link without carrier: they are to be drained.
+   *  @param links that they were last seen behind */
+  async begin(prefixes: readonly Prefix[], links: Links): Promise<ReadonlySet<Prefix>> {
+    this.#links = links
+    try {
+      for (const [prefix, link] of await this.#linksOf(prefixes)) {
+        const carrier = carrierAfter(undefined, link, this.#options.clock.monotonicMs())
+        if (carrier === undefined) continue
+        this.#carriers.set(prefix, carrier)
+        if (carrier.isOffered) continue
+        this.#options.log('warn', 'route.carrier-lost', { prefix, interface: link.name })
+        this.#drained.add(prefix)
+      }
+    } catch (error) {
+      this.#options.log('warn', 'route.carrier-unknown', { reason: explain(error) })
+    }
+    return new Set(this.#drained)
   }
 
   /** The host's links or routes may have changed. */
@@ -58,18 +83,19 @@ export class CarrierWatch implements Disposable {
 
   /** What this device offers may have changed. */
   update(): void {
-    const isAmiss = this.#options.routes().some(({ prefix, state }) => {
+    const routes = this.#options.routes()
+    const isAmiss = routes.some(({ prefix, state }) => {
       const carrier = this.#carriers.get(prefix)
       return !this.#asked.has(prefix) || (carrier?.isOffered === false && state === 'active')
     })
-    if (isAmiss) this.look()
+    if (isAmiss || routes.length < this.#asked.size) this.look()
   }
 
   /** Its operator drains everything: nothing comes back by itself, also not after a crash. */
   async leave(): Promise<void> {
     this.#hasLeft = true
     this.#drained.clear()
-    await this.#options.keep([])
+    await this.#options.keep([], this.#named())
   }
 
   /** Its operator offers everything again. */
@@ -91,8 +117,10 @@ export class CarrierWatch implements Disposable {
   async #look(): Promise<void> {
     this.#isLookDue = false
     const { routes, say, keep, clock } = this.#options
+    const known = this.#named()
     const prefixes = routes().map(({ prefix }) => prefix)
     this.#asked = new Set(prefixes)
+    this.#links = new Map([...this.#links].filter(([prefix]) => this.#asked.has(prefix)))
     for (const prefix of this.#carriers.keys()) {
       if (this.#asked.has(prefix)) continue
       this.#carriers.delete(prefix)
@@ -109,8 +137,13 @@ export class CarrierWatch implements Disposable {
     })
     // All at once: packets are lost meanwhile.
     const said = wishes.map(({ prefix, kind }) => say(prefix, { kind }))
-    if (wishes.length > 0) await Promise.all([keep([...this.#drained]), ...said])
+    if (wishes.length > 0 || !isSame(known, this.#named()))
+      await Promise.all([keep([...this.#drained], this.#named()), ...said])
     this.#schedule()
+  }
+
+  #named(): Links {
+    return new Map([...this.#carriers].map(([prefix, { link }]) => [prefix, link.name]))
   }
 
   /** A route may go with its link: then the link is asked that was there. */
@@ -118,8 +151,8 @@ export class CarrierWatch implements Disposable {
     const { linksBehind, link } = this.#options
     const links = new Map(await linksBehind(prefixes))
     for (const prefix of prefixes) {
-      const known = this.#carriers.get(prefix)
-      if (known !== undefined && !links.has(prefix)) links.set(prefix, await link(known.link.name))
+      const name = this.#carriers.get(prefix)?.link.name ?? this.#links.get(prefix)
+      if (name !== undefined && !links.has(prefix)) links.set(prefix, await link(name))
     }
     return links
   }
@@ -141,9 +174,10 @@ export class CarrierWatch implements Disposable {
 
   #schedule(): void {
     this.#timer?.cancel()
-    const dueMs = Math.min(...[...this.#carriers.values()].map(carrierDueMs))
-    if (dueMs === Infinity || this.#isEnded) return
-    this.#lookIn(Math.max(1, dueMs - this.#options.clock.monotonicMs()))
+    const carriers = [...this.#carriers.values()]
+    const untilDueMs = Math.min(...carriers.map(carrierDueMs)) - this.#options.clock.monotonicMs()
+    const ms = carriers.some(isUntold) ? Math.min(untilDueMs, UNTOLD_MS) : untilDueMs
+    if (ms !== Infinity) this.#lookIn(Math.max(1, ms))
   }
 
   #lookIn(ms: number): void {
@@ -155,4 +189,12 @@ export class CarrierWatch implements Disposable {
     this.#isEnded = true
     this.#timer?.cancel()
   }
+}
+
+function isUntold({ link }: Carrier): boolean {
+  return !link.hasCarrier || isContainerInterface(link.name)
+}
+
+function isSame(one: Links, other: Links): boolean {
+  return one.size === other.size && [...one].every(([prefix, name]) => other.get(prefix) === name)
 }

@@ -12,6 +12,8 @@ export type RouteWish =
       readonly probe?: RouteProbe | undefined
       /** Milliseconds; others follow after so long, when this device is ready for it. */
       readonly handOverMs?: number | undefined
+      /** Others are to use another router until it is advertised without this. */
+      readonly isDraining?: boolean
     }
   | { readonly kind: 'stand-by'; readonly priority: number }
   /** Others are to use another router. */
@@ -55,13 +57,14 @@ export function nextClaim(
 function advertised(
   prefix: Prefix,
   plain: RouteClaimBody | undefined,
-  { metric, probe, handOverMs }: Extract<RouteWish, { kind: 'advertise' }>,
+  { metric, probe, handOverMs, isDraining }: Extract<RouteWish, { kind: 'advertise' }>,
   { isHolder, epoch }: { readonly isHolder: boolean; readonly epoch: number },
 ): RouteClaimBody | undefined {
-  const isKept = plain?.state === 'active' && (isHolder || !isHostPrefix(prefix))
+  const state = isDraining === true ? 'draining' : 'active'
+  const isKept = plain?.state === state && (isHolder || !isHostPrefix(prefix))
   const next: RouteClaimBody = {
     ...plain,
-    ...{ prefix, state: 'active', epoch: isKept ? plain.epoch : epoch },
+    ...{ prefix, state, epoch: isKept ? plain.epoch : epoch },
     metric: metric ?? plain?.metric ?? USUAL_METRIC,
     ...(probe === undefined ? {} : { probe }),
   }

@@ -36,13 +36,29 @@ export interface Advertised {
 /** Milliseconds between two tries to take one prefix over. */
 const AGAIN_MS = 3000
 
-const KEPT = z.object({ options: z.array(z.string()), drained: z.array(z.string()) })
+const KEPT = z.object({
+  options: z.array(z.string()),
+  drained: z.array(z.string()),
+  links: z.record(z.string(), z.string()).default({}),
+})
+
+interface Kept {
+  readonly options: readonly Prefix[]
+  readonly drained: readonly Prefix[]
+  readonly links: Links
+}
+
+/** Name of the link that each prefix was last seen behind. */
+export type Links = ReadonlyMap<Prefix, string>
+
+/** Which of them lie behind a link without carrier? */
+export type FindLost = (prefixes: readonly Prefix[], links: Links) => Promise<ReadonlySet<Prefix>>
 
 export class OwnRoutes {
   readonly #options: OwnRoutesOptions
   readonly #triedMs = new Map<Prefix, number>()
   readonly #offered = new Set<string>()
-  #kept: { options: readonly Prefix[]; drained: readonly Prefix[] } = { options: [], drained: [] }
+  #kept: Kept = { options: [], drained: [], links: new Map() }
   #keeping: Promise<void> = Promise.resolve()
 
   constructor(options: OwnRoutesOptions) {
@@ -50,24 +66,27 @@ export class OwnRoutes {
   }
 
   /** Says what the options want; what they wanted before and do no more is withdrawn, and what the last stop drained
-   *  comes back. */
-  async begin(): Promise<void> {
+   *  comes back. What is lost comes drained. */
+  async begin(findLost: FindLost = async () => new Set()): Promise<void> {
     const { advertised, say } = this.#options
     this.#kept = await this.#read()
+    const { options, drained, links } = this.#kept
     const wanted = new Set(advertised.map(({ prefix }) => prefix))
-    for (const prefix of this.#kept.options) {
+    for (const prefix of options) {
       if (!wanted.has(prefix)) await say(prefix, { kind: 'withdraw' })
     }
-    for (const prefix of this.#kept.drained) {
-      const isDraining = this.#isSaid(prefix, 'draining')
-      if (!wanted.has(prefix) && isDraining) await say(prefix, { kind: 'advertise' })
+    const back = drained.filter((each) => !wanted.has(each) && this.#isSaid(each, 'draining'))
+    const lost = await findLost([...wanted, ...back], links)
+    for (const prefix of back) {
+      if (!lost.has(prefix)) await say(prefix, { kind: 'advertise' })
     }
     for (const { prefix, metric, probe } of advertised) {
       // An address that another device took over meanwhile stays there: nobody has moved it back.
-      const isLost = isHostPrefix(prefix) && this.#isSaid(prefix, 'active')
-      if (!isLost) await say(prefix, { kind: 'advertise', metric, probe })
+      const isTaken = isHostPrefix(prefix) && this.#isSaid(prefix, 'active')
+      const isDraining = lost.has(prefix)
+      if (!isTaken) await say(prefix, { kind: 'advertise', metric, probe, isDraining })
     }
-    await this.#keep({ options: [...wanted], drained: [] })
+    await this.#keep({ options: [...wanted], drained: [...lost], links })
   }
 
   /** What others ask, and what is left by others. */
@@ -116,9 +135,10 @@ export class OwnRoutes {
     await this.#keep({ ...this.#kept, drained })
   }
 
-  /** Drained by this device itself: they come back with the next start, should it forget them. */
-  keepAside(drained: readonly Prefix[]): Promise<void> {
-    return this.#keep({ ...this.#kept, drained })
+  /** Drained by this device itself: they come back with the next start, should it forget them.
+   *  @param links which the next start is to look at, for a route may be gone with its link */
+  keepAside(drained: readonly Prefix[], links: Links): Promise<void> {
+    return this.#keep({ ...this.#kept, drained, links })
   }
 
   async resume(): Promise<void> {
@@ -151,25 +171,30 @@ export class OwnRoutes {
     return true
   }
 
-  async #read(): Promise<{ options: Prefix[]; drained: Prefix[] }> {
+  async #read(): Promise<Kept> {
     try {
-      const { options, drained } = KEPT.parse(
+      const { options, drained, links } = KEPT.parse(
         JSON.parse(await readFile(this.#options.file, 'utf8')),
       )
-      return { options: options.map(parsePrefix), drained: drained.map(parsePrefix) }
+      return {
+        options: options.map(parsePrefix),
+        drained: drained.map(parsePrefix),
+        links: new Map(Object.entries(links).map(([each, name]) => [parsePrefix(each), name])),
+      }
     } catch (error) {
       const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
       if (!isMissing) this.#options.log('warn', 'routes.unreadable', { reason: explain(error) })
-      return { options: [], drained: [] }
+      return { options: [], drained: [], links: new Map() }
     }
   }
 
   /** One after the other: they write the same file. */
-  #keep(kept: { options: readonly Prefix[]; drained: readonly Prefix[] }): Promise<void> {
+  #keep(kept: Kept): Promise<void> {
     this.#kept = kept
     const { file } = this.#options
+    const text = JSON.stringify({ ...kept, links: Object.fromEntries(kept.links) })
     const done = this.#keeping.then(async () => {
-      await writeFile(`${file}.new`, JSON.stringify(kept), { mode: 0o600, flush: true })
+      await writeFile(`${file}.new`, text, { mode: 0o600, flush: true })
       await rename(`${file}.new`, file)
     })
     this.#keeping = done.catch(() => undefined)

@@ -131,7 +131,11 @@ export class RouteSide implements Disposable {
 
   async begin(): Promise<void> {
     const { own, daemon, options } = this.#parts
-    await own.begin()
+    const carrier = newCarrierWatch(this.#parts, (prefix, wish) => this.say(prefix, wish))
+    await own.begin(async (prefixes, links) =>
+      carrier === undefined ? new Set() : carrier.begin(prefixes.filter(isBehindLink), links),
+    )
+    this.#carrier = carrier
     const { knowledge, clock } = daemon.options
     const certificate = memberOf(knowledge.state(), daemon.device, clock.now())?.certificate
     for (const { prefix } of options.advertised) {
@@ -140,8 +144,7 @@ export class RouteSide implements Disposable {
       const hint = `an admin grants it in the registry${role}; it is advertised then`
       options.log('warn', 'route.not-allowed', { prefix, hint })
     }
-    this.#carrier = newCarrierWatch(this.#parts, (prefix, wish) => this.say(prefix, wish))
-    this.#carrier?.look()
+    carrier?.look()
   }
 
   networkChanged(): void {
@@ -257,15 +260,16 @@ function newCarrierWatch(
   const { commands, clock, inside } = daemon.options
   if (inside !== undefined) return undefined
   return new CarrierWatch({
-    routes: () =>
-      daemon.statements
-        .routes()
-        .filter(({ prefix }) => !isHostPrefix(prefix) && !isDefaultPrefix(prefix)),
+    routes: () => daemon.statements.routes().filter(({ prefix }) => isBehindLink(prefix)),
     linksBehind: (prefixes) => readLinksBehind(commands, prefixes, options.interfaceName),
     link: (name) => readLink(commands, name),
     say,
-    keep: (drained) => own.keepAside(drained),
+    keep: (drained, links) => own.keepAside(drained, links),
     clock,
     log: options.log,
   })
+}
+
+function isBehindLink(prefix: Prefix): boolean {
+  return !isHostPrefix(prefix) && !isDefaultPrefix(prefix)
 }

@@ -61,6 +61,11 @@ const becomes = (name: string, timeoutMs = 20_000, of = LAN): Promise<number> =>
   until(`${name} carries ${of}`, timeoutMs, async () => (await carrier(of)) === name)
 const rulesOf = (agent: LabAgent): Promise<string> =>
   agent.host.namespace.exec('nft', 'list', 'tables')
+/** The cable between the first and what is behind it. */
+const pull = (way: 'down' | 'up'): Promise<string> =>
+  scene.lab.host(2, 2).namespace.exec('ip', 'link', 'set', 'back0', way)
+const said = async (): Promise<string> => (await first.nexctl('router', 'status')).stdout
+const isOffered = async (): Promise<boolean> => /10\.50\.0\.0\/24 active/.test(await said())
 const switchesOf = (agent: LabAgent): Promise<string> =>
   agent.host.namespace.exec('sysctl', '-n', 'net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding')
 
@@ -92,20 +97,16 @@ rule(
     await untilAnswered(user.host.namespace, BEHIND)
     const pinging = ping(user.host.namespace, BEHIND, { count: 800, intervalMs: 10 })
     await new Promise((resolve) => setTimeout(resolve, 1000))
-    const pull = (way: 'down' | 'up'): Promise<string> =>
-      scene.lab.host(2, 2).namespace.exec('ip', 'link', 'set', 'back0', way)
     await pull('down')
     await becomes('second', 60_000, BACK)
     const { longestSilenceMs } = await pinging
     process.stdout.write(`cable pulled: ${longestSilenceMs.toFixed(0)} ms of silence\n`)
     await untilAnswered(user.host.namespace, BEHIND)
-    const said = async (): Promise<string> => (await first.nexctl('router', 'status')).stdout
     assert.match(await said(), /10\.50\.0\.0\/24 draining: eth1 has no carrier/)
     assert.match(await said(), /192\.168\.2\.0\/24 active/)
     assert.is(await carrier(), 'first')
     await pull('up')
-    const isBack = async (): Promise<boolean> => /10\.50\.0\.0\/24 active/.test(await said())
-    await until('it is offered again', 60_000, isBack)
+    await until('it is offered again', 60_000, isOffered)
   },
 )
 
@@ -156,6 +157,20 @@ rule('take away at the next start what the crash left, and at a stop what they m
   await first.stop()
   assert.is((await rulesOf(first)).trim(), '')
   assert.is(await switchesOf(first), '0\n0\n')
+})
+
+rule('offer nothing behind a cable that is out at their start, and its route gone', async () => {
+  const address = ['10.50.0.10/24', 'dev', 'eth1']
+  await pull('down')
+  await first.host.namespace.exec('ip', 'address', 'delete', ...address)
+  first.start()
+  await first.started()
+  assert.match(await said(), /10\.50\.0\.0\/24 draining: eth1 has no carrier/)
+  assert.match(await said(), /192\.168\.2\.0\/24 active/)
+  await first.host.namespace.exec('ip', 'address', 'add', ...address)
+  await pull('up')
+  await until('it is offered again', 60_000, isOffered)
+  await first.stop()
 })
 
 rule(

@@ -9,8 +9,9 @@ import {
   type Link,
   STAY_MS,
 } from '../../../agent/routes/carrier.ts'
-import { CarrierWatch } from '../../../agent/routes/carrier-watch.ts'
+import { CarrierWatch, type CarrierWatchOptions } from '../../../agent/routes/carrier-watch.ts'
 import type { RouteWish } from '../../../agent/routes/next-claim.ts'
+import type { Links } from '../../../agent/routes/own-routes.ts'
 import { type Prefix, parsePrefix } from '../../../protocol/address.ts'
 import type { RouteAdvertisement, RouteState } from '../../../protocol/route-advertisement.ts'
 import { seconds } from '../../../protocol/time.ts'
@@ -89,6 +90,7 @@ let [clock, states, links] = [
   new Map<Prefix, Link>(),
 ]
 let [said, logged, kept]: [string[], string[], (readonly Prefix[])[]] = [[], [], []]
+let keptLinks: Links = new Map()
 let alone: Link = OFF
 
 function say(prefix: Prefix, { kind }: RouteWish): Promise<boolean> {
@@ -97,7 +99,7 @@ function say(prefix: Prefix, { kind }: RouteWish): Promise<boolean> {
   return Promise.resolve(true)
 }
 
-const watch = (): CarrierWatch =>
+const watch = (other: Partial<CarrierWatchOptions> = {}): CarrierWatch =>
   new CarrierWatch({
     routes: () =>
       [...states].map(
@@ -109,12 +111,14 @@ const watch = (): CarrierWatch =>
     linksBehind: () => Promise.resolve(links),
     link: () => Promise.resolve(alone),
     say,
-    keep: (drained) => {
+    keep: (drained, known) => {
       kept.push(drained)
+      keptLinks = known
       return Promise.resolve()
     },
     clock,
     log: (_level, event) => void logged.push(event),
+    ...other,
   })
 
 /** What is said in so much time. */
@@ -146,7 +150,7 @@ watching('drains what lies behind a link without carrier, nothing else, and says
   assert.equal(await after(watched), [`drain ${LAN}`])
   assert.is(watched.why(LAN), 'eth1 has no carrier')
   assert.is(watched.why(FAR), undefined)
-  assert.equal(kept, [[LAN]])
+  assert.equal(kept, [[], [LAN]])
   links = new Map([[LAN, ON]])
   assert.equal(await after(watched, 4000), [])
   assert.is(watched.why(LAN), 'eth1 has lost its carrier; offered again in 6 s')
@@ -162,6 +166,71 @@ watching('goes by the link that was there, when its route goes with the carrier'
   assert.equal(await after(watched), [`drain ${LAN}`])
   alone = ON
   assert.equal(await after(watched, 20_000), [`advertise ${LAN}`])
+})
+
+watching('keeps the link of each, and finds what has none by it at the next start', async () => {
+  using before = watch()
+  await after(before)
+  assert.equal([...keptLinks], [[LAN, 'eth1']])
+  await before.leave()
+  assert.equal([...keptLinks], [[LAN, 'eth1']])
+  // Its route has gone with the cable.
+  links = new Map()
+  using watched = watch()
+  assert.equal([...(await watched.begin([LAN, FAR], keptLinks))], [LAN])
+  states.set(LAN, 'draining')
+  assert.equal(await after(watched, 30_000), [])
+  assert.is(watched.why(LAN), 'eth1 has no carrier')
+  alone = ON
+  assert.equal(await after(watched, 20_000), [`advertise ${LAN}`])
+})
+
+watching(
+  'finds nothing at a start where no link is known, or the host can’t be asked',
+  async () => {
+    links = new Map()
+    using fresh = watch()
+    assert.is((await fresh.begin([LAN], new Map())).size, 0)
+    using failing = watch({ linksBehind: () => Promise.reject(new Error('no ip')) })
+    assert.is((await failing.begin([LAN], new Map([[LAN, 'eth1']]))).size, 0)
+    assert.equal(logged, ['route.carrier-unknown'])
+  },
+)
+
+watching(
+  'forgets the link of a prefix that is withdrawn, so that it may lie elsewhere',
+  async () => {
+    using watched = watch()
+    await after(watched)
+    states.delete(LAN)
+    watched.update()
+    await saidIn(0)
+    assert.equal([...keptLinks], [])
+    states.set(LAN, 'active')
+    links = new Map()
+    watched.update()
+    assert.equal(await saidIn(0), [])
+  },
+)
+
+for (const [what, name] of [
+  ['that has none', 'eth1'],
+  ['of a container bridge', 'docker0'],
+] as const)
+  watching(`sees the carrier of a link ${what} come, of which no event tells`, async () => {
+    links = new Map([[LAN, { name, hasCarrier: false }]])
+    using watched = watch()
+    assert.equal(await after(watched), [`drain ${LAN}`])
+    links = new Map([[LAN, { name, hasCarrier: true }]])
+    assert.equal(await saidIn(5000 + STAY_MS.first + 100), [`advertise ${LAN}`])
+  })
+
+watching('sees the carrier of a container bridge go, of which no event tells', async () => {
+  links = new Map([[LAN, { name: 'docker0', hasCarrier: true }]])
+  using watched = watch()
+  await after(watched)
+  links = new Map([[LAN, { name: 'docker0', hasCarrier: false }]])
+  assert.equal(await saidIn(5000), [`drain ${LAN}`])
 })
 
 watching('leaves drained what its operator drained, before or after the loss', async () => {

@@ -1,9 +1,9 @@
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { nextClaim, type RouteWish } from '../../../agent/routes/next-claim.ts'
-import { type Advertised, OwnRoutes } from '../../../agent/routes/own-routes.ts'
-import { awaitQuiet } from '../../../agent/routes/quiet.ts'
+import { type Advertised, type Links, OwnRoutes } from '../../../agent/routes/own-routes.ts'
 import { routerOptionsOf } from '../../../agent/routes/router-options.ts'
 import { underlayServers } from '../../../agent/routes/underlay.ts'
 import { type Prefix, parsePrefix } from '../../../protocol/address.ts'
@@ -119,8 +119,65 @@ rule('come back after a crash, if this device drained them itself', async () => 
   await first.begin()
   await say(LAN2, { kind: 'advertise' })
   for (const prefix of [LAN, LAN2]) await say(prefix, { kind: 'drain' })
-  await first.keepAside([LAN2])
+  await first.keepAside([LAN2], new Map())
   await own(LAN).begin()
+  assert.ok(routes().every((route) => route.state === 'active'))
+})
+
+/** What is without carrier at a start, and by which links it was asked for. */
+function finding(...lost: readonly Prefix[]) {
+  const asked: unknown[] = []
+  const find = async (prefixes: readonly Prefix[], links: Links): Promise<Set<Prefix>> => {
+    asked.push([[...prefixes], [...links]])
+    return new Set(lost)
+  }
+  return { asked, find }
+}
+const states = () => routes().map(({ prefix, state: said, metric }) => [prefix, said, metric])
+
+rule('come drained where their link has no carrier, and are never offered before', async () => {
+  const { find } = finding(LAN)
+  await own(LAN, LAN2).begin(find)
+  assert.equal(states(), [
+    [LAN, 'draining', 100],
+    [LAN2, 'active', 100],
+  ])
+  assert.equal(said, [`advertise ${LAN}`, `advertise ${LAN2}`])
+  await say(LAN, { kind: 'advertise' })
+  assert.equal(states()[0], [LAN, 'active', 100])
+})
+
+rule(
+  'are looked for by the links that an earlier start knew, after a stop and a crash',
+  async () => {
+    const links = new Map([LAN, LAN2].map((prefix, index) => [prefix, `eth${index}`]))
+    const first = own(LAN)
+    await first.begin()
+    await say(LAN2, { kind: 'advertise' })
+    await first.keepAside([], links)
+    await first.drain(view())
+    await first.keepDrained()
+    const stopped = finding(LAN, LAN2)
+    await own(LAN).begin(stopped.find)
+    assert.equal(stopped.asked, [[[LAN, LAN2], [...links]]])
+    assert.ok(routes().every((route) => route.state === 'draining'))
+    // That start crashes: what it left drained comes back by the next.
+    const crashed = finding()
+    await own(LAN).begin(crashed.find)
+    assert.equal(crashed.asked, stopped.asked)
+    assert.ok(routes().every((route) => route.state === 'active'))
+  },
+)
+
+rule('read what earlier versions kept, which knew no links', async () => {
+  await writeFile(
+    join(dir.path, 'routes.json'),
+    JSON.stringify({ options: [LAN], drained: [LAN2] }),
+  )
+  for (const kind of ['advertise', 'drain'] as const) await say(LAN2, { kind })
+  const { asked, find } = finding()
+  await own(LAN).begin(find)
+  assert.equal([asked, logged], [[[[LAN, LAN2], []]], []])
   assert.ok(routes().every((route) => route.state === 'active'))
 })
 
@@ -168,40 +225,6 @@ rule('try a takeover again only after a while', async () => {
   await clock.advance(3001)
   await first.react(view(), [ADDRESS])
   assert.is(logged.filter((event) => event === 'route.taken-over').length, 2)
-})
-
-const quiet = async (
-  packets: (ms: number) => number,
-  within = 5000,
-): Promise<[boolean, number]> => {
-  const done = awaitQuiet(
-    [LAN],
-    { isHeld: () => false, packetsTo: async () => packets(clock.monotonicMs()) },
-    clock,
-    within,
-  )
-  let result: boolean | undefined
-  void done.then((isQuiet) => {
-    result = isQuiet
-  })
-  let ms = 0
-  while (result === undefined && ms < 20_000) {
-    await clock.advance(100)
-    ms += 100
-  }
-  return [result ?? false, ms]
-}
-
-rule(
-  'are quiet when nothing has passed for a while, and not before everybody has heard',
-  async () => {
-    assert.equal(await quiet(() => 3), [true, 1000])
-    assert.equal(await quiet((ms) => Math.min(ms, 3000)), [true, 2500])
-  },
-)
-
-rule('are not waited for longer than one has time', async () => {
-  assert.equal(await quiet((ms) => ms, 2000), [false, 2000])
 })
 
 rule('come from options with the probe that lies in them', () => {
