@@ -88,7 +88,7 @@ function addAdd(organization: Command, asked: Ask): void {
     )
     .option(
       '--allow-public-routes',
-      'let it carry addresses of the internet, which others’ tunnels may need',
+      'let it have addresses and names of the internet, which others may need',
     )
     .description('bring this device into one more organization, with a tunnel and keys of its own')
   add.action(async (registry: string, options: AddOptions) => {

@@ -43,7 +43,7 @@ export const NO_NAMES: OrganizationNames = { records: [], forwards: [] }
 /** Positions on the wire only grow. */
 const KINDS = ['address', 'alias', 'text'] as const
 /** Top domains that nobody has in the public tree: one label of them may be forwarded. */
-const PRIVATE_TOP_DOMAINS = ['corp', 'home', 'internal', 'intranet', 'lan', 'private']
+export const PRIVATE_TOP_DOMAINS = ['corp', 'home', 'internal', 'intranet', 'lan', 'private']
 
 export function encodeOrganizationNames({ records, forwards }: OrganizationNames): CborValue {
   return [

@@ -12,7 +12,7 @@ import type { Wants } from './wants.ts'
 /** One that takes part. */
 export interface Taking {
   readonly ports: readonly number[]
-  /** Its operator lets it carry addresses of the internet. */
+  /** Its operator lets it have addresses and names of the internet. */
   readonly mayBePublic?: boolean
   tell(share: Share): void
 }
@@ -208,9 +208,9 @@ export class Arbiter {
   }
 }
 
-/** An exit is chosen anew, and addresses of the underlay are measured anew. */
+/** An exit is chosen anew, and what the tunnel runs by is found out anew. */
 function textOf(held: readonly Held[]): string {
-  return JSON.stringify(held.filter(({ kind }) => kind !== 'exit' && kind !== 'underlay'))
+  return JSON.stringify(held.filter(({ kind }) => !['exit', 'underlay', 'server'].includes(kind)))
 }
 
 async function readHeld({ file, log }: ArbiterOptions): Promise<readonly Held[]> {

@@ -10,13 +10,16 @@ import {
 } from '../../protocol/address.ts'
 import { isInDomain } from '../../protocol/domain-name.ts'
 import { ADDRESS_SPACE } from '../../protocol/issuer-request.ts'
+import { reversePrefix } from '../names/reverse.ts'
 import { type Overlap, overlapTest } from './overlap.ts'
+import { isPrivateName } from './private-names.ts'
 
 /** range: addresses of an organization · prefix: a route outside of them · domain: names · exit: all that leaves the
- *  host · underlay: an address by which its tunnel runs, which no route of another may lead away. */
+ *  host · underlay: an address by which its tunnel runs, which no route of another may lead away · server: a name by which
+ *  the first finds its registries, for which no resolver of another may answer. */
 export type Claim =
   | { readonly kind: 'range' | 'prefix' | 'underlay'; readonly value: Prefix }
-  | { readonly kind: 'domain'; readonly value: string }
+  | { readonly kind: 'domain' | 'server'; readonly value: string }
   | { readonly kind: 'exit'; readonly value: '' }
 
 /** The organization that `nexd up` is started for. */
@@ -48,7 +51,7 @@ export const CLAIM_LIMITS = {
 /** @param before what was held
  *  @param wanted what each organization wants now, the first one first; undefined: it has not said yet, and keeps what it
  *  held. One that is not there holds nothing.
- *  @param mayBePublic labels of further ones that their operator lets carry addresses of the internet */
+ *  @param mayBePublic labels of further ones that their operator lets have addresses and names of the internet */
 export function shareOut(
   before: readonly Held[],
   wanted: ReadonlyMap<string, readonly Claim[] | undefined>,
@@ -60,7 +63,7 @@ export function shareOut(
     const wants = keys.get(each.label)
     return keys.has(each.label) && (wants === undefined || wants.has(keyOf(each)))
   })
-  let held = withoutUnderlay(still, wanted.get(FIRST) ?? [], overlap)
+  let held = outOfItsWay(still, wanted.get(FIRST) ?? [], overlap)
   const refused = new Map<string, readonly Refused[]>()
   for (const [label, claims] of wanted) {
     if (claims === undefined) continue
@@ -72,17 +75,27 @@ export function shareOut(
   return { held, refused }
 }
 
-/** What the first's tunnel runs by nobody else has any more. */
-function withoutUnderlay(
+/** What the first's tunnel runs by, and its registries' names, nobody else has any more. */
+function outOfItsWay(
   held: readonly Held[],
   first: readonly Claim[],
   overlap: Overlap,
 ): readonly Held[] {
-  const underlay = first.filter(({ kind }) => kind === 'underlay')
+  const needed = first.filter(({ kind }) => kind === 'underlay' || kind === 'server')
   return held.filter(
-    (each) =>
-      each.label === FIRST || !isSpace(each) || !underlay.some((other) => overlap(each, other)),
+    (each) => each.label === FIRST || !needed.some((other) => leadsAway(each, other, overlap)),
   )
+}
+
+/** Would it come between a tunnel and what that runs by? */
+function leadsAway(claim: Claim, other: Claim, overlap: Overlap): boolean {
+  if (other.kind === 'server')
+    return claim.kind === 'domain' && isInDomain(other.value, claim.value)
+  return other.kind === 'underlay' && isSpace(claim) && overlap(claim, other)
+}
+
+function isOneInOther({ value: one }: Claim, { value: other }: Claim): boolean {
+  return isInDomain(one, other) || isInDomain(other, one)
 }
 
 /** For one organization. */
@@ -102,7 +115,8 @@ function answerTo(
   const had = new Set(before.filter((each) => each.label === label).map(keyOf))
   const whyNot = (claim: Claim): Why | undefined =>
     faultOf(rules, claim) ??
-    conflict(claim, others, had.has(keyOf(claim)) ? isOverruled : isConflict, rules)
+    conflict(claim, others, had.has(keyOf(claim)) ? isOverruled : isConflict, rules) ??
+    nameFaultOf(rules, claim, (name) => isOwnReverse(name, claims, whyNot))
   const closed = closedFamilies(claims, had, whyNot)
   const added: Held[] = []
   const kept = new Set<string>()
@@ -165,6 +179,30 @@ function faultOf({ label, mayBePublic }: Rules, claim: Claim): Why | undefined {
   return { over: 'private addresses (organization add --allow-public-routes lets it have others)' }
 }
 
+/** A name of the internet is not an admin's to answer for on hosts of others. */
+function nameFaultOf(
+  { label, mayBePublic }: Rules,
+  claim: Claim,
+  isOwn: (name: string) => boolean,
+): Why | undefined {
+  if (label === FIRST || claim.kind !== 'domain' || mayBePublic) return undefined
+  if (isPrivateName(claim.value) || isOwn(claim.value)) return undefined
+  return { over: 'private names (organization add --allow-public-routes lets it have others)' }
+}
+
+/** Are they reverse names of addresses that it may have? */
+function isOwnReverse(
+  name: string,
+  claims: readonly Claim[],
+  whyNot: (claim: Claim) => Why | undefined,
+): boolean {
+  const reverse = reversePrefix(name)
+  if (reverse === undefined) return false
+  return claims.some(
+    (each) => isSpace(each) && prefixContains(each.value, reverse) && whyNot(each) === undefined,
+  )
+}
+
 type Test = (claim: Claim, other: Held, rules: Rules) => boolean
 
 function conflict(
@@ -180,10 +218,11 @@ function conflict(
 /** Of what the organization does not have yet. Neither by what its tunnel runs by nor by its ranges does another keep
  *  the first from anything. */
 function isConflict(claim: Claim, other: Held, { label, overlap }: Rules): boolean {
+  if (claim.kind === 'server') return false
+  if (other.kind === 'server') return leadsAway(claim, other, overlap)
   if (claim.kind === 'exit' || other.kind === 'exit') return claim.kind === other.kind
   if (claim.kind === 'domain') {
-    if (other.kind === 'domain')
-      return isInDomain(claim.value, other.value) || isInDomain(other.value, claim.value)
+    if (other.kind === 'domain') return isOneInOther(claim, other)
     return label !== FIRST && other.kind === 'range' && overlap(claim, other)
   }
   if (other.kind === 'domain') return false
@@ -192,11 +231,11 @@ function isConflict(claim: Claim, other: Held, { label, overlap }: Rules): boole
   return (label !== FIRST || isSpace(other)) && overlap(claim, other)
 }
 
-/** Of what it has: the first takes back what its tunnel runs by, and its ranges' reverse names. */
+/** Of what it has: the first takes back what its tunnel runs by, its registries' names and its ranges' reverse names. */
 function isOverruled(claim: Claim, other: Held, { label, overlap }: Rules): boolean {
   if (label === FIRST || other.label !== FIRST) return false
-  if (claim.kind === 'domain') return other.kind === 'range' && overlap(claim, other)
-  return isSpace(claim) && other.kind === 'underlay' && overlap(claim, other)
+  if (claim.kind === 'domain' && other.kind === 'range') return overlap(claim, other)
+  return leadsAway(claim, other, overlap)
 }
 
 function isSpace(claim: Claim): claim is Claim & { readonly value: Prefix } {

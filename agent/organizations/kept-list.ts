@@ -9,7 +9,7 @@ export interface Kept {
   readonly registry: string
   /** Its place among the ports, interfaces and resolvers of this host. */
   readonly slot: number
-  /** May it carry addresses of the internet? */
+  /** May it have addresses and names of the internet? */
   readonly allowPublicRoutes: boolean
 }
 

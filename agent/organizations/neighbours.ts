@@ -18,8 +18,8 @@ export interface Neighbours {
   /** Says what is wanted now, where that has changed. */
   share(state: OrganizationState, self: DeviceId, now: Seconds): Share | undefined
   wantExit(isWanted: boolean): void
-  /** By which addresses the tunnel runs now. */
-  useUnderlay(addresses: readonly IpAddress[]): void
+  /** By which addresses the tunnel runs now, and by which names the first one's registries are found. */
+  useUnderlay(addresses: readonly IpAddress[], servers: readonly string[]): void
 }
 
 export interface SeatOptions {
@@ -40,6 +40,7 @@ export class Seat implements Neighbours {
   #current: Share | undefined
   #isExitWanted = false
   #underlay: readonly IpAddress[] = []
+  #servers: readonly string[] = []
   #said = ''
   #asked: readonly unknown[] = []
   #isSaying = false
@@ -65,10 +66,12 @@ export class Seat implements Neighbours {
 
   share(state: OrganizationState, self: DeviceId, now: Seconds): Share | undefined {
     if (!this.#isTelling) return undefined
-    const asked = [state, now, this.#isExitWanted, this.#underlay]
+    const asked = [state, now, this.#isExitWanted, this.#underlay, this.#servers]
     if (asked.every((each, index) => each === this.#asked[index])) return this.#current
     this.#asked = asked
-    const onHost = { isExitWanted: this.#isExitWanted, underlay: this.#underlay }
+    const onHost = {
+      ...{ isExitWanted: this.#isExitWanted, underlay: this.#underlay, servers: this.#servers },
+    }
     const wants = wantsOf(state, self, now, onHost)
     const text = JSON.stringify(wants) ?? 'nothing'
     if (text === this.#said) return this.#current
@@ -88,9 +91,10 @@ export class Seat implements Neighbours {
     if (this.#isTelling) this.#changed()
   }
 
-  useUnderlay(addresses: readonly IpAddress[]): void {
-    if (addresses.join() === this.#underlay.join()) return
+  useUnderlay(addresses: readonly IpAddress[], servers: readonly string[]): void {
+    if (`${[addresses, servers]}` === `${[this.#underlay, this.#servers]}`) return
     this.#underlay = addresses
+    this.#servers = servers
     if (this.#isTelling) this.#changed()
   }
 

@@ -5,6 +5,7 @@ import { rendezvousMultiaddrs, stunServers } from '../plan-peers.ts'
 import { RegistryAddresses } from '../routes/registry-addresses.ts'
 import { addressIn, underlayServers } from '../routes/underlay.ts'
 import type { Neighbours } from './neighbours.ts'
+import { serverNames } from './private-names.ts'
 import { type Proved, provedNow, type UnderlayFacts, underlayOf } from './underlay.ts'
 
 /** Milliseconds between looks. */
@@ -43,7 +44,14 @@ export class UnderlayWatch implements Disposable {
       own: local.candidates.map(({ address }) => address),
       elsewhere: plan.elsewhere,
     })
-    neighbours.useUnderlay(addresses)
+    neighbours.useUnderlay(addresses, neighbours.isFirst ? this.#servers() : [])
+  }
+
+  /** Names of the registries, and of their rendezvous. */
+  #servers(): readonly string[] {
+    const { options, join } = this.#daemon
+    const multiaddrs = rendezvousMultiaddrs(options.knowledge.state(), join, options.clock.now())
+    return serverNames(knownRegistries(join.registry, join.registries), multiaddrs)
   }
 
   #named(): Pick<UnderlayFacts, 'servers' | 'relays'> {

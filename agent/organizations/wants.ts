@@ -23,10 +23,12 @@ export interface Wants {
   readonly claims: readonly Claim[]
 }
 
-/** What a host knows beside: is an exit wanted, and by which addresses does the tunnel run now? */
+/** What a host knows beside: is an exit wanted, by which addresses does the tunnel run now, and by which names are the
+ *  first one's registries found? */
 export interface OnHost {
   readonly isExitWanted: boolean
   readonly underlay: readonly IpAddress[]
+  readonly servers: readonly string[]
 }
 
 /** Undefined where nothing is known of the organization yet. */
@@ -34,7 +36,7 @@ export function wantsOf(
   state: OrganizationState,
   self: DeviceId,
   now: Seconds,
-  { isExitWanted, underlay }: OnHost,
+  { isExitWanted, underlay, servers }: OnHost,
 ): Wants | undefined {
   const manifest = currentManifest(state, now)?.body
   if (manifest === undefined) return undefined
@@ -51,6 +53,7 @@ export function wantsOf(
     { kind: 'domain', value: domain },
     ...(isExitWanted ? [{ kind: 'exit', value: '' } as const] : []),
     // Before what admins can make more of than is allowed.
+    ...servers.map((value) => ({ kind: 'server', value }) as const),
     ...unique(underlay.map(hostPrefix)).map((value) => ({ kind: 'underlay', value }) as const),
     ...unique([...addresses, ...routed].filter(isOutside)).map(
       (value) => ({ kind: 'prefix', value }) as const,

@@ -234,7 +234,8 @@ rule('to reverse names of another’s range are refused, and given back to the f
   const { of, refused } = after({ [FIRST]: ACME, beta: [...BETA, ...stolen, own] })
   assert.equal(of('beta').slice(3), ['domain 77.10.in-addr.arpa'])
   assert.is(refused('beta').length, 3)
-  const later = after(
+  const later = afterAs(
+    new Set(['beta']),
     { [FIRST]: ACME.slice(1), beta: [...BETA, ...stolen] },
     { [FIRST]: ACME, beta: [...BETA, ...stolen] },
   )

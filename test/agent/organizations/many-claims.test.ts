@@ -35,7 +35,7 @@ rule('of 500 random hosts never overlap', () => {
   }
   const some = (): Claim =>
     random(5) === 0
-      ? domain(['a', 'b.a', 'c.b.a', 'd', 'e.d'][random(5)] ?? 'a')
+      ? domain(['lan', 'b.lan', 'c.b.lan', 'corp', 'e.corp'][random(5)] ?? 'lan')
       : prefix(
           random(2) === 0
             ? `10.${random(4)}.0.0/16`

@@ -36,7 +36,7 @@ const state = evil.state(
   evil.certificate(server, { prefixes, roles: ['router', 'exit-node'] }),
   ...prefixes.map((prefix) => evil.route(server, prefix)),
 )
-const NOTHING = { isExitWanted: false, underlay: [] }
+const NOTHING = { isExitWanted: false, underlay: [], servers: [] }
 const wants = wantsOf(state, laptop.id, NOON, NOTHING)
 const acme = parseOrganizationId(`${'a'.repeat(25)}a`)
 
@@ -95,8 +95,11 @@ rule(
       texts(wants)?.filter((each) => !each.startsWith('range')),
       ['domain evil.nexodus', ...['10.9.9.9/32', LAN, STOLEN].map((prefix) => `prefix ${prefix}`)],
     )
-    const exit = wantsOf(state, laptop.id, NOON, { isExitWanted: true, underlay: [] })
+    const exit = wantsOf(state, laptop.id, NOON, { isExitWanted: true, underlay: [], servers: [] })
     assert.ok(texts(exit)?.includes('exit '))
+    const servers = ['registry.example']
+    const named = wantsOf(state, laptop.id, NOON, { ...NOTHING, servers })
+    assert.ok(texts(named)?.includes('server registry.example'))
     assert.is(wantsOf(evil.state(), laptop.id, NOON, NOTHING), undefined)
   },
 )
