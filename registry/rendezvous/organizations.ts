@@ -17,6 +17,7 @@ import {
 import { syncable } from '../../protocol/sync.ts'
 import { catchUp } from '../catch-up.ts'
 import { STATEMENT, statementId } from '../device-record.ts'
+import { eachOrganization } from '../each-organization.ts'
 import type { Issued, Issuing } from '../issuing.ts'
 import { keepApprovals } from '../lock.ts'
 import type { Database } from '../store/database.ts'
@@ -78,20 +79,21 @@ export class Organizations {
     )
   }
 
-  /** Everything the store knows. */
+  /** Everything the store knows. An organization that cannot be loaded is not served; the others are. */
   async load(): Promise<void> {
-    for (const organization of await this.#parts.issuing.organizations()) {
+    await eachOrganization(this.#parts, 'load', async (organization) => {
       await this.#load(organization)
-    }
+    })
   }
 
   async #load(organization: OrganizationId): Promise<Held> {
     const { database, issuing, clock } = this.#parts
     const issuer = await issuing.issuerKey(organization)
-    const issued = (await issuing.envelopes(organization)).map(openEnvelope)
+    const issued = this.#opened(organization, await issuing.envelopes(organization))
     const said: { readonly id: string; readonly envelope: Envelope }[] = []
     for await (const { id, value } of database.list(STATEMENT, { under: `${organization}/` })) {
-      said.push({ id, envelope: openEnvelope(fromBase64(value.envelope)) })
+      const opened = this.#opened(organization, [fromBase64(value.envelope)])
+      said.push(...opened.map((envelope) => ({ id, envelope })))
     }
     const all = [...issued, ...said.map(({ envelope }) => envelope)]
     const { state, refused } = applyAll(emptyState(organization), all, clock.now())
@@ -100,6 +102,18 @@ export class Organizations {
     const held: Held = { state, issuer, syncable: undefined, computedMs: 0 }
     this.#held.set(organization, held)
     return held
+  }
+
+  /** What cannot be opened says nothing to anybody; the rest of the organization does not wait for it. */
+  #opened(organization: OrganizationId, envelopes: readonly Uint8Array[]): readonly Envelope[] {
+    return envelopes.flatMap((bytes) => {
+      try {
+        return [openEnvelope(bytes)]
+      } catch (error) {
+        this.#parts.log('error', 'rendezvous.envelope-unreadable', { organization, error })
+        return []
+      }
+    })
   }
 
   async #forget(statements: readonly string[]): Promise<void> {
@@ -113,7 +127,7 @@ export class Organizations {
     const known = this.#held.get(organization)
     const held = known ?? (await this.#load(organization))
     held.issuer = await this.#parts.issuing.issuerKey(organization)
-    const opened = envelopes.map(openEnvelope)
+    const opened = this.#opened(organization, envelopes)
     // What is known already was told when it came: by this registry, or by another one of the store.
     const news = opened.filter((each) => this.#apply(held, each).changed || known === undefined)
     if (news.some(({ kind }) => kind === 'issuer-certificate')) this.#keepHeard(held.state)
