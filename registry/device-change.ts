@@ -6,7 +6,7 @@ import type { Role } from '../protocol/membership-certificate.ts'
 import { seconds } from '../protocol/time.ts'
 import { mergeMetadata } from './device-metadata.ts'
 import { withClaimedGroups } from './device-owner.ts'
-import { type Asked, claimName, type DeviceRecord, freeName } from './device-record.ts'
+import { type Asked, checkGroups, claimName, type DeviceRecord, freeName } from './device-record.ts'
 import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
 import type { Ranges } from './ranges.ts'
 import { Refused } from './refusal.ts'
@@ -30,21 +30,22 @@ export interface DeviceOwner {
   readonly ownerId: string | undefined
 }
 
-/** Throws Refused (prefix-invalid, metadata-invalid). */
+/** Throws Refused (prefix-invalid, metadata-invalid, certificate-invalid). */
 export async function changeDevice(
   change: OrganizationChange,
   id: DeviceId,
   record: DeviceRecord,
   wanted: DeviceChange,
 ): Promise<DeviceRecord> {
-  const { prefixes, metadata } = wanted
+  const { prefixes, metadata, groups } = wanted
   if (prefixes !== undefined) checkPrefixes(change.ranges(), prefixes)
+  if (groups !== undefined) checkGroups(groups)
   const changed: DeviceRecord = {
     ...record,
     ...wanted.owner,
     name: await renamed(change, id, record, wanted.name),
     prefixes: prefixes === undefined ? record.prefixes : [...new Set(prefixes)],
-    groups: [...(wanted.groups ?? record.groups)],
+    groups: [...(groups ?? record.groups)],
     roles: [...(wanted.roles ?? record.roles)],
     ...(metadata !== undefined && { metadata: mergeMetadata(record.metadata, metadata) }),
   }

@@ -1,11 +1,15 @@
 /** A device as the store has it, and the indexes that keep its name and its WireGuard key its own. */
 import { z } from 'zod'
+import { utf8 } from '../crypto/bytes.ts'
 import type { DeviceId, OrganizationId } from '../protocol/keys.ts'
-import { GROUPS, NAME_CHARACTERS } from '../protocol/limits.ts'
+import { ENVELOPE_BYTES, GROUPS, NAME_CHARACTERS, TEXT_CHARACTERS } from '../protocol/limits.ts'
 import { ROLES } from '../protocol/membership-certificate.ts'
 import { Refused } from './refusal.ts'
 import { collection } from './store/collection.ts'
 import type { Transaction } from './store/database.ts'
+
+/** Bytes of a device's own groups: half of a certificate's. */
+const GROUPS_BYTES = ENVELOPE_BYTES / 2
 
 const ASKED = z.strictObject({ prefixes: z.array(z.string()), roles: z.array(z.enum(ROLES)) })
 export type Asked = z.output<typeof ASKED>
@@ -67,6 +71,26 @@ export function groupsOf({
   claimedGroups = [],
 }: Pick<DeviceRecord, 'groups' | 'claimedGroups'>): readonly string[] {
   return [...new Set([...groups, ...claimedGroups])].slice(0, GROUPS)
+}
+
+/** Whom its certificate names: the owner as people call them, or by id where that is more than a certificate's text. */
+export function ownerOf(
+  id: DeviceId,
+  { owner, ownerId }: Pick<DeviceRecord, 'owner' | 'ownerId'>,
+): string {
+  const isText = owner.length <= TEXT_CHARACTERS && /^\P{Cc}*$/u.test(owner)
+  return isText ? owner : (ownerId ?? id)
+}
+
+/** Throws Refused (certificate-invalid). */
+export function checkGroups(groups: readonly string[]): void {
+  const length = groups.reduce((sum, each) => sum + utf8(each).length, 0)
+  if (length <= GROUPS_BYTES) return
+  throw new Refused(
+    'certificate-invalid',
+    `groups: have ${length} bytes, want at most ${GROUPS_BYTES} (a certificate holds no more beside the rest)`,
+    { field: 'groups' },
+  )
 }
 
 /** @param subject `endpoints`, or a prefix */

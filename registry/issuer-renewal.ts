@@ -22,6 +22,7 @@ import type { Issuing } from './issuing.ts'
 import { isUnlockedIn, lockIn } from './lock.ts'
 import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
 import { Refused } from './refusal.ts'
+import { unlessUnreadable } from './sealing.ts'
 import type { Database } from './store/database.ts'
 
 export interface IssuerRenewalParts {
@@ -176,7 +177,7 @@ function isBehind(certificate: string | undefined, { issuer }: Head): boolean {
   return certificate !== undefined && openEnvelope(fromBase64(certificate)).signer !== issuer.key
 }
 
-/** Of another certificate a device has no use that must not have more, or waits for an approver. */
+/** Of another certificate a device has no use that must not have more, waits for an approver, or could not read it. */
 async function certifyBehind(
   change: OrganizationChange,
   devices: readonly DeviceId[],
@@ -190,6 +191,6 @@ async function certifyBehind(
     const alive = issued.filter(({ notAfter }) => notAfter > now)
     if (alive.length === 0 || alive.length >= CERTIFICATES_AT_ONCE) continue
     if (!(await isUnlockedIn(transaction, organization, lock, id, wireguardKey))) continue
-    change.certify(id, { ...record, number })
+    unlessUnreadable(() => change.certify(id, { ...record, number }))
   }
 }

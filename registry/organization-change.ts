@@ -5,7 +5,6 @@ import { fromBase32, fromBase64, fromHex, toBase64, toHex } from '../crypto/byte
 import { sha256 } from '../crypto/hash.ts'
 import type { RandomBytes } from '../crypto/random.ts'
 import { parsePrefix } from '../protocol/address.ts'
-import { sealEnvelope } from '../protocol/envelope.ts'
 import {
   type DeviceId,
   deviceKeyOf,
@@ -15,17 +14,17 @@ import {
   parseKey,
 } from '../protocol/keys.ts'
 import { REVOCATIONS, SERIAL_BYTES } from '../protocol/limits.ts'
-import { encodeManifest, type Revocation } from '../protocol/manifest.ts'
-import { encodeMembershipCertificate } from '../protocol/membership-certificate.ts'
+import type { Revocation } from '../protocol/manifest.ts'
 import type { Policy } from '../protocol/policy.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import { addressesOf } from './addresses.ts'
-import { DEVICE, type DeviceRecord, deviceRecordId, groupsOf } from './device-record.ts'
+import { DEVICE, type DeviceRecord, deviceRecordId, groupsOf, ownerOf } from './device-record.ts'
 import { HEAD, type Head, MANIFEST, manifestIdOf, REVOCATIONS_OF, rangesOf } from './head.ts'
 import { namesOfRecord } from './names-record.ts'
 import { policyInForce } from './policy-record.ts'
 import type { Ranges } from './ranges.ts'
 import { Refused } from './refusal.ts'
+import { sealCertificate, sealManifest, unlessUnreadable } from './sealing.ts'
 import type { Transaction } from './store/database.ts'
 
 /** Certificates of one device in force at once; renewing at half life makes 3. Each may have to be
@@ -105,8 +104,9 @@ export class OrganizationChange {
 
   /** Issues a certificate of what the record says and puts the record with it. The newer of two is the
    *  one that begins later, so each begins a second after the last at least.
-   *  Throws Refused (issuer-unusable, too-many-certificates). */
-  certify(id: DeviceId, record: DeviceRecord & { readonly number: number }): DeviceRecord {
+   *  Throws Refused (issuer-unusable, too-many-certificates, certificate-invalid). */
+  certify(id: DeviceId, wanted: DeviceRecord & { readonly number: number }): DeviceRecord {
+    const record = { ...wanted, owner: ownerOf(id, wanted) }
     const issued = record.issued.filter(({ notAfter }) => notAfter > this.now)
     if (issued.length >= CERTIFICATES_AT_ONCE) {
       throw new Refused(
@@ -147,7 +147,8 @@ export class OrganizationChange {
     record: DeviceRecord & { readonly number: number },
     validity: { serial: Uint8Array; notBefore: Seconds; notAfter: Seconds },
   ): Uint8Array {
-    const claims = encodeMembershipCertificate(
+    return sealCertificate(
+      this.organization,
       {
         serial: toHex(validity.serial),
         deviceKey: deviceKeyOf(id),
@@ -163,12 +164,12 @@ export class OrganizationChange {
         manifestSequence: this.head.manifestSequence,
       },
       validity.serial,
+      this.#issuer,
     )
-    return sealEnvelope('membership-certificate', this.organization, claims, this.#issuer)
   }
 
-  /** Certifies every device that has a certificate anew, and tells the manifest last: until it comes,
-   *  everybody goes by the old issuer. */
+  /** Certifies every device that has a certificate anew, but for those of which nobody could read the next one, and
+   *  tells the manifest last: until it comes, everybody goes by the old issuer. */
   async certifyAll(): Promise<void> {
     const manifest = this.envelopes.pop()
     const records = await this.transaction.list(DEVICE, { under: `${this.organization}/` })
@@ -177,13 +178,13 @@ export class OrganizationChange {
       if (number === undefined || value.certificate === undefined) continue
       // Certificates of the old issuer count no more: they need no revocation.
       const device = id.slice(this.organization.length + 1) as DeviceId // written by putDevice
-      this.certify(device, { ...value, number, issued: [] })
+      unlessUnreadable(() => this.certify(device, { ...value, number, issued: [] }))
     }
     if (manifest !== undefined) this.envelopes.push(manifest)
   }
 
   /** The next manifest, of the head as it is now, with further revocations; ended ones leave.
-   *  Throws Refused (revocations-full). */
+   *  Throws Refused (revocations-full, manifest-invalid). */
   async publishManifest(revoke: readonly Revocation[] = []): Promise<void> {
     const known = (await this.transaction.get(REVOCATIONS_OF, this.organization)) ?? []
     const named = new Set(known.map(({ serial }) => serial))
@@ -215,7 +216,8 @@ export class OrganizationChange {
     revocations: readonly { serial: string; notAfter: number }[],
     policy: Policy,
   ): Uint8Array {
-    const claims = encodeManifest(
+    return sealManifest(
+      this.organization,
       {
         sequence,
         previous: fromHex(this.head.manifestHash),
@@ -231,8 +233,8 @@ export class OrganizationChange {
         serial: fromHex(serial),
         notAfter: seconds(notAfter),
       })),
+      this.#issuer,
     )
-    return sealEnvelope('manifest', this.organization, claims, this.#issuer)
   }
 
   /** Writes the head, always: it is what orders changes. */

@@ -8,6 +8,7 @@ import { type DeviceId, type OrganizationId, parseOrganizationId } from '../prot
 import { type Seconds, seconds } from '../protocol/time.ts'
 import { type Act, makerOf } from './act.ts'
 import { audit, difference } from './audit.ts'
+import { checkGroups } from './device-record.ts'
 import type { Admission } from './enrolment.ts'
 import type { OrganizationChange } from './organization-change.ts'
 import { type Page, type PageRequest, readPage } from './page.ts'
@@ -76,7 +77,7 @@ export interface RegistrationKeys {
   list(organization: OrganizationId): Promise<readonly RegistrationKey[]>
   /** In the order of their ids. Throws a 400 problem for a cursor of another list. */
   page(organization: OrganizationId, page: PageRequest): Promise<Page<RegistrationKey>>
-  /** `secret` cannot be had again. */
+  /** `secret` cannot be had again. Throws Refused (certificate-invalid, too-many-registration-keys). */
   create(
     organization: OrganizationId,
     wanted: NewRegistrationKey,
@@ -168,6 +169,7 @@ async function createKey(
   const secret = PREFIX + toBase32(randomBytes(SECRET_BYTES))
   const hash = hashOf(secret)
   const { groups = [], ephemeralAfter, ...rest } = wanted
+  checkGroups(groups)
   await database.transact(organization, async (transaction) => {
     const known = await transaction.list(KEY, { under: `${organization}/` })
     if (known.length >= REGISTRATION_KEYS) throw tooManyKeys()
