@@ -28,7 +28,8 @@ export const PREFIXES = 64
 export const RANGES = 16
 /** Revocations in one manifest: fits MANIFEST_BYTES; older ones have expired with their certificates. */
 export const REVOCATIONS = 2000
-/** Bytes of a policy: beside it a manifest holds 2,000 revocations (30,000 bytes) and its rendezvous. */
+/** Bytes of a policy: beside it a manifest holds 2,000 revocations (30,000 bytes), its rendezvous, and 5,800 bytes of
+ *  names; a registry sees to it that names and policy fit together (registry/manifest-room.ts). */
 export const POLICY_BYTES = 20_480
 /** Rules of a policy: each costs every device a set; 100 are many for people. */
 export const POLICY_RULES = 256

@@ -5,11 +5,13 @@ import type { Act } from './act.ts'
 import { audit, difference } from './audit.ts'
 import { HEAD } from './head.ts'
 import type { Issuing } from './issuing.ts'
+import { bytesOfNames, bytesOfPolicy, checkRoom } from './manifest-room.ts'
 import { checkNames, type NamesRecord, namesOfRecord } from './names-record.ts'
+import { POLICY } from './policy-record.ts'
 import { Refused } from './refusal.ts'
 import type { Database } from './store/database.ts'
 
-/** Bytes of all of them as JSON: a manifest has 61,440, most of it for revocations. */
+/** Bytes of all of them in a manifest, which has 61,440, most of it for revocations. */
 export const NAMES_BYTES = 24_576
 
 const NONE: NamesRecord = { records: [], forwards: [] }
@@ -29,17 +31,11 @@ export async function setNames(
   names: NamesRecord,
   by: Act,
 ): Promise<void> {
-  try {
-    checkNames(namesOfRecord(names))
-  } catch (cause) {
-    if (!(cause instanceof MalformedError)) throw cause
-    throw new Refused('names-invalid', cause.message, { cause })
-  }
-  const { length } = JSON.stringify(names)
-  if (length > NAMES_BYTES)
-    throw new Refused('names-invalid', `names have ${length} bytes, want at most ${NAMES_BYTES}`)
+  const length = bytesOf(names)
   await issuing.change(organization, async (change) => {
     if (JSON.stringify(change.head.names) === JSON.stringify(names)) return
+    const ofPolicy = bytesOfPolicy(await change.transaction.get(POLICY, organization))
+    orRefused(() => checkRoom(length, ofPolicy))
     await audit(change.transaction, organization, by, {
       action: 'names.changed',
       ...difference(change.head.names ?? NONE, names),
@@ -47,4 +43,23 @@ export async function setNames(
     change.head = { ...change.head, names }
     await change.publishManifest()
   })
+}
+
+/** Throws Refused (names-invalid). */
+function bytesOf(names: NamesRecord): number {
+  const length = orRefused(() => {
+    checkNames(namesOfRecord(names))
+    return bytesOfNames(names)
+  })
+  if (length <= NAMES_BYTES) return length
+  throw new Refused('names-invalid', `names have ${length} bytes, want at most ${NAMES_BYTES}`)
+}
+
+function orRefused<T>(check: () => T): T {
+  try {
+    return check()
+  } catch (cause) {
+    if (!(cause instanceof MalformedError)) throw cause
+    throw new Refused('names-invalid', cause.message, { cause })
+  }
 }

@@ -25,6 +25,7 @@ import { audit } from './audit.ts'
 import { DEVICE, type DeviceRecord, groupsOf } from './device-record.ts'
 import { HEAD, type Head, rangesOf } from './head.ts'
 import type { Issuing } from './issuing.ts'
+import { bytesOfNames, checkRoom } from './manifest-room.ts'
 import { type Page, type PageRequest, readPage } from './page.ts'
 import { POLICY, POLICY_HISTORY, policyHistoryId, type SavedPolicy } from './policy-record.ts'
 import type { Ranges } from './ranges.ts'
@@ -90,7 +91,8 @@ export function openPolicies({
         devices.push(device)
       }
       const head = await database.get(HEAD, organization)
-      return checkText(used, question, membersOf(organization, head, devices))
+      const members = membersOf(organization, head, devices)
+      return checkText(used, question, members, bytesOfNames(head?.names))
     },
     save: (organization, by, wanted) => savePolicy(issuing, organization, by, wanted),
   }
@@ -117,7 +119,7 @@ async function savePolicy(
     requireTests(rules, document, await membersIn(transaction, organization))
     const saved = {
       ...{ revision: rules.revision, text, savedAt: now, by: nameOf(by) },
-      body: toBase64(encodedBody(rules)),
+      body: toBase64(encodedBody(rules, bytesOfNames(change.head.names))),
     }
     transaction.put(POLICY, organization, saved)
     transaction.put(POLICY_HISTORY, policyHistoryId(organization, saved.revision), saved)
@@ -151,11 +153,12 @@ function checkText(
   text: string,
   question: string | undefined,
   members: readonly PolicyMember[],
+  ofNames: number,
 ): PolicyCheck {
   try {
     const { rules, tests } = parsePolicyDocument(text)
     const counted = { ...rules, revision: 1 }
-    encodePolicyRules(counted)
+    checkRoom(ofNames, encodeCbor(encodePolicyRules(counted)).length)
     return {
       ...{ mistakes: [], rules: rules.rules.length },
       tests: runPolicyTests(counted, tests, members),
@@ -189,9 +192,11 @@ function parsed(text: string): PolicyDocument {
   }
 }
 
-function encodedBody(rules: PolicyRules): Uint8Array {
+function encodedBody(rules: PolicyRules, ofNames: number): Uint8Array {
   try {
-    return encodeCbor(encodePolicyRules(rules))
+    const body = encodeCbor(encodePolicyRules(rules))
+    checkRoom(ofNames, body.length)
+    return body
   } catch (error) {
     throw invalid(error)
   }

@@ -4,10 +4,11 @@ import { z } from 'zod'
 import { toHex } from '../crypto/bytes.ts'
 import type { RandomBytes } from '../crypto/random.ts'
 import type { Clock } from '../protocol/clock.ts'
-import { MULTIADDRS, RENDEZVOUS } from '../protocol/limits.ts'
+import { MULTIADDRS } from '../protocol/limits.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Rendezvous } from '../protocol/manifest.ts'
 import type { Issuing } from './issuing.ts'
+import { namedRendezvous } from './manifest-room.ts'
 import { collection } from './store/collection.ts'
 import type { Database, Item } from './store/database.ts'
 
@@ -148,10 +149,11 @@ class StoredPresence implements Presence {
     this.#running = records.filter(({ id }) => !gone.includes(id))
     const meetings = this.#running.map(({ value }) => value.rendezvous)
     if (JSON.stringify(meetings) === this.#meeting) return
-    if (meetings.length > RENDEZVOUS) {
-      log('warn', 'registry.too-many', { running: meetings.length, named: RENDEZVOUS })
+    const named = namedRendezvous(meetings)
+    if (named.length < meetings.length) {
+      log('warn', 'registry.too-many', { running: meetings.length, named: named.length })
     }
-    await issuing.setRendezvous(meetings.slice(0, RENDEZVOUS))
+    await issuing.setRendezvous(named)
     this.#meeting = JSON.stringify(meetings)
   }
 
