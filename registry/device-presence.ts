@@ -6,6 +6,7 @@ import { type Seconds, seconds } from '../protocol/time.ts'
 import { byRegistry } from './act.ts'
 import { DEVICE, type DeviceRecord, deviceRecordId, SEEN } from './device-record.ts'
 import { removeDevices } from './device-removal.ts'
+import { eachOrganization } from './each-organization.ts'
 import { HEAD } from './head.ts'
 import type { Issuing } from './issuing.ts'
 import type { Database } from './store/database.ts'
@@ -53,13 +54,13 @@ export async function liveFactsIn(
 /** Notes who is connected, and removes ephemeral devices that are not and have not been for as long as they
  *  may be away. To be called every few minutes. */
 export async function lookForDevices(parts: PresenceParts, connected: Connected): Promise<void> {
-  for (const organization of await parts.issuing.organizations()) {
+  await eachOrganization(parts, 'devices', async (organization) => {
     const head = await parts.database.get(HEAD, organization)
-    if (head?.deletedAt !== undefined) continue
+    if (head?.deletedAt !== undefined) return
     const here = connected(organization).map(({ device }) => device as DeviceId)
     await note(parts, organization, here)
     await removeAway(parts, organization, new Set(here))
-  }
+  })
 }
 
 async function note(

@@ -6,18 +6,22 @@ import { StoreError } from './store/store.ts'
 
 /** One after another. What fails for one is logged, and the others go on. Throws StoreError: a store that fails,
  *  fails for all.
- *  @param task for the log */
+ *  @param task for the log
+ *  @returns for how many it failed */
 export async function eachOrganization(
   { issuing, log }: { readonly issuing: Pick<Issuing, 'organizations'>; readonly log: Log },
   task: string,
   body: (organization: OrganizationId) => Promise<void>,
-): Promise<void> {
+): Promise<number> {
+  let failed = 0
   for (const organization of await issuing.organizations()) {
     try {
       await body(organization)
     } catch (error) {
       if (error instanceof StoreError) throw error
+      failed += 1
       log('error', 'organization.task-failed', { organization, task, error })
     }
   }
+  return failed
 }

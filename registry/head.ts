@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { parsePrefix } from '../protocol/address.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
+import type { Rendezvous } from '../protocol/manifest.ts'
 import { NAMES_RECORD } from './names-record.ts'
 import { type Ranges, standardRanges } from './ranges.ts'
 import { collection } from './store/collection.ts'
@@ -83,4 +84,11 @@ export function rangesOf(organization: OrganizationId, { ranges }: Pick<Head, 'r
 
 export function manifestIdOf(organization: OrganizationId, sequence: number): string {
   return `${organization}/${String(sequence).padStart(15, '0')}`
+}
+
+export function rendezvousRecord(rendezvous: readonly Rendezvous[]): Head['rendezvous'] {
+  return rendezvous.map(({ multiaddrs, stun }) => ({
+    multiaddrs: [...multiaddrs],
+    stun: [...stun],
+  }))
 }

@@ -4,6 +4,7 @@ import type { Clock } from '../protocol/clock.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Seconds } from '../protocol/time.ts'
+import { eachOrganization } from './each-organization.ts'
 import { HEAD, type Head } from './head.ts'
 import type { Issuing } from './issuing.ts'
 import type { Database } from './store/database.ts'
@@ -81,22 +82,22 @@ export function openIssuerExpiryTeller(parts: IssuerExpiryParts): IssuerExpiryTe
   const told = new Map<OrganizationId, Seconds>()
   return {
     async look() {
-      for (const organization of await issuing.organizations()) {
+      await eachOrganization(parts, 'expiry', async (organization) => {
         const expiry = await issuerExpiry(parts, organization)
         if (expiry === undefined) {
           told.delete(organization)
-          continue
+          return
         }
         const now = clock.now()
         const last = told.get(organization)
-        if (last !== undefined && now - last < tellingInterval(expiry, now)) continue
+        if (last !== undefined && now - last < tellingInterval(expiry, now)) return
         told.set(organization, now)
         const { notAfter, daysLeft, isOver } = expiry
         log(isOver || daysLeft < TOLD.hourly / DAY ? 'error' : 'warn', 'issuer.ends-without-root', {
           ...{ organization, daysLeft, notAfter: new Date(notAfter * 1000).toISOString() },
           todo: `nexctl organization root request, sign and install; or put the root key back (nexctl organization root import, or the file ${issuing.keys.rootPath(organization)})`,
         })
-      }
+      })
     },
   }
 }

@@ -16,6 +16,7 @@ import type { Act } from './act.ts'
 import { audit } from './audit.ts'
 import type { Connected } from './device-presence.ts'
 import { DEVICE, deviceRecordId } from './device-record.ts'
+import { eachOrganization } from './each-organization.ts'
 import { HEAD, type Head, rangesOf } from './head.ts'
 import { isCertificateDue, makeIssuerCertificate } from './issuer.ts'
 import type { Issuing } from './issuing.ts'
@@ -40,12 +41,12 @@ export type IssuerChange = (typeof ISSUER_CHANGES)[number]
 /** Renews issuer certificates of which two thirds have passed, where the root key is here, and ends
  *  overlaps that are over. To be called every few minutes. */
 export async function renewIssuers(parts: IssuerRenewalParts): Promise<void> {
-  for (const organization of await parts.issuing.organizations()) {
+  await eachOrganization(parts, 'issuers', async (organization) => {
     const head = await parts.database.get(HEAD, organization)
-    if (head === undefined || head.deletedAt !== undefined) continue
+    if (head === undefined || head.deletedAt !== undefined) return
     if (isCertificateDue(head.issuer, parts.clock.now())) await renewIssuer(parts, organization)
     await endOverlap(parts, organization, head)
-  }
+  })
 }
 
 async function renewIssuer(
@@ -154,12 +155,12 @@ const AT_ONCE = 100
 /** During an overlap: certificates of the new issuer for devices that are connected, at once; the others
  *  get theirs as they renew. To be called every few minutes. */
 export async function certifyConnected(
-  { issuing, database }: Pick<IssuerRenewalParts, 'issuing' | 'database'>,
+  { issuing, database, log }: Omit<IssuerRenewalParts, 'clock'>,
   connected: Connected,
 ): Promise<void> {
-  for (const organization of await issuing.organizations()) {
+  await eachOrganization({ issuing, log }, 'overlaps', async (organization) => {
     const head = await database.get(HEAD, organization)
-    if (head?.formerIssuers === undefined || head.deletedAt !== undefined) continue
+    if (head?.formerIssuers === undefined || head.deletedAt !== undefined) return
     const behind: DeviceId[] = []
     for (const { device } of connected(organization)) {
       const id = device as DeviceId // a link's
@@ -170,7 +171,7 @@ export async function certifyConnected(
       const devices = behind.slice(from, from + AT_ONCE)
       await issuing.change(organization, (change) => certifyBehind(change, devices))
     }
-  }
+  })
 }
 
 function isBehind(certificate: string | undefined, { issuer }: Head): boolean {

@@ -14,7 +14,8 @@ import type { Log } from '../protocol/log.ts'
 import type { Rendezvous } from '../protocol/manifest.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import { DEVICE } from './device-record.ts'
-import { HEAD, type Head, MANIFEST, manifestIdOf } from './head.ts'
+import { eachOrganization } from './each-organization.ts'
+import { HEAD, type Head, MANIFEST, manifestIdOf, rendezvousRecord } from './head.ts'
 import { makeIssuerCertificate } from './issuer.ts'
 import { type KeyStore, openKeyStore } from './key-store.ts'
 import { allApprovals, approvalsOf, lockIn } from './lock.ts'
@@ -78,8 +79,9 @@ export interface Issuing {
   foundationFor(organization: OrganizationId, device: DeviceId): Promise<readonly Uint8Array[]>
   /** The foundation, approvals, and every device's newest certificate. */
   envelopes(organization: OrganizationId): Promise<readonly Uint8Array[]>
-  /** Where devices meet, from now on, in every organization: a new manifest where it differs. */
-  setRendezvous(rendezvous: readonly Rendezvous[]): Promise<void>
+  /** Where devices meet, from now on, in every organization: a new manifest where it differs. False: not in every
+   *  one, and it may be tried again. */
+  setRendezvous(rendezvous: readonly Rendezvous[]): Promise<boolean>
   /** Calls back after each durable change that made envelopes; the change resolves after that. */
   onIssued(listener: (issued: Issued) => Promise<void> | void): { cancel(): void }
   /** Calls those back: another registry of the store has issued it. */
@@ -129,7 +131,7 @@ class StoredIssuing implements Issuing {
       manifestHash: '',
       lastNumber: 0,
       issuer: makeIssuerCertificate(organization, root, { key: issuer.publicKey, ranges }, now),
-      rendezvous: copyOf(this.#rendezvous),
+      rendezvous: rendezvousRecord(this.#rendezvous),
       ranges: [...ranges],
       settings: { approvalRequired: false },
     }
@@ -262,20 +264,26 @@ class StoredIssuing implements Issuing {
     return envelopes
   }
 
-  async setRendezvous(rendezvous: readonly Rendezvous[]): Promise<void> {
+  async setRendezvous(rendezvous: readonly Rendezvous[]): Promise<boolean> {
     this.#rendezvous = rendezvous
-    const wanted = copyOf(rendezvous)
-    for (const organization of await this.organizations()) {
-      const { rendezvous: known, deletedAt } = await this.#head(organization)
-      const isSame = JSON.stringify(known) === JSON.stringify(wanted)
-      if (isSame || deletedAt !== undefined) continue
-      await this.change(organization, async (change) => {
-        // Another registry may have been first.
-        if (JSON.stringify(change.head.rendezvous) === JSON.stringify(wanted)) return
-        change.head = { ...change.head, rendezvous: wanted }
-        await change.publishManifest()
-      })
-    }
+    const wanted = rendezvousRecord(rendezvous)
+    const { log } = this.#parts
+    const failed = await eachOrganization(
+      { issuing: this, log },
+      'rendezvous',
+      async (organization) => {
+        const { rendezvous: known, deletedAt } = await this.#head(organization)
+        const isSame = JSON.stringify(known) === JSON.stringify(wanted)
+        if (isSame || deletedAt !== undefined) return
+        await this.change(organization, async (change) => {
+          // Another registry may have been first.
+          if (JSON.stringify(change.head.rendezvous) === JSON.stringify(wanted)) return
+          change.head = { ...change.head, rendezvous: wanted }
+          await change.publishManifest()
+        })
+      },
+    )
+    return failed === 0
   }
 
   onIssued(listener: (issued: Issued) => Promise<void> | void): { cancel(): void } {
@@ -286,11 +294,4 @@ class StoredIssuing implements Issuing {
 
 function unknownOrganization(organization: string): Refused {
   return new Refused('organization-unknown', `this registry has no organization ${organization}`)
-}
-
-function copyOf(rendezvous: readonly Rendezvous[]): Head['rendezvous'] {
-  return rendezvous.map(({ multiaddrs, stun }) => ({
-    multiaddrs: [...multiaddrs],
-    stun: [...stun],
-  }))
 }

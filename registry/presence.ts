@@ -153,8 +153,7 @@ class StoredPresence implements Presence {
     if (named.length < meetings.length) {
       log('warn', 'registry.too-many', { running: meetings.length, named: named.length })
     }
-    await issuing.setRendezvous(named)
-    this.#meeting = JSON.stringify(meetings)
+    if (await issuing.setRendezvous(named)) this.#meeting = JSON.stringify(meetings)
   }
 
   /** Unless it has spoken meanwhile. */

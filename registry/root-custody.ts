@@ -9,6 +9,7 @@ import type { Log } from '../protocol/log.ts'
 import { proofProblem } from '../protocol/proof.ts'
 import type { Act } from './act.ts'
 import { audit } from './audit.ts'
+import { eachOrganization } from './each-organization.ts'
 import { HEAD } from './head.ts'
 import type { Issuing } from './issuing.ts'
 import { Refused } from './refusal.ts'
@@ -143,13 +144,13 @@ async function tellRootsLeft(
   { database, issuing, clock, log }: RootCustodyParts,
   told: Map<OrganizationId, number>,
 ): Promise<void> {
-  for (const organization of await issuing.organizations()) {
+  await eachOrganization({ issuing, log }, 'roots', async (organization) => {
     const head = await database.get(HEAD, organization)
-    if (head?.rootAwaySince === undefined || head.deletedAt !== undefined) continue
-    if (clock.now() - (told.get(organization) ?? 0) < TOLD_EVERY) continue
-    if ((await issuing.keys.root(organization)) === undefined) continue
+    if (head?.rootAwaySince === undefined || head.deletedAt !== undefined) return
+    if (clock.now() - (told.get(organization) ?? 0) < TOLD_EVERY) return
+    if ((await issuing.keys.root(organization)) === undefined) return
     told.set(organization, clock.now())
     const todo = `it was exported: compare, then delete ${issuing.keys.rootPath(organization)}`
     log('warn', 'root.left-here', { organization, todo })
-  }
+  })
 }

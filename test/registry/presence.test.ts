@@ -68,7 +68,7 @@ async function started(database: Database, id: string, publicUrl: string) {
   const presence = await startPresence({
     ...{ database, clock, randomBytes, id, publicUrl },
     rendezvous: { multiaddrs: [`/ip4/192.0.2.1/tcp/4001/p2p/${id}`], stun: ['192.0.2.1:3478'] },
-    issuing: { setRendezvous: async (wanted) => void manifests.push(wanted) },
+    issuing: { setRendezvous: async (wanted) => manifests.push(wanted) > 0 },
     log: (_level, event) => void logged.push(event),
   })
   return { presence, clock, manifests, logged, id }
