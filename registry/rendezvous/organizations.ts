@@ -18,6 +18,7 @@ import { syncable } from '../../protocol/sync.ts'
 import { catchUp } from '../catch-up.ts'
 import { STATEMENT, statementId } from '../device-record.ts'
 import { eachOrganization } from '../each-organization.ts'
+import { HEAD } from '../head.ts'
 import type { Issued, Issuing } from '../issuing.ts'
 import { keepApprovals } from '../lock.ts'
 import type { Database } from '../store/database.ts'
@@ -82,8 +83,16 @@ export class Organizations {
   /** Everything the store knows. An organization that cannot be loaded is not served; the others are. */
   async load(): Promise<void> {
     await eachOrganization(this.#parts, 'load', async (organization) => {
-      await this.#load(organization)
+      if (!(await this.#isHalfPurged(organization))) await this.#load(organization)
     })
+  }
+
+  /** A purge that was cut off has taken its keys (organization-purge.ts): nobody needs to hear of it any more. */
+  async #isHalfPurged(organization: OrganizationId): Promise<boolean> {
+    const { database, issuing } = this.#parts
+    const head = await database.get(HEAD, organization)
+    if (head?.deletedAt === undefined) return false
+    return (await issuing.keys.issuer(organization, head.issuer.key)) === undefined
   }
 
   async #load(organization: OrganizationId): Promise<Held> {
