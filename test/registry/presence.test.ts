@@ -61,14 +61,15 @@ async function newDatabase() {
   return openDatabase(store, { clock: systemClock, randomBytes })
 }
 
-async function started(database: Database, id: string, publicUrl: string) {
+/** @param failures times that one manifest cannot be changed */
+async function started(database: Database, id: string, publicUrl: string, failures = 0) {
   const clock = handClock()
   const manifests: (readonly Rendezvous[])[] = []
   const logged: string[] = []
   const presence = await startPresence({
     ...{ database, clock, randomBytes, id, publicUrl },
     rendezvous: { multiaddrs: [`/ip4/192.0.2.1/tcp/4001/p2p/${id}`], stun: ['192.0.2.1:3478'] },
-    issuing: { setRendezvous: async (wanted) => manifests.push(wanted) > 0 },
+    issuing: { setRendezvous: async (wanted) => manifests.push(wanted) > failures },
     log: (_level, event) => void logged.push(event),
   })
   return { presence, clock, manifests, logged, id }
@@ -132,6 +133,20 @@ rule('makes no manifest of beats alone, and says nothing once it has ended', asy
   assert.is(a.manifests.length, 1)
   await a.presence[Symbol.asyncDispose]()
   assert.is(a.clock.count(), 0)
+  await database.store[Symbol.asyncDispose]()
+})
+
+rule('changes manifests again at the next beat where it could not in all', async () => {
+  const database = await newDatabase()
+  const a = await started(database, 'a', 'https://a.example', 1)
+  assert.is(a.manifests.length, 1)
+  for (const _ of [1, 2]) {
+    a.clock.pass(1)
+    await systemClock.sleep(100)
+    await until(() => a.manifests.length === 2)
+  }
+  assert.is(a.manifests.length, 2)
+  await a.presence[Symbol.asyncDispose]()
   await database.store[Symbol.asyncDispose]()
 })
 
