@@ -13,7 +13,7 @@ import { admit } from './enrolment.ts'
 import type { Issuing } from './issuing.ts'
 import { decideJoinRequest, requestJoin } from './join-requests.ts'
 import type { OrganizationChange } from './organization-change.ts'
-import { displayNameOf, roleOf, type UserId, users } from './organizations.ts'
+import { ownerNameOf, roleOf, type UserId, users } from './organizations.ts'
 import { isAtLeast, requireRole } from './roles.ts'
 
 export interface ApprovalParts {
@@ -37,7 +37,7 @@ export async function approveDevice(
     const { transaction, now } = change
     const role = await roleOf(transaction, organization, by)
     const ownerId = userOf(by)
-    const owner = { owner: displayNameOf(await transaction.get(users, ownerId), ownerId), ownerId }
+    const owner = { owner: ownerNameOf(await transaction.get(users, ownerId), ownerId), ownerId }
     const [hash, waiting] = (await findPending(transaction, userCode, now)) ?? []
     if (hash === undefined || waiting === undefined) return undefined
     const device = waiting.device as DeviceId // as DeviceAuthorizations put it

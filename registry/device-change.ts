@@ -5,7 +5,7 @@ import { PREFIXES } from '../protocol/limits.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
 import { seconds } from '../protocol/time.ts'
 import { mergeMetadata } from './device-metadata.ts'
-import { withClaimedGroups } from './device-owner.ts'
+import { withOwner } from './device-owner.ts'
 import { type Asked, checkGroups, claimName, type DeviceRecord, freeName } from './device-record.ts'
 import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
 import type { Ranges } from './ranges.ts'
@@ -51,7 +51,7 @@ export async function changeDevice(
   }
   // What the last owner's identity provider gave is not the next one's.
   const isGiven = changed.ownerId !== record.ownerId
-  const owned = isGiven ? await withClaimedGroups(change, changed) : changed
+  const owned = isGiven ? await withOwner(change, changed) : changed
   return putChanged(change, id, record, withDenied(record, owned))
 }
 
@@ -64,7 +64,7 @@ export async function giveDevice(
   const record = await change.device(id)
   if (record === undefined) return
   // What the last owner's identity provider gave is not the next one's.
-  await putChanged(change, id, record, await withClaimedGroups(change, { ...record, ...owner }))
+  await putChanged(change, id, record, await withOwner(change, { ...record, ...owner }))
 }
 
 /** Puts the record, with a new certificate where the old one says something else. */

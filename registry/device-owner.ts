@@ -1,7 +1,7 @@
-/** What a device has of its owner: the leave to renew, and the groups that the identity provider gives them. */
+/** What a device has of its owner: the leave to renew, their name, and the groups that the identity provider gives them. */
 import type { DeviceRecord } from './device-record.ts'
 import type { OrganizationChange } from './organization-change.ts'
-import { members, users } from './organizations.ts'
+import { members, ownerNameOf, users } from './organizations.ts'
 import { Refused } from './refusal.ts'
 
 /** Nobody else need be there for a renewal, but the owner must still belong, and must have signed in not too
@@ -36,13 +36,16 @@ function days(seconds: number): string {
   return `${Math.round(hours / 24)} days`
 }
 
-/** The record with the groups that its owner's sign-in last gave. */
-export async function withClaimedGroups(
+/** The record with what its owner's sign-in last proved: their name, and the groups it gave. */
+export async function withOwner(
   { transaction }: OrganizationChange,
   record: DeviceRecord,
 ): Promise<DeviceRecord> {
-  const user = record.ownerId && (await transaction.get(users, record.ownerId))
   const { claimedGroups: _, ...rest } = record
-  const groups = user ? (user.groups ?? []) : []
-  return { ...rest, ...(groups.length > 0 && { claimedGroups: groups }) }
+  const { ownerId } = record
+  const user = ownerId === undefined ? undefined : await transaction.get(users, ownerId)
+  if (ownerId === undefined || user === undefined) return rest
+  const { groups = [] } = user
+  const owner = ownerNameOf(user, ownerId)
+  return { ...rest, owner, ...(groups.length > 0 && { claimedGroups: groups }) }
 }

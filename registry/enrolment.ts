@@ -11,7 +11,7 @@ import { allocate, numberOf } from './addresses.ts'
 import { audit } from './audit.ts'
 import type { DeviceAuthorizations } from './device-authorization.ts'
 import type { DeviceOwner } from './device-change.ts'
-import { withClaimedGroups } from './device-owner.ts'
+import { withOwner } from './device-owner.ts'
 import {
   claimName,
   claimWireguardKey,
@@ -218,7 +218,7 @@ async function certifyDevice(
   requestedAddress: string | undefined,
 ): Promise<Uint8Array> {
   const number = await numberFor(change, issuing, device, record, requestedAddress)
-  const owned = await withClaimedGroups(change, record)
+  const owned = await withOwner(change, record)
   const { certificate = '' } = change.certify(device, { ...owned, number })
   return fromBase64(certificate)
 }

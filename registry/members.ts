@@ -12,6 +12,7 @@ import {
   deleteMember,
   displayNameOf,
   members,
+  ownerNameOf,
   putMember,
   roleOf,
   type UserId,
@@ -116,7 +117,7 @@ export async function ownerFor(
   if (!member) {
     throw new Refused('member-unknown', 'the organization has no such member', { field: 'ownerId' })
   }
-  return { owner: displayNameOf(await database.get(users, user), user), ownerId: user }
+  return { owner: ownerNameOf(await database.get(users, user), user), ownerId: user }
 }
 
 async function setRole(
@@ -188,7 +189,7 @@ async function transfer(change: OrganizationChange, from: string, to: string): P
     throw new Refused('member-unknown', 'devices go to a member who stays', { field: 'transferTo' })
   }
   await memberOf(change, to)
-  const owner = displayNameOf(await change.transaction.get(users, to), to)
+  const owner = ownerNameOf(await change.transaction.get(users, to), to)
   for (const device of await devicesOf(change, from)) {
     await giveDevice(change, device, { owner, ownerId: to })
   }

@@ -27,7 +27,7 @@ const userSchema = z.object({
   emailVerified: z.boolean().optional(),
   /** Security groups that the identity provider's claims give the user's devices. */
   groups: z.array(z.string()).optional(),
-  /** What pages and certificates call the user. */
+  /** The e-mail's local part, else the subject. */
   name: z.string(),
   createdAt: moment,
   /** The last sign-in; absent in records of before it was kept. */
@@ -215,9 +215,18 @@ export function organizationNotFound(): ProblemError {
   return new ProblemError(404, 'organization-not-found', 'you have no such organization')
 }
 
-/** What pages, lists and certificates call a user. */
+/** What pages and lists call a user. */
 export function displayNameOf(user: Pick<User, 'email' | 'name'> | undefined, id: string): string {
   return user?.email ?? user?.name ?? id
+}
+
+/** What certificates call a user, and rules of a policy with them: what the identity provider vouches for and
+ *  nothing else, so that nobody is called as somebody else is. */
+export function ownerNameOf(user: User | undefined, id: string): string {
+  if (user === undefined) return id
+  const { email, emailVerified, name, subject } = user
+  if (email && emailVerified === true) return email
+  return name === subject ? name : `${name} (${id})`
 }
 
 function parseIdOrNothing(id: string): OrganizationId | undefined {

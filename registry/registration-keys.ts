@@ -11,6 +11,7 @@ import { audit, difference } from './audit.ts'
 import { checkGroups } from './device-record.ts'
 import type { Admission } from './enrolment.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { ownerNameOf, users } from './organizations.ts'
 import { type Page, type PageRequest, readPage } from './page.ts'
 import { isRecordId } from './record-id.ts'
 import { Refused } from './refusal.ts'
@@ -204,7 +205,7 @@ async function spendKey(
   if (key.singleUse && key.uses > 0 && !isAgain) throw refused('was for one use and has been used')
   transaction.put(KEY, id, { ...key, uses: key.uses + (isAgain ? 0 : 1), lastDevice: device })
   const { createdBy: ownerId, groups, ephemeralAfter } = key
-  const owner = key.description || `registration key ${found.id}`
+  const owner = ownerNameOf(await transaction.get(users, ownerId), ownerId)
   return { owner, ownerId, groups, ephemeralAfter, byPerson: false }
 }
 

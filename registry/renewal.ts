@@ -2,7 +2,7 @@
  *  no identity provider need be there. */
 import { fromBase64, toHex } from '../crypto/bytes.ts'
 import type { Clock } from '../protocol/clock.ts'
-import { checkOwner, withClaimedGroups } from './device-owner.ts'
+import { checkOwner, withOwner } from './device-owner.ts'
 import {
   claimWireguardKey,
   type DeviceRecord,
@@ -75,7 +75,7 @@ async function renewIn(
     await claimWireguardKey(transaction, organization, device, key)
     freeWireguardKey(transaction, organization, record.wireguardKey)
   }
-  const owned = await withClaimedGroups(change, { ...record, wireguardKey: key })
+  const owned = await withOwner(change, { ...record, wireguardKey: key })
   const { certificate = '' } = change.certify(device, { ...owned, number: record.number })
   return fromBase64(certificate)
 }

@@ -177,6 +177,34 @@ rule('a registration key gives its groups, and says when it is used up or over',
   assert.match((over as Error).message, /expired on 2\d{3}-/)
 })
 
+rule('a device’s owner is who made its key, whatever the key is called', async () => {
+  const { core, organization, laptop, certificateOf, device } = await scene()
+  await using _ = core
+  const eve = await core.member(organization, 'eve')
+  const description = 'ada@example.org'
+  await core.enrol(laptop, await core.key(organization, { by: eve, description }))
+  assert.equal([(await device()).owner, (await device()).ownerId], ['eve@example.org', eve])
+  assert.is((await certificateOf()).owner, 'eve@example.org')
+})
+
+rule('an owner’s certificates show no address that nobody vouches for', async () => {
+  const { core, organization, laptop, certificateOf } = await scene()
+  await using _ = core
+  const eve = await core.member(organization, 'eve')
+  const said = { email: 'ada@example.org', emailVerified: false }
+  await core.signIn('eve', said)
+  await core.letIn(organization, laptop, eve)
+  assert.is((await certificateOf()).owner, `ada (${eve})`)
+  await core.signIn('eve')
+  core.advance(60)
+  await core.renew(laptop, organization)
+  assert.is((await certificateOf()).owner, 'eve@example.org', 'once it is, at the next renewal')
+  await core.signIn('eve', said)
+  core.advance(60)
+  await core.renew(laptop, organization)
+  assert.is((await certificateOf()).owner, `ada (${eve})`)
+})
+
 rule('a registration key is described anew, and keeps its secret', async () => {
   const { core, organization } = await scene()
   await using _ = core

@@ -60,7 +60,7 @@ rule(
     const state = core.hear(organization, envelopes)
     const member = memberOf(state, laptop.id, core.clock.now())
     assert.is(member?.certificate.name, 'laptop')
-    assert.is(member?.certificate.owner, 'a test')
+    assert.is(member?.certificate.owner, 'ada@example.org')
     assert.is(member?.certificate.addresses[0], parsePrefix('100.64.0.1/32'))
     assert.equal(member?.certificate.wireguardKey, laptop.wireguardKey.publicKey)
     assert.is((member?.certificate.notAfter ?? 0) - (member?.certificate.notBefore ?? 0), DAY)
