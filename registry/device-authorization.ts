@@ -18,6 +18,7 @@ import {
 } from './authorization-record.ts'
 import type { DeviceOwner } from './device-change.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { members } from './organizations.ts'
 import { checkPending } from './pending-authorizations.ts'
 import { openPollPace, POLL_INTERVAL, type PollPace } from './poll-pace.ts'
 import { type Possession, spendProof } from './possession.ts'
@@ -84,7 +85,8 @@ export interface DeviceAuthorizations {
   deny(userCode: string): Promise<boolean>
   /** Throws Refused (token-refused). */
   organizationOf(token: string): Promise<OrganizationId>
-  /** Uses the token up. Throws Refused (token-refused): unknown, used, expired, or of other keys. */
+  /** Uses the token up; the owner is the device's own by now. Throws Refused (token-refused): unknown, used,
+   *  expired, of other keys, or the device was removed or its owner left since it was let in. */
   spend(
     change: OrganizationChange,
     token: string,
@@ -222,10 +224,11 @@ class StoredAuthorizations implements DeviceAuthorizations {
   }
 
   async spend(
-    { transaction, organization, now }: OrganizationChange,
+    change: OrganizationChange,
     token: string,
     { device, wireguardKey }: Possession,
   ): Promise<DeviceOwner & { byPerson: true }> {
+    const { transaction, organization, now } = change
     const found = await transaction.get(TOKEN, hashOf(token))
     if (found?.organization !== organization) throw tokenRefused('is unknown or has been used')
     if (found.expiresAt <= now) throw tokenRefused('has expired')
@@ -233,7 +236,7 @@ class StoredAuthorizations implements DeviceAuthorizations {
       throw tokenRefused('was given to a device with other keys')
     }
     transaction.delete(TOKEN, hashOf(token))
-    return { owner: found.owner, ownerId: found.ownerId, byPerson: true }
+    return { ...(await ownerNow(change, device)), byPerson: true }
   }
 
   async forgetExpired(): Promise<void> {
@@ -250,6 +253,18 @@ class StoredAuthorizations implements DeviceAuthorizations {
     await deleteExpired(database, tokens, (transaction, id) => transaction.delete(TOKEN, id))
     this.#pace.forgetExpired(now)
   }
+}
+
+/** Of a device that was let in. Throws Refused (token-refused). */
+async function ownerNow(change: OrganizationChange, device: DeviceId): Promise<DeviceOwner> {
+  const { transaction, organization } = change
+  const record = await change.device(device)
+  if (record === undefined) throw tokenRefused('was given to a device that has been removed since')
+  const { owner, ownerId } = record
+  const isOwned =
+    ownerId === undefined || (await transaction.get(members, `${organization}/${ownerId}`))
+  if (!isOwned) throw tokenRefused(`is for a device of ${owner}, who is no member any more`)
+  return { owner, ownerId }
 }
 
 function tokenRefused(why: string): Refused {

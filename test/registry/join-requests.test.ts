@@ -83,4 +83,32 @@ rule('a device that waits does not come in once who let it in is no member', asy
   assert.is(await decide(request?.id ?? '', ada, false), true)
 })
 
+rule('a device that was removed once it was let in needs a person’s word anew', async () => {
+  const { core, organization, ada, eve, laptop, decide, waiting } = await withApproval()
+  await using _ = core
+  const { poll } = await core.letIn(organization, laptop, eve)
+  const [request] = await waiting()
+  await decide(request?.id ?? '', ada, true)
+  await core.devices.remove(organization, laptop.id)
+  assert.is(await refusal(poll()), 'token-refused')
+  assert.equal(await core.devices.list(organization), [])
+  const key = await core.key(organization)
+  assert.is(await refusal(core.enrol(laptop, key)), 'device-removed', 'and is not forgotten')
+})
+
+rule('a device does not come in once its owner is no member, but that of the next', async () => {
+  for (const devices of ['keep', 'revoke', 'transfer'] as const) {
+    const { core, organization, ada, eve, laptop, decide, waiting } = await withApproval()
+    await using _ = core
+    const { poll } = await core.letIn(organization, laptop, eve)
+    const [request] = await waiting()
+    await decide(request?.id ?? '', ada, true)
+    const become = devices === 'transfer' ? { transferTo: ada } : devices
+    await core.members.remove(organization, ada, eve, become)
+    assert.is(await refusal(poll()), devices === 'transfer' ? 'none' : 'token-refused', devices)
+    const owners = (await core.devices.list(organization)).map(({ ownerId }) => ownerId)
+    assert.equal(owners, { keep: [eve], revoke: [], transfer: [ada] }[devices])
+  }
+})
+
 rule.run()
