@@ -4,12 +4,14 @@ import type { DeviceId } from '../protocol/keys.ts'
 import { PREFIXES } from '../protocol/limits.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
 import { seconds } from '../protocol/time.ts'
+import type { Act } from './act.ts'
 import { mergeMetadata } from './device-metadata.ts'
 import { withOwner } from './device-owner.ts'
 import { type Asked, checkGroups, claimName, type DeviceRecord, freeName } from './device-record.ts'
 import { CERTIFICATES_AT_ONCE, type OrganizationChange } from './organization-change.ts'
 import type { Ranges } from './ranges.ts'
 import { Refused } from './refusal.ts'
+import { mostRevocations } from './revocation-room.ts'
 
 /** What people may change. Absent: stays as it is. */
 export interface DeviceChange {
@@ -30,12 +32,13 @@ export interface DeviceOwner {
   readonly ownerId: string | undefined
 }
 
-/** Throws Refused (prefix-invalid, metadata-invalid, certificate-invalid). */
+/** Throws Refused (prefix-invalid, metadata-invalid, certificate-invalid, too-many-certificates). */
 export async function changeDevice(
   change: OrganizationChange,
   id: DeviceId,
   record: DeviceRecord,
   wanted: DeviceChange,
+  by: Act,
 ): Promise<DeviceRecord> {
   const { prefixes, metadata, groups } = wanted
   if (prefixes !== undefined) checkPrefixes(change.ranges(), prefixes)
@@ -52,7 +55,7 @@ export async function changeDevice(
   // What the last owner's identity provider gave is not the next one's.
   const isGiven = changed.ownerId !== record.ownerId
   const owned = isGiven ? await withOwner(change, changed) : changed
-  return putChanged(change, id, record, withDenied(record, owned))
+  return putChanged(change, id, { before: record, after: withDenied(record, owned), by })
 }
 
 /** The device answers to another member from now on. */
@@ -60,27 +63,33 @@ export async function giveDevice(
   change: OrganizationChange,
   id: DeviceId,
   owner: DeviceOwner & { readonly ownerId: string },
+  by: Act,
 ): Promise<void> {
   const record = await change.device(id)
   if (record === undefined) return
   // What the last owner's identity provider gave is not the next one's.
-  await putChanged(change, id, record, await withOwner(change, { ...record, ...owner }))
+  const after = await withOwner(change, { ...record, ...owner })
+  await putChanged(change, id, { before: record, after, by })
 }
 
-/** Puts the record, with a new certificate where the old one says something else. */
+/** Puts the record, with a new certificate where the old one says something else. Throws Refused
+ *  (too-many-certificates). */
 export async function putChanged(
   change: OrganizationChange,
   id: DeviceId,
-  before: DeviceRecord,
-  changed: DeviceRecord,
+  {
+    before,
+    after,
+    by,
+  }: { readonly before: DeviceRecord; readonly after: DeviceRecord; readonly by: Act },
 ): Promise<DeviceRecord> {
-  const { number } = changed
-  if (number === undefined || changed.certificate === undefined || saysTheSame(before, changed)) {
-    change.putDevice(id, changed)
-    return changed
+  const { number } = after
+  if (number === undefined || after.certificate === undefined || saysTheSame(before, after)) {
+    change.putDevice(id, after)
+    return after
   }
-  const issued = await withRoom(change, before)
-  return change.certify(id, { ...changed, number, issued })
+  const issued = await withRoom(change, before, by)
+  return change.certify(id, { ...after, number, issued })
 }
 
 function saysTheSame(before: DeviceRecord, after: DeviceRecord): boolean {
@@ -125,14 +134,25 @@ export function within(
 async function withRoom(
   change: OrganizationChange,
   { issued }: DeviceRecord,
+  by: Act,
 ): Promise<DeviceRecord['issued']> {
   const alive = issued.filter(({ notAfter }) => notAfter > change.now)
   if (alive.length < CERTIFICATES_AT_ONCE) return alive
   const outdone = alive.slice(0, -1)
+  const most = await mostRevocations(change, by)
+  if ((await change.revocations()).length + outdone.length > most)
+    throw tooManyChanges(alive.length)
   await change.publishManifest(
     outdone.map(({ serial, notAfter }) => ({ serial, notAfter: seconds(notAfter) })),
   )
   return alive.slice(-1)
+}
+
+function tooManyChanges(alive: number): Refused {
+  return new Refused(
+    'too-many-certificates',
+    `the device has ${alive} certificates that have not expired, and there is no room to revoke them (change it less often)`,
+  )
 }
 
 async function renamed(

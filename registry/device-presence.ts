@@ -5,10 +5,12 @@ import type { Log } from '../protocol/log.ts'
 import { type Seconds, seconds } from '../protocol/time.ts'
 import { byRegistry } from './act.ts'
 import { DEVICE, type DeviceRecord, deviceRecordId, SEEN } from './device-record.ts'
-import { removeDevices } from './device-removal.ts'
+import { aliveOf, removeDevices } from './device-removal.ts'
 import { eachOrganization } from './each-organization.ts'
 import { HEAD } from './head.ts'
 import type { Issuing } from './issuing.ts'
+import type { OrganizationChange } from './organization-change.ts'
+import { REVOCATIONS_BY_MEMBERS } from './revocation-room.ts'
 import type { Database } from './store/database.ts'
 
 /** How long an ephemeral device may be away. Seconds: more than the notes of who is there may be late
@@ -89,10 +91,28 @@ async function removeAway(
     if (isAway(value, seen?.at ?? 0, clock.now())) away.push(device)
   }
   if (away.length === 0) return
-  await issuing.change(organization, (change) =>
-    removeDevices(change, away, byRegistry(change.now)),
+  const count = await issuing.change(organization, async (change) =>
+    removeDevices(change, await thatFit(change, away), byRegistry(change.now)),
   )
-  log('info', 'device.ephemeral-removed', { organization, count: away.length })
+  if (count > 0) log('info', 'device.ephemeral-removed', { organization, count })
+}
+
+/** Of the devices, in their order, those that there is room to revoke now; members bring such devices in, so
+ *  they get what members get. */
+async function thatFit(
+  change: OrganizationChange,
+  devices: readonly DeviceId[],
+): Promise<readonly DeviceId[]> {
+  const fitting: DeviceId[] = []
+  let room = REVOCATIONS_BY_MEMBERS - (await change.revocations()).length
+  for (const device of devices) {
+    const record = await change.device(device)
+    const needed = record === undefined ? 0 : aliveOf(change, record).length
+    if (needed > Math.max(room, 0)) continue
+    room -= needed
+    fitting.push(device)
+  }
+  return fitting
 }
 
 function isAway({ renewedAt, ephemeralAfter }: DeviceRecord, seen: number, now: Seconds): boolean {

@@ -17,6 +17,7 @@ import {
   statementId,
 } from './device-record.ts'
 import type { OrganizationChange } from './organization-change.ts'
+import { mostRevocations } from './revocation-room.ts'
 
 /** False: there is no such device. */
 export async function removeDevice(
@@ -41,7 +42,7 @@ export async function removeDevices(
     removed.push([id, record])
     revoked.push(...(await forget(change, id, record)))
   }
-  if (revoked.length > 0) await change.publishManifest(revoked)
+  if (revoked.length > 0) await change.publishManifest(revoked, await mostRevocations(change, by))
   for (const [subject, { name, owner }] of removed) {
     await audit(change.transaction, change.organization, by, {
       ...{ action: 'device.removed', subject },
@@ -51,15 +52,21 @@ export async function removeDevices(
   return removed.length
 }
 
+/** Its certificates that have not ended. */
+export function aliveOf({ now }: OrganizationChange, { issued }: DeviceRecord): Revocation[] {
+  return issued
+    .filter(({ notAfter }) => notAfter > now)
+    .map(({ serial, notAfter }) => ({ serial, notAfter: seconds(notAfter) }))
+}
+
 /** Takes the device out of the records; what of it must be revoked. */
 async function forget(
-  { organization, transaction, now }: OrganizationChange,
+  change: OrganizationChange,
   id: DeviceId,
   record: DeviceRecord,
 ): Promise<readonly Revocation[]> {
-  const alive = record.issued
-    .filter(({ notAfter }) => notAfter > now)
-    .map(({ serial, notAfter }) => ({ serial, notAfter: seconds(notAfter) }))
+  const { organization, transaction, now } = change
+  const alive = aliveOf(change, record)
   transaction.delete(DEVICE, deviceRecordId(organization, id))
   transaction.delete(SEEN, deviceRecordId(organization, id))
   const said = { under: statementId(organization, id, '') }

@@ -2,6 +2,7 @@
 import type { Prefix } from '../protocol/address.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import type { Role } from '../protocol/membership-certificate.ts'
+import type { Act } from './act.ts'
 import { checkPrefixes, putChanged, union, within } from './device-change.ts'
 import type { Asked, DeviceRecord } from './device-record.ts'
 import type { OrganizationChange } from './organization-change.ts'
@@ -42,18 +43,15 @@ export async function decideRequest(
   change: OrganizationChange,
   id: DeviceId,
   record: DeviceRecord,
-  decision: { readonly grant: Asked; readonly deny: Asked },
+  decision: { readonly grant: Asked; readonly deny: Asked; readonly by: Act },
 ): Promise<DeviceRecord> {
   const open = openRequestOf(record)
   const grant = common(open, decision.grant)
   const granted = union({ prefixes: record.prefixes, roles: record.roles }, grant)
   checkPrefixes(change.ranges(), granted.prefixes as Prefix[]) // from a record, and from what was asked
   const denied = union(record.denied ?? NOTHING, common(open, decision.deny))
-  return putChanged(change, id, record, {
-    ...record,
-    ...granted,
-    denied: within(record.asked ?? NOTHING, denied, granted),
-  })
+  const after = { ...record, ...granted, denied: within(record.asked ?? NOTHING, denied, granted) }
+  return putChanged(change, id, { before: record, after, by: decision.by })
 }
 
 function common(a: Asked, b: Asked): Asked {

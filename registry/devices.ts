@@ -109,11 +109,11 @@ export function openDevices({
       changing(organization, text, by, (change, id, record) => {
         const asked =
           typeof wanted === 'function' ? wanted(deviceOf(change.ranges(), id, record)) : wanted
-        return changeDevice(change, id, record, asked)
+        return changeDevice(change, id, record, asked, by)
       }),
     decide: (organization, text, { grant, deny }, by) =>
       changing(organization, text, by, (change, id, record) =>
-        decideRequest(change, id, record, { grant: copyOf(grant), deny: copyOf(deny) }),
+        decideRequest(change, id, record, { grant: copyOf(grant), deny: copyOf(deny), by }),
       ),
   }
 }

@@ -151,7 +151,7 @@ export async function removeMember(
   const { role } = await memberOf(change, user)
   if (by.who.kind !== 'user' || by.who.user !== user) requireMayGive(own, role)
   if (role === 'owner') await checkAnotherOwner(change, user)
-  if (typeof devices === 'object') await transfer(change, user, devices.transferTo)
+  if (typeof devices === 'object') await transfer(change, user, devices.transferTo, by)
   else {
     await revokeRegistrationKeysOf(change, user)
     if (devices === 'revoke') await removeDevices(change, await devicesOf(change, user), by)
@@ -184,14 +184,19 @@ async function checkAnotherOwner(
   )
 }
 
-async function transfer(change: OrganizationChange, from: string, to: string): Promise<void> {
+async function transfer(
+  change: OrganizationChange,
+  from: string,
+  to: string,
+  by: Act,
+): Promise<void> {
   if (from === to) {
     throw new Refused('member-unknown', 'devices go to a member who stays', { field: 'transferTo' })
   }
   await memberOf(change, to)
   const owner = ownerNameOf(await change.transaction.get(users, to), to)
   for (const device of await devicesOf(change, from)) {
-    await giveDevice(change, device, { owner, ownerId: to })
+    await giveDevice(change, device, { owner, ownerId: to }, by)
   }
   await giveRegistrationKeys(change, from, to)
 }

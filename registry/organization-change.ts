@@ -183,20 +183,24 @@ export class OrganizationChange {
     if (manifest !== undefined) this.envelopes.push(manifest)
   }
 
-  /** The next manifest, of the head as it is now, with further revocations; ended ones leave.
-   *  Throws Refused (revocations-full, manifest-invalid). */
-  async publishManifest(revoke: readonly Revocation[] = []): Promise<void> {
+  /** Of certificates that have not ended. */
+  async revocations(): Promise<readonly { readonly serial: string; readonly notAfter: number }[]> {
     const known = (await this.transaction.get(REVOCATIONS_OF, this.organization)) ?? []
+    return known.filter(({ notAfter }) => notAfter > this.now)
+  }
+
+  /** The next manifest, of the head as it is now, with further revocations; ended ones leave.
+   *  @param most the list may have after these (revocation-room.ts)
+   *  Throws Refused (revocations-full, manifest-invalid). */
+  async publishManifest(revoke: readonly Revocation[] = [], most = REVOCATIONS): Promise<void> {
+    const known = await this.revocations()
     const named = new Set(known.map(({ serial }) => serial))
-    const revocations = [...known, ...revoke.filter(({ serial }) => !named.has(serial))].filter(
-      ({ notAfter }) => notAfter > this.now,
+    const further = revoke.filter(
+      ({ serial, notAfter }) => !named.has(serial) && notAfter > this.now,
     )
-    if (revocations.length > REVOCATIONS) {
-      throw new Refused(
-        'revocations-full',
-        `a manifest lists at most ${REVOCATIONS} revocations, ${revocations.length} certificates have not expired yet (remove fewer devices at once)`,
-      )
-    }
+    const revocations = [...known, ...further]
+    if (further.length > 0 && revocations.length > most)
+      throw revocationsFull(revocations.length, most)
     const sequence = this.head.manifestSequence + 1
     const policy = await policyInForce(this.transaction, this.organization)
     const envelope = this.#sealManifest(sequence, revocations, policy)
@@ -242,6 +246,14 @@ export class OrganizationChange {
     this.head = { ...this.head, revision: this.head.revision + 1 }
     this.transaction.put(HEAD, this.organization, this.head)
   }
+}
+
+function revocationsFull(count: number, most: number): Refused {
+  const whose = most < REVOCATIONS ? `, ${most} by what members do` : ''
+  return new Refused(
+    'revocations-full',
+    `a manifest lists at most ${REVOCATIONS} revocations${whose}, ${count} certificates have not expired yet (remove fewer devices at once)`,
+  )
 }
 
 function formerKeys({ formerIssuers = [] }: Head): readonly IssuerPublicKey[] {
