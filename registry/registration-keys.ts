@@ -11,10 +11,11 @@ import { audit, difference } from './audit.ts'
 import { checkGroups } from './device-record.ts'
 import type { Admission } from './enrolment.ts'
 import type { OrganizationChange } from './organization-change.ts'
-import { ownerNameOf, users } from './organizations.ts'
+import { members, ownerNameOf, users } from './organizations.ts'
 import { type Page, type PageRequest, readPage } from './page.ts'
 import { isRecordId } from './record-id.ts'
 import { Refused } from './refusal.ts'
+import { isAtLeast } from './roles.ts'
 import { collection } from './store/collection.ts'
 import type { Database, Transaction } from './store/database.ts'
 
@@ -96,7 +97,8 @@ export interface RegistrationKeys {
   revoke(organization: OrganizationId, id: string, by: Act): Promise<boolean>
   /** Throws Refused (registration-key-refused) for an unknown one. */
   organizationOf(secret: string): Promise<OrganizationId>
-  /** Counts a use. Throws Refused (registration-key-refused): unknown, expired, revoked or used up. */
+  /** Counts a use. Throws Refused (registration-key-refused): unknown, expired, revoked, used up, or of
+   *  who may not let devices in so any more. */
   spend(change: OrganizationChange, secret: string, device: DeviceId): Promise<KeyGrant>
 }
 
@@ -189,10 +191,11 @@ async function createKey(
 }
 
 async function spendKey(
-  { transaction, organization, now }: OrganizationChange,
+  change: OrganizationChange,
   secret: string,
   device: DeviceId,
 ): Promise<KeyGrant> {
+  const { transaction, organization, now } = change
   const found = await transaction.get(KEY_BY_HASH, hashOf(secret))
   const id = `${organization}/${found?.id}`
   const key = found && (await transaction.get(KEY, id))
@@ -200,6 +203,7 @@ async function spendKey(
   if (key.expiresAt <= now) {
     throw refused(`expired on ${new Date(key.expiresAt * 1000).toISOString()}`)
   }
+  await checkMaker(change, key, device)
   // The device it let in may come again: its answer may have been lost.
   const isAgain = key.lastDevice === device
   if (key.singleUse && key.uses > 0 && !isAgain) throw refused('was for one use and has been used')
@@ -207,6 +211,21 @@ async function spendKey(
   const { createdBy: ownerId, groups, ephemeralAfter } = key
   const owner = ownerNameOf(await transaction.get(users, ownerId), ownerId)
   return { owner, ownerId, groups, ephemeralAfter, byPerson: false }
+}
+
+/** What who made the key may not let in any more, the key does not; a device of theirs comes again. */
+async function checkMaker(
+  change: OrganizationChange,
+  { createdBy, groups = [] }: KeyRecord,
+  device: DeviceId,
+): Promise<void> {
+  const { transaction, organization, head } = change
+  const maker = await transaction.get(members, `${organization}/${createdBy}`)
+  if (maker === undefined) throw refused('was made by somebody who is no member any more')
+  const isForAdmins = head.settings.approvalRequired || groups.length > 0
+  if (!isForAdmins || isAtLeast(maker.role, 'admin')) return
+  if ((await change.device(device))?.ownerId === createdBy) return
+  throw refused('was made by somebody who may not let devices in so any more')
 }
 
 function keyOf(id: string, record: KeyRecord): RegistrationKey {

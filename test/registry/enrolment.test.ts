@@ -103,6 +103,38 @@ rule('refuses a registration key that is unknown, expired or revoked', async () 
   assert.equal(await core.devices.list(organization), [])
 })
 
+rule('a registration key lets in no more than who made it still may', async () => {
+  const { core, organization } = await scene()
+  await using _ = core
+  const ada = await core.member(organization, 'ada', 'owner')
+  const eve = await core.member(organization, 'eve', 'admin')
+  const plain = await core.key(organization, { by: eve })
+  const grouped = await core.key(organization, { by: eve, groups: ['servers'] })
+  const came = asker('came')
+  await core.enrol(came, grouped)
+  await core.members.setRole(organization, ada, eve, 'member')
+  const code = (key: string, by = asker('new')) => refusal(core.enrol(by, key))
+  assert.is(await code(grouped), 'registration-key-refused')
+  assert.is(await code(plain), 'none')
+  assert.is(await code(grouped, came), 'none', 'a device of theirs comes again')
+  await core.lifecycle.changeSettings(organization, ada, { approvalRequired: true })
+  assert.is(await code(plain), 'registration-key-refused')
+  assert.is(await code(plain, came), 'none')
+  assert.is(await code(await core.key(organization)), 'none', 'an owner’s serves')
+  await core.members.setRole(organization, ada, eve, 'admin')
+  assert.is(await code(plain), 'none', 'and theirs again, once they are admin')
+})
+
+rule('a registration key that was made as its maker left lets nobody in', async () => {
+  const { core, organization } = await scene()
+  await using _ = core
+  const ada = await core.member(organization, 'ada', 'owner')
+  const eve = await core.member(organization, 'eve')
+  await core.members.remove(organization, ada, eve, 'revoke')
+  const late = await core.key(organization, { by: eve })
+  assert.is(await refusal(core.enrol(asker('new'), late)), 'registration-key-refused')
+})
+
 rule('a removed device does not come back by a registration key', async () => {
   const { core, organization, key } = await scene()
   await using _ = core
