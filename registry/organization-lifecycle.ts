@@ -14,6 +14,7 @@ import type { OrganizationChange } from './organization-change.ts'
 import {
   deleteMember,
   members,
+  memberships,
   membershipsOf,
   organizations,
   putMember,
@@ -24,7 +25,7 @@ import {
 import type { Ranges, WantedRanges } from './ranges.ts'
 import { Refused } from './refusal.ts'
 import { revokeAllRegistrationKeys } from './registration-keys.ts'
-import { requireRole } from './roles.ts'
+import { type MemberRole, requireRole } from './roles.ts'
 import type { Database } from './store/database.ts'
 
 /** Organizations that one user owns. */
@@ -130,17 +131,15 @@ async function create(
       { field: 'name' },
     )
   }
-  if (own.filter(({ role }) => role === 'owner').length >= ORGANIZATIONS) {
-    throw new Refused(
-      'too-many-organizations',
-      `you own ${ORGANIZATIONS} organizations, the most one user may (delete one)`,
-    )
-  }
+  checkCount(own)
   return issuing.found(
     name,
     async (transaction, organization) => {
       const now = clock.now()
       await requireUser(transaction, user)
+      // Of several at once each but one has retried, and sees the others' here.
+      const known = await transaction.list(memberships, { under: `${user}/` })
+      checkCount(known.map(({ value }) => value))
       transaction.put(organizations, organization, { id: organization, name, createdAt: now })
       putMember(transaction, organization, user, { role: 'owner', since: now })
       await audit(transaction, organization, by, {
@@ -149,6 +148,15 @@ async function create(
       })
     },
     ranges,
+  )
+}
+
+/** Throws Refused (too-many-organizations). */
+function checkCount(own: readonly { readonly role: MemberRole }[]): void {
+  if (own.filter(({ role }) => role === 'owner').length < ORGANIZATIONS) return
+  throw new Refused(
+    'too-many-organizations',
+    `you own ${ORGANIZATIONS} organizations, the most one user may (delete one)`,
   )
 }
 

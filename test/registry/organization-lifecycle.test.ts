@@ -59,6 +59,19 @@ rule(
   },
 )
 
+rule('of those made at once no more than allowed come to be', async () => {
+  const { core, ada } = await scene()
+  await using _ = core
+  for (let count = 2; count < ORGANIZATIONS - 2; count++) {
+    await core.lifecycle.create(ada, { name: `number ${count}` })
+  }
+  const names = ['a', 'b', 'c', 'd', 'e']
+  const codes = names.map((name) => refusal(core.lifecycle.create(ada, { name })))
+  const refused = (await Promise.all(codes)).filter((code) => code !== 'none')
+  assert.equal(refused, Array(3).fill('too-many-organizations'))
+  assert.is((await membershipsOf(core.database, ada)).length, ORGANIZATIONS)
+})
+
 rule('an owner renames it, and its devices hear the name', async () => {
   const { core, ada, organization } = await scene()
   await using _ = core
