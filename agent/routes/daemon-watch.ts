@@ -1,6 +1,7 @@
 /** Daemon watch: the route watch of a running daemon, by its plan, its tunnel and its paths. */
 import { toHex } from '../../crypto/bytes.ts'
 import { addressFamily, type IpAddress, prefixAddress } from '../../protocol/address.ts'
+import { memberOf } from '../../protocol/belief.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Daemon } from '../daemon.ts'
@@ -10,13 +11,16 @@ import { mayEcho } from './may-echo.ts'
 import { newProber } from './prober.ts'
 import { RouteWatch } from './route-watch.ts'
 
-interface Measured {
-  readonly daemon: Daemon
-  readonly exit: ExitClient
-  nameOf(device: DeviceId): string
+export function nameOf(daemon: Daemon, device: DeviceId): string {
+  const { knowledge, clock } = daemon.options
+  return memberOf(knowledge.state(), device, clock.now())?.certificate.name ?? device
 }
 
-export function newWatch({ daemon, exit, nameOf }: Measured, log: Log): RouteWatch {
+export function newWatch(
+  { log }: { readonly log: Log },
+  daemon: Daemon,
+  exit: ExitClient,
+): RouteWatch {
   const { clock, inside, tunnel } = daemon.options
   return new RouteWatch({
     device: daemon.device,
@@ -36,7 +40,7 @@ export function newWatch({ daemon, exit, nameOf }: Measured, log: Log): RouteWat
         ]),
       )
     },
-    nameOf,
+    nameOf: (device) => nameOf(daemon, device),
     reachesAnybody: () => (daemon.parts.mesh?.connections().length ?? 0) > 0,
     exitPreference: () => exit.settings.preference,
     onChange: () => daemon.apply(),

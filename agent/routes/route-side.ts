@@ -14,10 +14,9 @@ import type { Router } from '../host/router.ts'
 import { hasExit } from '../organizations/share.ts'
 import type { Plan } from '../plan.ts'
 import { CarrierWatch } from './carrier-watch.ts'
-import { newWatch } from './daemon-watch.ts'
+import { nameOf, newWatch } from './daemon-watch.ts'
 import { ExitClient } from './exit-client.ts'
 import { openExitSettings } from './exit-settings.ts'
-import { nameOf, newWatch } from './measuring.ts'
 import type { RouteWish } from './next-claim.ts'
 import { type Advertised, OwnRoutes } from './own-routes.ts'
 import { awaitQuiet } from './quiet.ts'
@@ -91,10 +90,7 @@ export class RouteSide implements Disposable {
     exit: ExitClient,
     router: Router | undefined,
   ) {
-    const watch = newWatch(
-      { daemon, exit, nameOf: (device) => nameOf(daemon, device) },
-      options.log,
-    )
+    const watch = newWatch(options, daemon, exit)
     const own = new OwnRoutes({
       device: daemon.device,
       advertised: options.advertised,
