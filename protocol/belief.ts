@@ -3,7 +3,7 @@ import { isDefaultPrefix, type Prefix, prefixContains } from './address.ts'
 import { type Envelope, type EnvelopeOf, issuerIdOf } from './envelope.ts'
 import { type IssuerCertificate, isInForce, isInRanges } from './issuer-certificate.ts'
 import type { DeviceId } from './keys.ts'
-import { isApprover, isUnlocked } from './lock.ts'
+import { isApprover, issuersInForce, isUnlocked } from './lock.ts'
 import type { Manifest } from './manifest.ts'
 import type { MembershipCertificate } from './membership-certificate.ts'
 import type { OrganizationState } from './state.ts'
@@ -24,18 +24,54 @@ export type Refusal =
   | 'route-not-allowed'
   | 'not-for-keeping'
 
-/** The manifest in force: the highest sequence signed by an issuer that the root vouches for now. */
+/** The manifest in force: the highest sequence of those that are heard. */
 export function currentManifest(
   state: OrganizationState,
   now: Seconds,
 ): EnvelopeOf<'manifest'> | undefined {
+  return newestOf(manifestsHeard(state, now))
+}
+
+/** Manifests by issuers that the root vouches for now. Of those that begin earlier only what the newest manifest of
+ *  the one that begins latest lists: whoever has the key of an issuer that was given up cannot name it again. */
+function manifestsHeard(state: OrganizationState, now: Seconds): readonly EnvelopeOf<'manifest'>[] {
+  const { issuerCertificates, manifests } = state
+  const known = heard.get(manifests)
+  if (known?.now === now && known.issuerCertificates === issuerCertificates) return known.answer
+  const answer = judgeManifests(state, now)
+  heard.set(manifests, { issuerCertificates, now, answer })
+  return answer
+}
+/** Asked for every envelope there is, as `trust` is. Both maps are copied when they change. */
+const heard = new WeakMap<
+  OrganizationState['manifests'],
+  Pick<OrganizationState, 'issuerCertificates'> & {
+    readonly now: Seconds
+    readonly answer: readonly EnvelopeOf<'manifest'>[]
+  }
+>()
+
+function judgeManifests(state: OrganizationState, now: Seconds): readonly EnvelopeOf<'manifest'>[] {
+  const vouched = issuersInForce(state, now).map(([issuer]) => issuer)
+  const manifests = [...state.manifests.values()].filter(({ signer }) => vouched.includes(signer))
+  const last = vouched.find((issuer) => manifests.some(({ signer }) => signer === issuer))
+  const decisive = newestOf(manifests.filter(({ signer }) => signer === last))
+  return manifests.filter(({ signer }) => signer === last || isListed(decisive?.body, signer))
+}
+
+function newestOf(
+  manifests: readonly EnvelopeOf<'manifest'>[],
+): EnvelopeOf<'manifest'> | undefined {
   let best: EnvelopeOf<'manifest'> | undefined
-  for (const candidate of state.manifests.values()) {
-    if (!isVouchedFor(state, candidate.signer, now)) continue
+  for (const candidate of manifests) {
     const ahead = candidate.body.sequence - (best?.body.sequence ?? 0)
     if (best === undefined || ahead > 0 || (ahead === 0 && candidate.id > best.id)) best = candidate
   }
   return best
+}
+
+function isListed(manifest: Manifest | undefined, issuer: string): boolean {
+  return manifest?.issuers.some((key) => issuerIdOf(key) === issuer) ?? false
 }
 
 /** Two manifests with one sequence: proof that an issuer is compromised. Empty, or all of them. */
@@ -43,19 +79,18 @@ export function equivocation(
   state: OrganizationState,
   now: Seconds,
 ): readonly EnvelopeOf<'manifest'>[] {
-  const current = currentManifest(state, now)
-  const same = manifestsInForce(state, current?.body, now)
+  const same = manifestsInForce(state, now)
   return same.length > 1 ? same : []
 }
 
+/** The manifest in force, and others of its sequence. */
 function manifestsInForce(
   state: OrganizationState,
-  current: Manifest | undefined,
   now: Seconds,
 ): readonly EnvelopeOf<'manifest'>[] {
-  return [...state.manifests.values()].filter(
-    ({ body, signer }) => body.sequence === current?.sequence && isVouchedFor(state, signer, now),
-  )
+  const manifests = manifestsHeard(state, now)
+  const sequence = newestOf(manifests)?.body.sequence
+  return manifests.filter(({ body }) => body.sequence === sequence)
 }
 
 function isVouchedFor(state: OrganizationState, issuer: string, now: Seconds): boolean {
@@ -81,13 +116,12 @@ const trust = new WeakMap<OrganizationState, { now: Seconds; answers: Map<string
 function judgeIssuer(state: OrganizationState, issuer: string, now: Seconds): boolean {
   if (!isVouchedFor(state, issuer, now)) return false
   const manifest = currentManifest(state, now)?.body
-  return manifest === undefined || manifest.issuers.some((key) => issuerIdOf(key) === issuer)
+  return manifest === undefined || isListed(manifest, issuer)
 }
 
 /** Where two manifests share a sequence, a revocation in either counts. */
 export function isRevoked(state: OrganizationState, serial: string, now: Seconds): boolean {
-  const current = currentManifest(state, now)?.body
-  return manifestsInForce(state, current, now).some(({ body }) => body.revocations.has(serial))
+  return manifestsInForce(state, now).some(({ body }) => body.revocations.has(serial))
 }
 
 /** What keeps an envelope that is in the state from being believed, or undefined. */
@@ -120,11 +154,11 @@ function manifestStanding(
   now: Seconds,
 ): Refusal | undefined {
   if (!isVouchedFor(state, envelope.signer, now)) return 'unknown-issuer'
-  const current = currentManifest(state, now)
+  const manifests = manifestsHeard(state, now)
+  const sequence = newestOf(manifests)?.body.sequence ?? 0
+  if (sequence > envelope.body.sequence) return 'stale'
   // An equal sequence is evidence: it must spread.
-  return current !== undefined && current.body.sequence > envelope.body.sequence
-    ? 'stale'
-    : undefined
+  return manifests.some(({ signer }) => signer === envelope.signer) ? undefined : 'unknown-issuer'
 }
 
 function certificateStanding(

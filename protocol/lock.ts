@@ -14,12 +14,18 @@ export function approvalSlot(device: DeviceId, approver: string): string {
 /** What the root said last: the lock of the issuer certificate in force that begins latest, whoever its
  *  issuer is. So an issuer that was given up cannot open what the root has locked since. */
 export function lockOf(state: OrganizationState, now: Seconds): Lock | undefined {
-  let newest: EnvelopeOf<'issuer-certificate'> | undefined
-  for (const candidate of state.issuerCertificates.values()) {
-    if (!isInForce(candidate.body, now)) continue
-    if (newest === undefined || isLater(candidate, newest)) newest = candidate
-  }
-  return newest?.body.lock
+  const [newest] = issuersInForce(state, now)
+  return newest?.[1].body.lock
+}
+
+/** The issuers that the root vouches for at this moment, by id; the one that begins latest comes first. */
+export function issuersInForce(
+  state: OrganizationState,
+  now: Seconds,
+): readonly (readonly [string, EnvelopeOf<'issuer-certificate'>])[] {
+  return [...state.issuerCertificates]
+    .filter(([, { body }]) => isInForce(body, now))
+    .toSorted(([, a], [, b]) => (isLater(a, b) ? -1 : 1))
 }
 
 function isLater(

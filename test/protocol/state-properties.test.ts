@@ -4,7 +4,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
 import { parsePrefix } from '../../protocol/address.ts'
-import { memberOf, membersOf } from '../../protocol/belief.ts'
+import { currentManifest, memberOf, membersOf } from '../../protocol/belief.ts'
 import { type Envelope, openEnvelope } from '../../protocol/envelope.ts'
 import { routeClaims } from '../../protocol/route-claims.ts'
 import {
@@ -57,6 +57,13 @@ const everything: readonly Envelope[] = [
   ]),
 ].map(openEnvelope)
 
+/** The issuer is given up, and whoever has its key goes on signing. */
+const givenUp: readonly Envelope[] = [
+  acme.issuerCertificate({ notBefore: seconds(NOON - 1800), issuer: successor }),
+  acme.manifest({ sequence: 5, issuers: [successor.publicKey] }, successor),
+  acme.manifest({ sequence: 2 ** 48 }),
+].map(openEnvelope)
+
 const ids = (state: OrganizationState): readonly string[] =>
   envelopesOf(state)
     .map(({ id }) => id)
@@ -64,6 +71,7 @@ const ids = (state: OrganizationState): readonly string[] =>
 const after = (envelopes: readonly Envelope[], from = emptyState(acme.id)): OrganizationState =>
   envelopes.reduce((state, envelope) => apply(state, envelope, NOON).state, from)
 const belief = (state: OrganizationState): unknown => [
+  currentManifest(state, NOON)?.id,
   [...membersOf(state, NOON)].map(([device, member]) => [
     device,
     member.envelope.id,
@@ -75,7 +83,7 @@ const belief = (state: OrganizationState): unknown => [
   ]),
 ]
 
-const some = fc.subarray([...everything])
+const some = fc.subarray([...everything, ...givenUp])
 const shuffled = some.chain((chosen) =>
   fc.record({
     chosen: fc.constant(chosen),

@@ -72,6 +72,47 @@ rule('refuses a certificate of an issuer that the manifest in force leaves out',
   assert.equal(names(rotated), ['phone'])
 })
 
+rule('gives no ear to an issuer that was given up, whatever sequence it signs (SPEC §5.6)', () => {
+  const successor = signingKeyPairFromSeed<'issuer'>(new Uint8Array(32).fill(8))
+  const envelopes = [
+    acme.issuerCertificate(),
+    acme.issuerCertificate({ issuer: successor, notBefore: seconds(NOON - 3600) }),
+    acme.manifest({ sequence: 2, issuers: [successor.publicKey] }, successor),
+    acme.certificate(laptop, { manifestSequence: 2 }, successor),
+    // Whoever has the old key names it in a manifest of the highest number, and mints a member.
+    acme.manifest({ sequence: 2 ** 48, revocations: new Map([[laptop.serial, NOON]]) }),
+    acme.certificate(phone, { groups: ['admins'], manifestSequence: 2 ** 48 }),
+  ]
+  for (const order of [envelopes, envelopes.toReversed()]) {
+    const state = acme.state(...order)
+    assert.is(currentManifest(state, NOON)?.body.sequence, 2)
+    assert.equal(names(state), ['laptop'])
+    const next = acme.manifest({ sequence: 3, issuers: [successor.publicKey] }, successor)
+    assert.is(outcome(state, next), 'believed')
+    const other = acme.manifest({ sequence: 2 ** 48, name: 'again' })
+    assert.is(outcome(state, other), 'unknown-issuer')
+  }
+})
+
+rule('hears the issuer before for as long as the one after it lists it', () => {
+  const successor = signingKeyPairFromSeed<'issuer'>(new Uint8Array(32).fill(8))
+  const issuers = [successor.publicKey, acme.issuer.publicKey]
+  const told = acme.state(
+    acme.issuerCertificate(),
+    acme.issuerCertificate({ issuer: successor, notBefore: seconds(NOON - 3600) }),
+    acme.certificate(laptop),
+    acme.manifest({ sequence: 5 }),
+  )
+  assert.is(currentManifest(told, NOON)?.body.sequence, 5, 'the next has not said anything yet')
+  const overlap = apply(
+    told,
+    openEnvelope(acme.manifest({ sequence: 4, issuers }, successor)),
+    NOON,
+  ).state
+  assert.is(currentManifest(overlap, NOON)?.body.sequence, 5)
+  assert.equal(names(overlap), ['laptop'])
+})
+
 rule('refuses an expired certificate, and one that is not valid yet', () => {
   const state = acme.stateWith()
   const past = { notBefore: seconds(NOON - 600), notAfter: NOON }
