@@ -115,7 +115,7 @@ export class OrganizationChange {
       )
     }
     const notBefore = seconds(Math.max(this.now, (issued.at(-1)?.notBefore ?? 0) + 1))
-    const notAfter = this.#endOf(notBefore)
+    const notAfter = this.#endOf(notBefore, issued)
     const serial = this.#parts.randomBytes(SERIAL_BYTES)
     const envelope = this.#sealMembership(id, record, { serial, notBefore, notAfter })
     this.envelopes.push(envelope)
@@ -129,8 +129,10 @@ export class OrganizationChange {
     return certified
   }
 
-  /** Not beyond the issuer's own end. */
-  #endOf(notBefore: Seconds): Seconds {
+  /** Not before what was issued, even where the lifetime has become shorter: once the newest had ended, the
+   *  device could show an older one, and what has been taken from it since would be back. Not beyond the
+   *  issuer's own end. */
+  #endOf(notBefore: Seconds, issued: DeviceRecord['issued']): Seconds {
     const { notAfter } = this.head.issuer
     if (notAfter <= notBefore) {
       throw new Refused(
@@ -139,7 +141,8 @@ export class OrganizationChange {
       )
     }
     const { membershipLifetime = this.#parts.membershipLifetime } = this.head.settings
-    return seconds(Math.min(notBefore + membershipLifetime, notAfter))
+    const ends = issued.map((each) => each.notAfter)
+    return seconds(Math.min(Math.max(notBefore + membershipLifetime, ...ends), notAfter))
   }
 
   #sealMembership(

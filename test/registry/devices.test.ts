@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { parsePrefix } from '../../protocol/address.ts'
+import { membersOf } from '../../protocol/belief.ts'
 import { openEnvelope } from '../../protocol/envelope.ts'
 import type { Role } from '../../protocol/membership-certificate.ts'
 import { liveFactsIn, lookForDevices } from '../../registry/device-presence.ts'
@@ -75,6 +76,29 @@ rule('what an admin takes away again does not wait, though the device goes on as
   await core.renew(laptop, organization, undefined, wanted)
   assert.equal([(await device()).prefixes, (await device()).requests], [[], asks([])])
 })
+
+rule(
+  'what was taken away does not come back by an older certificate that lasts longer',
+  async () => {
+    const { core, ada, organization, laptop } = await scene()
+    await using _ = core
+    const settings = (membershipLifetime: number) =>
+      core.lifecycle.changeSettings(organization, ada, { membershipLifetime })
+    await settings(7 * 86_400)
+    await core.enrol(laptop, await core.key(organization))
+    await core.devices.change(organization, laptop.id, { groups: ['admins'] })
+    const kept = await core.issuing.envelopes(organization)
+    await settings(600)
+    await core.devices.change(organization, laptop.id, { groups: [] })
+    const told = await core.issuing.envelopes(organization)
+    const groups = () =>
+      membersOf(core.hear(organization, [...told, ...kept]), core.clock.now()).get(laptop.id)
+        ?.certificate.groups
+    assert.equal(groups(), [])
+    core.advance(1200) // it renews no more, and shows what it has kept
+    assert.equal(groups() ?? [], [])
+  },
+)
 
 rule('what lies in a granted prefix need not be asked for', async () => {
   const { core, organization, laptop, device } = await scene()
