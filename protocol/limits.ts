@@ -98,9 +98,9 @@ export const PROOF_LIFETIME = seconds(300)
 /** Seconds by which a signer's clock may run ahead of ours. */
 export const CLOCK_TOLERANCE = seconds(300)
 
-/** Envelopes of a kind held while nobody vouches for them (their certificate may still arrive). */
+/** Envelopes of a kind held that are not believed for one reason (what vouches for them may still arrive). */
 export const HELD_ENVELOPES = 1024
-/** Manifests held of issuers that nobody vouches for: each may have MANIFEST_BYTES. */
+/** Manifests held likewise: each may have MANIFEST_BYTES. */
 export const HELD_MANIFESTS = 16
 /** Route advertisements of one device: its certificate's prefixes, and host routes inside them. */
 export const ROUTES_PER_DEVICE = 256

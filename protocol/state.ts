@@ -236,7 +236,8 @@ function keptManifests(all: readonly EnvelopeOf<'manifest'>[]): readonly Envelop
   return kept.toSorted((a, b) => (a.id < b.id ? -1 : 1))
 }
 
-/** Keeps what nobody vouches for from filling memory: of a kind's held envelopes the least ids stay. */
+/** Keeps what is not believed from filling memory: of a kind's held envelopes, for each reason apart, the least ids
+ *  stay. So what strangers sign crowds out nothing that only lacks an approval. */
 function boundHeld(state: OrganizationState, added: Envelope, now: Seconds): OrganizationState {
   switch (added.kind) {
     case 'membership-certificate':
@@ -261,9 +262,12 @@ function withoutSurplus<E extends Envelope>(
   most = HELD_ENVELOPES,
 ): ReadonlyMap<string, E> {
   if (map.size <= most) return map
-  const held = [...map].filter(([, each]) => standingOf(state, each, now) !== undefined)
-  if (held.length <= most) return map
-  const surplus = held.toSorted(([, a], [, b]) => (a.id < b.id ? -1 : 1)).slice(most)
+  const standings = Map.groupBy(map, ([, each]) => standingOf(state, each, now))
+  standings.delete(undefined)
+  const surplus = [...standings.values()].flatMap((held) =>
+    held.toSorted(([, a], [, b]) => (a.id < b.id ? -1 : 1)).slice(most),
+  )
+  if (surplus.length === 0) return map
   const kept = new Map(map)
   for (const [slot] of surplus) kept.delete(slot)
   return kept

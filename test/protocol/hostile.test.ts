@@ -4,12 +4,13 @@ import { toHex } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
 import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
 import { parsePrefix } from '../../protocol/address.ts'
-import { currentManifest, isRevoked, membersOf } from '../../protocol/belief.ts'
+import { currentManifest, deviceStanding, isRevoked, membersOf } from '../../protocol/belief.ts'
 import { openEnvelope } from '../../protocol/envelope.ts'
 import type { DeviceKeyPair, IssuerKeyPair } from '../../protocol/keys.ts'
-import { HELD_MANIFESTS, ROUTES_PER_DEVICE } from '../../protocol/limits.ts'
+import { HELD_ENVELOPES, HELD_MANIFESTS, ROUTES_PER_DEVICE } from '../../protocol/limits.ts'
 import { nextEpoch } from '../../protocol/route-claims.ts'
 import { apply, type OrganizationState } from '../../protocol/state.ts'
+import { syncable } from '../../protocol/sync.ts'
 import { seconds } from '../../protocol/time.ts'
 import { NOON, testOrganization } from '../support/organization.ts'
 
@@ -53,6 +54,28 @@ rule('cannot crowd out a manifest that is believed, nor evidence against an issu
   ])
   assert.is(isRevoked(state, laptop.serial, NOON), true)
   assert.equal([...membersOf(state, NOON).keys()], [])
+})
+
+rule('cannot hide from an approver who waits for it, by certificates of invented issuers', () => {
+  const [boss, guest] = [acme.device('boss'), acme.device('guest')]
+  const lock = { approvers: [boss.key.publicKey], since: seconds(NOON - 86_400) }
+  const waiting = openEnvelope(acme.certificate(guest))
+  const before = all(
+    acme.state(acme.issuerCertificate({ notBefore: seconds(NOON - 3600), lock }), acme.manifest()),
+    [waiting.bytes],
+  )
+  const stranger = drawn(1) as IssuerKeyPair
+  const flood = Array.from({ length: HELD_ENVELOPES + 60 }, (_, n) =>
+    openEnvelope(acme.certificate(acme.device(`invented-${n}`), {}, stranger)),
+  )
+  // Whoever draws often enough has ids as small as it likes.
+  let state = before
+  for (const [n, each] of flood.entries()) {
+    state = apply(state, { ...each, id: `${'0'.repeat(16)}${n}` }, NOON).state
+  }
+  assert.is(deviceStanding(state, guest.id, NOON), 'not-approved')
+  assert.ok(syncable(state, NOON).has(waiting.id))
+  assert.is(state.memberships.size, HELD_ENVELOPES + 1)
 })
 
 rule('cannot use up the epochs of a prefix that it may not advertise', () => {
