@@ -36,7 +36,8 @@ export function renewalDue(
   return certificate.notBefore + (certificate.notAfter - certificate.notBefore) / 2
 }
 
-/** Renews at half life and on `now()`, for ever; failures cost nothing but a log line. */
+/** Renews at half life and on `now()`, for ever; failures cost nothing but a log line. A timer stands still while
+ *  the host sleeps, and wall time may be set: whichever comes first, timer or moment, is taken. */
 export class Renewal implements Disposable {
   readonly #client: Pick<RegistryClient, 'renew'>
   readonly #knowledge: Knowledge
@@ -49,6 +50,9 @@ export class Renewal implements Disposable {
   /** The registry gave the certificate that was known: another one would wait for an approver. */
   #isWaiting = false
   #next: { cancel(): void } | undefined
+  /** Wall time of the next attempt. */
+  #due = Number.POSITIVE_INFINITY
+  #asking: Promise<void> | undefined
   #ended = false
 
   constructor(
@@ -70,9 +74,29 @@ export class Renewal implements Disposable {
     return this.#status
   }
 
-  /** Asks now; resolves when answered or failed, never rejects. */
-  async now(): Promise<void> {
+  /** Asks now; resolves when answered or failed, never rejects. While it asks already, that is awaited. */
+  now(): Promise<void> {
     this.#next?.cancel()
+    this.#asking ??= this.#ask().finally(() => {
+      this.#asking = undefined
+    })
+    return this.#asking
+  }
+
+  /** Asks where the moment has come: called often, for the host may have slept. */
+  tick(): void {
+    if (!this.#ended && this.#clock.now() >= this.#due) void this.now()
+  }
+
+  /** A registry that was out of reach is asked soon: it may be in reach again. */
+  networkChanged(): void {
+    this.tick()
+    if (this.#status.reachable || this.#asking !== undefined) return
+    this.#retry = RETRY_LEAST
+    if (this.#clock.now() + RETRY_LEAST < this.#due) this.#schedule()
+  }
+
+  async #ask(): Promise<void> {
     try {
       const before = this.#certificates()
       const issued = await this.#client.renew(this.#applicant, this.#knowledge.state().organization)
@@ -126,10 +150,10 @@ export class Renewal implements Disposable {
       this.#status.reachable && this.#status.refusal === undefined ? untilDue : this.#retry
     this.#retry = Math.min(this.#retry * 2, RETRY_MOST)
     // A day at most: timers of weeks overflow, and a clock may be set meanwhile.
-    this.#next = this.#clock.after(
-      Math.min(Math.max(wait, RETRY_LEAST), 86_400) * 1000,
-      () => void this.now(),
-    )
+    const delay = Math.min(Math.max(wait, RETRY_LEAST), 86_400)
+    this.#due = this.#clock.now() + delay
+    this.#next?.cancel()
+    this.#next = this.#clock.after(delay * 1000, () => void this.now())
   }
 
   [Symbol.dispose](): void {

@@ -1,6 +1,7 @@
 /** Up: from an empty state directory, or from a reboot without a registry, to a running daemon. */
 import { randomBytes } from '../crypto/random.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
+import type { Log } from '../protocol/log.ts'
 import type { RelayRate } from '../protocol/relay-meter.ts'
 import { writeCompiledCode } from './compile-cache.js'
 import type { Daemon } from './daemon.ts'
@@ -22,6 +23,7 @@ import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
 import type { Applicant, Asks, Issued } from './registry-client.ts'
 import { parseRegistryReference, type RegistryReference } from './registry-reference.ts'
+import type { Renewal } from './renewal.ts'
 import type { RouteSide } from './routes/route-side.ts'
 import type { RouterOptionValues } from './routes/router-options.ts'
 import { openStateDirectory, type StateDirectory } from './state-directory.ts'
@@ -176,7 +178,6 @@ async function start(
   stack: AsyncDisposableStack,
 ): Promise<RouteSide> {
   const { log } = options
-  const { join, knowledge, applicant } = parts
   const daemon = await startDaemon(options, parts, host, stack)
   await options.openLog()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
@@ -185,18 +186,17 @@ async function start(
   const evidence = (to: DeviceId) => ownEvidence(daemon, to)
   const asked = { evidence, exitAnswer: ownExitAnswer(daemon) }
   daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), ...asked })))
-  const { RegistryClient } = await import('./registry-client.ts')
-  const { Renewal } = await import('./renewal.ts')
-  const { Registries } = await import('./registries.ts')
-  const clientOf = (url: string) => new RegistryClient(url, () => clock.now(), randomBytes)
-  const registries = new Registries(join, clientOf)
-  const issued = (each: Issued) => daemon.issued(each)
-  const renewal = stack.use(new Renewal(registries, knowledge, applicant, issued, { clock, log }))
-  await watchNetwork(options, host, () => daemon.networkChanged(), stack)
+  const renewal = stack.use(await makeRenewal(parts, daemon, log))
+  const networkChanged = (): void => {
+    daemon.networkChanged()
+    renewal.networkChanged()
+  }
+  await watchNetwork(options, host, networkChanged, stack)
   const { OwnApprovals } = await import('./own-approvals.ts')
   const publish = (bytes: Uint8Array) => daemon.publish(bytes)
   const lock = new OwnApprovals({ ...daemon.options, publish })
   const ticking = clock.every(TICK_MS, () => {
+    renewal.tick()
     daemon.tick()
     lock.tick()
   })
@@ -216,6 +216,20 @@ async function start(
   stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
   return routes
+}
+
+async function makeRenewal(
+  { join, knowledge, applicant }: Parts,
+  daemon: Daemon,
+  log: Log,
+): Promise<Renewal> {
+  const { RegistryClient } = await import('./registry-client.ts')
+  const { Renewal } = await import('./renewal.ts')
+  const { Registries } = await import('./registries.ts')
+  const clientOf = (url: string) => new RegistryClient(url, () => clock.now(), randomBytes)
+  const registries = new Registries(join, clientOf)
+  const issued = (each: Issued) => daemon.issued(each)
+  return new Renewal(registries, knowledge, applicant, issued, { clock, log })
 }
 
 /** What happens to the host's network. */

@@ -1,5 +1,6 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { OperatorError } from '../../agent/errors.ts'
 import type { Knowledge } from '../../agent/knowledge.ts'
 import type { Issued } from '../../agent/registry-client.ts'
 import { Renewal } from '../../agent/renewal.ts'
@@ -91,6 +92,85 @@ rule('once it is approved it renews as ever', async () => {
     [LOCKED, acme.approval(boss, laptop), renewed],
   )
   assert.is(asked.seconds, 43_200)
+})
+
+/** A laptop whose certificate is renewed at noon, for a day, by a registry that may be away; its timers
+ *  stand still. */
+function asleep() {
+  let state = emptyState(acme.id)
+  const host = { now: NOON, isAway: false, asked: 0 }
+  const timers = new Set<symbol>()
+  const learn = (envelope: Envelope) => {
+    const verdict = apply(state, envelope, host.now)
+    state = verdict.state
+    return verdict
+  }
+  for (const bytes of [acme.issuerCertificate(), acme.manifest()]) learn(openEnvelope(bytes))
+  const clock = {
+    ...systemClock,
+    now: () => host.now,
+    after: () => {
+      const timer = Symbol('timer')
+      timers.add(timer)
+      return { cancel: () => void timers.delete(timer) }
+    },
+  }
+  const renew = async (): Promise<Issued> => {
+    host.asked += 1
+    if (host.isAway) throw new OperatorError('ERR_REGISTRY', 'cannot reach the registry')
+    const own = { notBefore: host.now, notAfter: seconds(host.now + 86_400) }
+    return {
+      ...{ organization: acme.id, envelopes: [acme.certificate(laptop, own)], registries: [] },
+      rendezvous: { multiaddrs: [], stun: [] },
+    }
+  }
+  const knowledge = { state: () => state, learn } as unknown as Knowledge // it asks for no more
+  const keys = { deviceKey: laptop.key, wireguardKey: laptop.wireguard }
+  const applicant = { ...keys, name: 'laptop', system: 'test' }
+  const seams = { clock, log: () => undefined }
+  const renewal = new Renewal({ renew }, knowledge, applicant, () => undefined, seams)
+  return { host, timers, renewal }
+}
+
+rule('on waking it renews at once where the moment passed, once at a time', async () => {
+  const { host, renewal } = asleep()
+  using _ended = renewal
+  await renewal.now()
+  host.now = seconds(NOON + 43_000)
+  renewal.tick()
+  renewal.networkChanged()
+  assert.is(host.asked, 1)
+  host.now = seconds(NOON + 90_000)
+  renewal.tick()
+  renewal.networkChanged()
+  await renewal.now()
+  assert.is(host.asked, 2)
+  renewal.tick()
+  assert.is(host.asked, 2)
+})
+
+rule('after a change of the network a registry out of reach is asked within 5 s', async () => {
+  const { host, timers, renewal } = asleep()
+  using _ended = renewal
+  host.isAway = true
+  for (let attempt = 0; attempt < 8; attempt++) await renewal.now()
+  renewal.networkChanged()
+  assert.is(timers.size, 1)
+  host.now = seconds(NOON + 3)
+  renewal.networkChanged()
+  host.now = seconds(NOON + 5)
+  renewal.tick()
+  assert.is(host.asked, 9)
+})
+
+rule('once it has ended it asks no more', async () => {
+  const { host, renewal } = asleep()
+  await renewal.now()
+  renewal[Symbol.dispose]()
+  host.now = seconds(NOON + 90_000)
+  renewal.tick()
+  renewal.networkChanged()
+  assert.is(host.asked, 1)
 })
 
 rule.run()
