@@ -4,6 +4,7 @@ import { randomBytes } from '../crypto/random.ts'
 import { deviceStanding } from '../protocol/belief.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
+import type { Seconds } from '../protocol/time.ts'
 import { OperatorError } from './errors.ts'
 import { isClockPlausible, type Knowledge, openKnowledge } from './knowledge.ts'
 import type { Applicant } from './registry-client.ts'
@@ -34,7 +35,7 @@ export async function joined(
   if (directory.join === undefined) return enrolled(options, directory, applicant, wanted, stack)
   const { join } = directory
   const knowledge = stack.use(await openKnowledge(join.organization, directory, clock, options.log))
-  checkClock(knowledge)
+  checkClock(knowledge, options.log)
   const moved =
     wanted === undefined || wanted.registry === join.registry
       ? join
@@ -102,6 +103,10 @@ async function renewedOrEnrolled(
   const renewal = new Renewal(registries, knowledge, applicant, () => {}, { clock, log })
   await renewal.now()
   renewal[Symbol.dispose]()
+  const newest = knowledge.newestStatement()
+  // The registry's clock differs, too.
+  if (renewal.status().code === 'proof-not-fresh' && !isClockPlausible(newest, clock.now()))
+    throw wrongClock(newest)
   const device = deviceIdOf(directory.deviceKey.publicKey)
   if (isJoined(knowledge, device) || !renewal.status().reachable) {
     return { join, knowledge }
@@ -130,12 +135,24 @@ function isJoined(knowledge: Knowledge, device: DeviceId): boolean {
   return standing === undefined || standing === 'not-approved'
 }
 
-function checkClock(knowledge: Knowledge): void {
+/** A clock far ahead may be right: the device was switched off for months. Throws OperatorError where it is behind. */
+function checkClock(knowledge: Knowledge, log: Log): void {
   const newest = knowledge.newestStatement()
   if (newest === 0 || isClockPlausible(newest, clock.now())) return
-  const iso = (moment: number): string => new Date(moment * 1000).toISOString()
-  throw new OperatorError(
+  if (newest > clock.now()) throw wrongClock(newest)
+  log('warn', 'clock.ahead', {
+    newestStatement: iso(newest),
+    hint: 'right where the device was switched off for long; else set the clock',
+  })
+}
+
+function wrongClock(newest: Seconds): OperatorError {
+  return new OperatorError(
     'ERR_CLOCK',
     `this device's clock says ${iso(clock.now())}, but the newest signed statement it holds is of ${iso(newest)} (set the clock; nothing was lost)`,
   )
+}
+
+function iso(moment: Seconds): string {
+  return new Date(moment * 1000).toISOString()
 }

@@ -26,6 +26,8 @@ export interface RenewalStatus {
   readonly reachable: boolean
   /** Set where the registry refused: the device was removed, or its clock is off. */
   readonly refusal?: string
+  /** The refusal's, for whoever acts on it. */
+  readonly code?: string
 }
 
 /** When half of a certificate's life is over (SPEC §4.2). */
@@ -125,7 +127,7 @@ export class Renewal implements Disposable {
     const reason = explain(error)
     const isRefusal = error instanceof RegistryRefusal
     const status: RenewalStatus = isRefusal
-      ? { reachable: true, refusal: reason }
+      ? { reachable: true, refusal: reason, code: error.code }
       : { reachable: false }
     const isNews =
       status.reachable !== this.#status.reachable || status.refusal !== this.#status.refusal
