@@ -1,5 +1,6 @@
 /** Knowledge: the organization's state in this process, kept on disk and told to whoever listens. */
 
+import { equal } from '../crypto/bytes.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { type Envelope, envelopeId, openEnvelope } from '../protocol/envelope.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
@@ -28,7 +29,7 @@ export interface Knowledge extends AsyncDisposable {
   /** Takes over a state that grew from this one by `apply` elsewhere (a hello). */
   adopt(state: OrganizationState): void
   onChange(listener: () => void): void
-  /** When the newest signed statement known was made; 0 if there is none. Shows a clock that is off. */
+  /** When the newest signed statement of others was made; 0 if there is none. Shows a clock that is off. */
   newestStatement(): Seconds
   /** Resolves when all that is known is on disk. */
   flush(): Promise<void>
@@ -65,7 +66,7 @@ export async function openKnowledge(
     newestStatement: () => evidence,
     learn: (envelope) => {
       const verdict = apply(state, envelope, clock.now())
-      if (verdict.ok && statedAt(envelope) > evidence) evidence = statedAt(envelope)
+      if (verdict.ok) evidence = newestOf(evidence, envelope, directory)
       change(verdict.state)
       return verdict
     },
@@ -87,6 +88,16 @@ const LONGEST_ABSENCE = 60 * 86_400
 /** A clock that lies before what others signed, or far behind it all, must not make us forget. */
 export function isClockPlausible(newestStatement: Seconds, now: Seconds): boolean {
   return newestStatement <= now + CLOCK_TOLERANCE && now - newestStatement < LONGEST_ABSENCE
+}
+
+/** What the device itself said proves nothing of its clock. */
+function newestOf(
+  newest: Seconds,
+  envelope: Envelope,
+  { deviceKey }: Pick<StateDirectory, 'deviceKey'>,
+): Seconds {
+  const isOwn = equal(envelope.signerKey, deviceKey.publicKey)
+  return isOwn || statedAt(envelope) <= newest ? newest : statedAt(envelope)
 }
 
 function statedAt({ body }: Envelope): Seconds {
@@ -126,9 +137,7 @@ async function load(
   // What vouches for others first: of what nobody vouches for only so much is held.
   const sorted = opened.toSorted((a, b) => rankOf(a) - rankOf(b))
   const { state } = applyAll(emptyState(organization), sorted, clock.now())
-  for (const envelope of sorted) {
-    if (statedAt(envelope) > newest) newest = statedAt(envelope)
-  }
+  for (const envelope of sorted) newest = newestOf(newest, envelope, directory)
   if (unreadable > 0) log('warn', 'state.envelopes-dropped', { count: unreadable })
   return { state, stored, newest }
 }

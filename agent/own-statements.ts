@@ -7,6 +7,7 @@ import { openEnvelope, sealEnvelope } from '../protocol/envelope.ts'
 import { type DeviceId, type DeviceKeyPair, deviceIdOf } from '../protocol/keys.ts'
 import {
   CANDIDATES,
+  CLOCK_TOLERANCE,
   ENDPOINT_UPDATE_LIFETIME,
   MULTIADDRS,
   ROUTE_ADVERTISEMENT_LIFETIME,
@@ -139,10 +140,12 @@ function nextSequence(clock: Clock, last = 0): number {
   return Math.max(clock.nowMs(), last + 1)
 }
 
+/** Also where it was made by a clock that was ahead: nobody believes it yet. */
 function isOld(
   { issuedAt, notAfter }: { issuedAt: Seconds; notAfter: Seconds },
   now: Seconds,
 ): boolean {
+  if (issuedAt > now + CLOCK_TOLERANCE) return true
   return (now - issuedAt) * REFRESH_SHARE > notAfter - issuedAt
 }
 

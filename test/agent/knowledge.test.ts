@@ -94,6 +94,26 @@ rule('forgets on disk what has ended, when the clock can be trusted', () =>
   }),
 )
 
+rule('takes what others said for what the clock must be, and nothing of its own', () =>
+  inDirectory(async (path) => {
+    const day = seconds(NOON + 86_400)
+    const newest = async (now: Seconds): Promise<readonly Seconds[]> => {
+      await using directory = await openStateDirectory(path)
+      await using knowledge = await openKnowledge(acme.id, directory, at(now), quiet)
+      const key = directory.deviceKey
+      const own = { ...acme.device('own'), id: deviceIdOf(key.publicKey), key }
+      const loaded = knowledge.newestStatement()
+      const validity = { issuedAt: now, notAfter: seconds(now + 86_400) }
+      for (const bytes of [...all, acme.certificate(own), acme.endpoint(own, validity)])
+        knowledge.learn(openEnvelope(bytes))
+      return [loaded, knowledge.newestStatement()]
+    }
+    const [, heard] = await newest(day)
+    assert.ok((heard ?? day) <= NOON)
+    assert.is((await newest(NOON))[0], heard)
+  }),
+)
+
 rule('refuses a corrupt join.json and leaves it as it is', () =>
   inDirectory(async (path) => {
     await session(path, NOON)
