@@ -86,7 +86,16 @@ function warnOfPlainHttp(registry: string, log: Log): void {
   log('warn', 'registry.plain-http', { registry, hint: 'use https outside a laboratory' })
 }
 
-/** The certificate has ended or was revoked: renew, or where that is refused enrol again. */
+/** Refusals of a renewal for which somebody has to let the device in again. Any other, such as a registry that is
+ *  overloaded, passes: the running daemon goes on asking. */
+const ENROL_AGAIN: ReadonlySet<string> = new Set([
+  'not-enrolled',
+  'device-removed',
+  'owner-removed',
+  'sign-in-needed',
+])
+
+/** The certificate has ended or was revoked: renew, or where the device is let in no more enrol again. */
 async function renewedOrEnrolled(
   options: JoiningOptions,
   directory: StateDirectory,
@@ -108,7 +117,7 @@ async function renewedOrEnrolled(
   if (renewal.status().code === 'proof-not-fresh' && !isClockPlausible(newest, clock.now()))
     throw wrongClock(newest)
   const device = deviceIdOf(directory.deviceKey.publicKey)
-  if (isJoined(knowledge, device) || !renewal.status().reachable) {
+  if (isJoined(knowledge, device) || !ENROL_AGAIN.has(renewal.status().code ?? '')) {
     return { join, knowledge }
   }
   await options.openLog()

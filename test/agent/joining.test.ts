@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -31,6 +34,8 @@ interface Start {
   readonly registry: string
   /** Seconds by which its clock is ahead of the registry's. */
   readonly ahead?: number
+  /** An administrator has removed it. */
+  readonly isRemoved?: boolean
 }
 
 interface Seen {
@@ -39,13 +44,14 @@ interface Seen {
 }
 
 /** Enrols, forgets its certificate, and starts. */
-async function start({ newest, ahead = 0, ...own }: Start): Promise<Seen> {
+async function start({ newest, ahead = 0, isRemoved = false, ...own }: Start): Promise<Seen> {
   await using dir = await tempDir()
   const path = join(dir.path, 'state')
   {
     await using directory = await openStateDirectory(path)
     await enrolIn(directory, own)
     const old = testOrganization('acme', newest).manifest()
+    if (isRemoved) await remove(directory)
     await directory.keep(new Map([[envelopeId(old), old]]), [])
   }
   await using directory = await openStateDirectory(path)
@@ -80,6 +86,14 @@ async function enrolIn(
     ...{ registrationKey: await registrationKey(), announce: () => undefined },
   })
   await directory.saveJoin({ ...enrolled.join, registry: known, registries: [] })
+}
+
+async function remove({ deviceKey }: StateDirectory): Promise<void> {
+  const device = deviceIdOf(deviceKey.publicKey)
+  const removed = await ada.fetch(`/v1/organizations/${organization}/devices/${device}`, {
+    ...{ method: 'DELETE', headers: { origin: registry.url } },
+  })
+  assert.is(removed.status, 204)
 }
 
 async function registrationKey(): Promise<string> {
@@ -118,6 +132,33 @@ rule(
     assert.match(String(error), /this device's clock says .* \(set the clock; nothing was lost\)/)
   },
 )
+
+for (const [status, code] of [
+  [429, 'too-many-certificates'],
+  [503, 'unavailable'],
+] as const) {
+  rule(`a registry that answers ${status} does not make it enrol again`, async () => {
+    const answer = (request: IncomingMessage, response: ServerResponse) => {
+      const isInfo = request.url === '/v1/info'
+      const info = { publicUrl: registry.url, rendezvous: { multiaddrs: [], stun: [] } }
+      response.writeHead(isInfo ? 200 : status, { 'content-type': 'application/json' })
+      response.end(JSON.stringify(isInfo ? info : { code, title: 'later' }))
+    }
+    const busy = createServer(answer).listen(0, '127.0.0.1')
+    await once(busy, 'listening')
+    const { port } = busy.address() as AddressInfo
+    const known = { newest: now, registry: `http://127.0.0.1:${port}` }
+    const seen = await start({ name: `busy-${status}`, ...known })
+    busy.close()
+    assert.equal(seen, { events: ['certificate.renewal-failed'], isMember: false })
+  })
+}
+
+rule('a registry that does not know it any more is asked to let it in again', async () => {
+  const own = { name: 'removed', newest: now, registry: registry.url }
+  const error = await start({ ...own, isRemoved: true }).catch((thrown: unknown) => thrown)
+  assert.is((error as Error).name, 'AbortError')
+})
 
 rule.after(async () => {
   await registry[Symbol.asyncDispose]()
