@@ -65,12 +65,13 @@ async function byDeviceCode(
     authorization.verification_uri_complete,
     fingerprintOf(deviceIdOf(by.deviceKey.publicKey)),
   )
+  const enrolled = withCode(authorization.device_code, client, by, options)
   let deadline = options.clock.monotonicMs() + authorization.expires_in * 1000
   let intervalMs = authorization.interval * 1000
   while (options.clock.monotonicMs() < deadline) {
     await options.clock.sleep(intervalMs, options.stop)
     try {
-      return await client.enrol(by, { token: await client.token(authorization.device_code) })
+      return await enrolled()
     } catch (error) {
       if (!(error instanceof RegistryRefusal) && !(error instanceof OperatorError)) throw error
       // RFC 8628 §3.5; a registry out of reach for a moment is asked again, too.
@@ -88,6 +89,30 @@ async function byDeviceCode(
     'ERR_ENROLMENT',
     'nobody approved the device in time (run nexd up again for a new code)',
   )
+}
+
+/** An attempt. The code gives its token only once, so it is kept; of a token that an attempt without an answer has
+ *  used up, the device is enrolled, and gets what was lost by renewing. */
+function withCode(
+  deviceCode: string,
+  client: RegistryClient,
+  by: Applicant,
+  { organization }: EnrolmentOptions,
+): () => Promise<Issued> {
+  let token: string | undefined
+  let isAnswerLost = false
+  return async () => {
+    token ??= await client.token(deviceCode)
+    try {
+      return await client.enrol(by, { token })
+    } catch (error) {
+      const isRefused = error instanceof RegistryRefusal
+      const isUsed = isAnswerLost && isRefused && error.code === 'token-refused'
+      if (isUsed && organization !== undefined) return client.renew(by, organization)
+      isAnswerLost ||= !isRefused
+      throw error
+    }
+  }
 }
 
 async function refusalsExplained(issued: Promise<Issued>): Promise<Issued> {

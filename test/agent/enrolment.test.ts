@@ -80,6 +80,38 @@ rule('gives a device that a person approves a certificate it can verify', async 
   ])
 })
 
+/** Of the first enrolment the request or the answer is lost. */
+class LossyClient extends RegistryClient {
+  readonly #lost: 'request' | 'answer'
+  #attempts = 0
+
+  constructor(lost: 'request' | 'answer') {
+    super(registry.url, () => systemClock.now(), randomBytes)
+    this.#lost = lost
+  }
+
+  override async enrol(...asked: Parameters<RegistryClient['enrol']>) {
+    this.#attempts += 1
+    if (this.#attempts > 1) return super.enrol(...asked)
+    if (this.#lost === 'answer') await super.enrol(...asked)
+    throw new OperatorError('ERR_REGISTRY', 'cannot reach the registry')
+  }
+}
+
+for (const lost of ['request', 'answer'] as const) {
+  rule(`enrols a device that a person approved, though the ${lost} is lost`, async () => {
+    const announce = (_code: string, link: string) => void approveDevice(ada, link)
+    const pinned = parseRegistryReference(`${registry.url}#${organization}`).organization
+    const name = `lost-${lost}`
+    const { join } = await enrol(
+      new LossyClient(lost),
+      applicant(name),
+      options({ announce, organization: pinned }),
+    )
+    assert.is(join.name, name)
+  })
+}
+
 rule('waits for a person no longer than it may', async () => {
   const stop = new AbortController()
   const announce = (): void => void setImmediate(() => stop.abort())
