@@ -29,8 +29,8 @@ async function run(config: Config): Promise<void> {
   if (registry.setupUrl !== undefined) {
     welcome.push(`Set up the first user within 15 minutes: ${registry.setupUrl}`)
   }
-  process.stdout.write(`${welcome.join('\n')}\n`)
   stopOnSignals(registry)
+  process.stdout.write(`${welcome.join('\n')}\n`)
 }
 
 function stopOnSignals(registry: Registry): void {

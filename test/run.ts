@@ -6,8 +6,9 @@
  *  In a file's first five lines, `// time limit: 300 s` asks for more than 180 s, and `// serial` to run alone, at the
  *  end. Files of a lab/ run beside each other only. With REQUIRE_ALL=1 a skip is a failure, save for the needs in
  *  MAY_SKIP (commas).
- *  With RUN_AGAIN=3 up to three failed files are run once more, alone, and those that pass are named at the end: for
- *  shared machines, where a rule about time may fail for want of processor time. More failed files are no accident. */
+ *  With RUN_AGAIN=3 up to three failed files are run again, alone, twice at most, and those that pass are named at the
+ *  end: for shared machines, where a rule about time may fail for want of processor time. More failed files are no
+ *  accident. */
 import { glob, readFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import { type Company, company, endRunning, type FileResult, runFile } from './support/run-file.ts'
@@ -25,8 +26,8 @@ const runAgain = Number(process.env['RUN_AGAIN'] ?? 0)
 const maySkip = (process.env['MAY_SKIP'] ?? '').split(',')
 
 const results: FileResult[] = []
-/** Files that passed when they were run again. */
-const unsteady: string[] = []
+/** Files that passed when they were run again, and at which run. */
+const unsteady = new Map<string, 'second' | 'third'>()
 /** Exit status once a signal has come. */
 let stopped: number | undefined
 
@@ -51,16 +52,17 @@ async function work(queue: string[]): Promise<void> {
 }
 
 async function workAgain(): Promise<void> {
-  const failed = results.filter((result) => result.failed > 0)
-  if (failed.length > runAgain) return
-  for (const first of failed) {
-    if (stopped !== undefined) return
-    say(`run again: ${first.file}`)
-    const second = judged(await runFile(first.file))
-    report(second)
-    if (second.failed > 0) continue
-    results[results.indexOf(first)] = second
-    unsteady.push(first.file)
+  if (results.filter((result) => result.failed > 0).length > runAgain) return
+  for (const time of ['second', 'third'] as const) {
+    for (const before of results.filter((result) => result.failed > 0)) {
+      if (stopped !== undefined) return
+      say(`run again: ${before.file}`)
+      const again = judged(await runFile(before.file))
+      report(again)
+      if (again.failed > 0) continue
+      results[results.indexOf(before)] = again
+      unsteady.set(before.file, time)
+    }
   }
 }
 
@@ -124,7 +126,7 @@ await workAgain()
 for (const result of results) {
   if (result.failed > 0) say([`FAIL ${result.file}`, ...failuresIn(result.output)].join('\n'))
 }
-for (const file of unsteady) say(`passed at its second run only: ${file}`)
+for (const [file, time] of unsteady) say(`passed at its ${time} run only: ${file}`)
 if (files.length === 0) say(`no test file matches: ${positionals.join(' ')}`)
 const failed = sum((result) => result.failed) + (files.length === 0 ? 1 : 0)
 say(

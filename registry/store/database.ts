@@ -45,8 +45,9 @@ export interface DatabaseParts {
   readonly randomBytes: (length: number) => Uint8Array
 }
 
-/** Attempts before giving up. With jitter up to 64 ms each this is about a second of contention. */
-const MAX_ATTEMPTS = 40
+/** Attempts before giving up. With jitter up to 64 ms each this is some four seconds of contention, of the processor's
+ *  own time apart: of several registries one may lose many times in a row. */
+const MAX_ATTEMPTS = 120
 const MAX_JITTER_MS = 64
 
 const ALL = Number.MAX_SAFE_INTEGER

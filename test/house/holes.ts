@@ -18,15 +18,20 @@ test.run()
 `
 
 /** One test that passes the second time it is run. */
-export const PASSES_LATER = `import { existsSync, writeFileSync } from 'node:fs'
+export const PASSES_LATER = failingFirst(1)
+export const PASSES_AT_LAST = failingFirst(2)
+
+function failingFirst(times: number): string {
+  return `import { appendFileSync, existsSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 test('is there', () => {
-  if (existsSync('before')) return
-  writeFileSync('before', '')
-  throw new Error('the first time')
+  if (existsSync('before') && readFileSync('before').length === ${times}) return
+  appendFileSync('before', '.')
+  throw new Error('not yet')
 })
 test.run()
 `
+}
 
 /** By what is wrong with the file. */
 export const HOLES: Readonly<Record<string, Hole>> = {

@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { type TempDir, tempDir } from '../support/temp-dir.ts'
-import { FAILS, HOLES, PASSES, PASSES_LATER } from './holes.ts'
+import { FAILS, HOLES, PASSES, PASSES_AT_LAST, PASSES_LATER } from './holes.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const RUNNER = join(ROOT, 'test/run.ts')
@@ -78,9 +78,12 @@ rule('runs a failed file again where that is wanted, and says so when it then pa
     '1 passed, 0 failed, 0 skipped',
   ])
   has(again, /^FAIL test\/a\.test\.ts {2}0 passed, 1 failed/)
+  const last = await runOne(PASSES_AT_LAST, { RUN_AGAIN: '1' })
+  assert.is(last.status, 0, last.output)
+  has(last, /^passed at its third run only: test\/a\.test\.ts$/)
   const failing = await runOne(FAILS, { RUN_AGAIN: '1' })
   assert.is(failing.status, 1)
-  assert.is(failing.lines.filter((line) => line.startsWith('FAIL test/a.test.ts')).length, 3)
+  assert.is(failing.lines.filter((line) => line.startsWith('FAIL test/a.test.ts')).length, 4)
 })
 
 rule('runs nothing again when more files failed than may', async () => {

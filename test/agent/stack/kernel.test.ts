@@ -64,12 +64,15 @@ while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 `
 
-/** A client of the kernel's: sends a million bytes, ends, and tells the checksum of what comes back. */
+/** A client of the kernel's: sends a million bytes, ends, and tells the checksum of what comes back. It reads meanwhile:
+ *  all buffers of the way there and back may hold less than that. */
 const CLIENT = `
-import hashlib, socket, sys
+import hashlib, socket, sys, threading
 connection = socket.create_connection((sys.argv[1], 80))
-connection.sendall(bytes((at * 31 + (at >> 8) * 7) & 255 for at in range(1000000)))
-connection.shutdown(socket.SHUT_WR)
+def send():
+    connection.sendall(bytes((at * 31 + (at >> 8) * 7) & 255 for at in range(1000000)))
+    connection.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
 data = b""
 while True:
     more = connection.recv(65536)

@@ -52,8 +52,12 @@ async function signsIn({ windowOf }: WebScene): Promise<void> {
   await page.keyboard.type(ADA.password)
   await page.keyboard.press('Tab')
   assert.is(await focused(page, NAME), 'Sign in')
+  assert.is(await page.locator('[name=password]').inputValue(), ADA.password)
   await page.keyboard.press('Space')
-  await page.getByRole('heading', { name: 'Your organizations' }).waitFor()
+  const home = page.getByRole('heading', { name: 'Your organizations' })
+  await home.waitFor().catch(async (error: Error) => {
+    throw new Error(`${error.message}\n${await page.getByRole('main').textContent()}`)
+  })
 }
 
 async function approves({ registry, ada, asAda, organization, windowOf }: WebScene): Promise<void> {
