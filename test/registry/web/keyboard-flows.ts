@@ -41,7 +41,10 @@ async function tabTo(page: Page, name: string): Promise<void> {
 async function signsIn({ windowOf }: WebScene): Promise<void> {
   const { page, open, look } = await windowOf()
   await open('/')
+  // Chromium gives the focus a moment after the page is loaded: what is typed before is lost.
+  await page.locator('[name=email]:focus').waitFor()
   await page.keyboard.type(ADA.email)
+  assert.is(await page.locator('[name=email]').inputValue(), ADA.email)
   await page.keyboard.press('Tab')
   await page.keyboard.type('not her password')
   await page.keyboard.press('Enter')
@@ -68,7 +71,7 @@ async function approves({ registry, ada, asAda, organization, windowOf }: WebSce
   await open('/')
   await tabTo(page, 'Approve a device')
   await page.keyboard.press('Enter')
-  await page.getByLabel('Code').waitFor()
+  await page.locator('[name=code]:focus').waitFor()
   await page.keyboard.type('zzzz')
   await page.keyboard.press('Enter')
   await page.getByRole('alert').waitFor()
@@ -118,7 +121,7 @@ async function makesKey({ ada, asAda, acme, windowOf }: WebScene): Promise<void>
 async function unfolds({ ada, windowOf }: WebScene): Promise<void> {
   const { page, open } = await windowOf(ada)
   await open('/organizations/new')
-  assert.is(await focused(page, NAME), 'name')
+  await page.locator('[name=name]:focus').waitFor()
   await page.keyboard.type('Gamma')
   await page.keyboard.press('Tab')
   await page.keyboard.press('Enter')
