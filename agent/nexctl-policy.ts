@@ -46,10 +46,15 @@ export function addPolicyCommands(program: Command, show: Show): void {
   policy
     .command('check')
     .argument('<file>', 'YAML or JSON; - for standard input')
-    .description('read a policy and run its tests, with the devices that this one knows')
-    .action(async (file: string) =>
-      show(POLICY_CHECK, '/v1/policy/check', checkText, { text: await textOf(file) }),
+    .description(
+      'read a policy and run its tests, with the devices that this one knows; exit status 1 where one does not hold',
     )
+    .action(async (file: string) => {
+      const asked = { text: await textOf(file) }
+      await show(POLICY_CHECK, '/v1/policy/check', checkText, asked, ({ tests }) =>
+        tests.some(({ holds }) => !holds),
+      )
+    })
   addRegistryPolicyCommands(policy)
 }
 

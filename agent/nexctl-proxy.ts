@@ -10,6 +10,7 @@ export type Show = <T>(
   path: string,
   column: (answer: T) => string,
   body?: object,
+  failed?: (answer: T) => boolean,
 ) => Promise<void>
 
 interface RuleOptions {

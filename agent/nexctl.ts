@@ -39,12 +39,14 @@ const program = new Command('nexctl')
   .showHelpAfterError('(nexctl --help lists the commands)')
   .configureHelp({ showGlobalOptions: true })
 
-/** Asks, then prints JSON as it came or `column` of it. */
+/** Asks, then prints JSON as it came or `column` of it.
+ *  @param failed is it an answer for which a script must stop? Then the exit status is 1 */
 async function show<T>(
   shape: z.ZodType<T>,
   path: string,
   column: (answer: T) => string,
   body?: object,
+  failed: (answer: T) => boolean = () => false,
 ): Promise<void> {
   const { socket, output, organization } = GLOBAL.parse(program.opts())
   // What the environment names is an organization of the registry's.
@@ -52,6 +54,7 @@ async function show<T>(
   const at = await socketOf(socket, isMeant ? organization : undefined)
   const answer = await ask(at, shape, path, body)
   process.stdout.write(`${printed(output, answer, () => column(answer))}\n`)
+  if (failed(answer)) process.exitCode = 1
 }
 
 program

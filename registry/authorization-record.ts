@@ -15,21 +15,29 @@ const OWNER = {
   ownerId: z.string().optional(),
 }
 
+/** Of whoever waits for a person, until it expires. */
+const WAITING = {
+  userCode: z.string(),
+  requestedFrom: z.string(),
+  source: z.string(),
+  expiresAt: z.int(),
+}
+const UNDECIDED = [
+  z.strictObject({ kind: z.literal('pending') }),
+  z.strictObject({ kind: z.literal('denied') }),
+] as const
+
 /** Of a device; by hash of the device code. */
 export const AUTHORIZATION = collection(
   'device-authorization',
   z.strictObject({
-    userCode: z.string(),
+    ...WAITING,
     device: z.string(),
     wireguardKey: z.string(),
     name: z.string(),
     system: z.string(),
-    requestedFrom: z.string(),
-    source: z.string(),
-    expiresAt: z.int(),
     decision: z.discriminatedUnion('kind', [
-      z.strictObject({ kind: z.literal('pending') }),
-      z.strictObject({ kind: z.literal('denied') }),
+      ...UNDECIDED,
       /** A member lets it in, and an admin of the organization has to agree. */
       z.strictObject({ kind: z.literal('requested'), organization: z.string(), ...OWNER }),
       z.strictObject({ kind: z.literal('approved'), organization: z.string(), ...OWNER }),
@@ -41,16 +49,12 @@ export type Authorization = z.output<typeof AUTHORIZATION.schema>
 export const LOGIN = collection(
   'login-authorization',
   z.strictObject({
-    userCode: z.string(),
+    ...WAITING,
     client: z.string(),
     scopes: z.array(z.enum(SCOPES)),
     lifetime: z.int(),
-    requestedFrom: z.string(),
-    source: z.string(),
-    expiresAt: z.int(),
     decision: z.discriminatedUnion('kind', [
-      z.strictObject({ kind: z.literal('pending') }),
-      z.strictObject({ kind: z.literal('denied') }),
+      ...UNDECIDED,
       z.strictObject({ kind: z.literal('approved'), user: z.string(), name: z.string() }),
     ]),
   }),

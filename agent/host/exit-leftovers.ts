@@ -1,17 +1,9 @@
 /** Exit leftovers: rules and routes to an exit that agents left which were ended by force. */
-import { z } from 'zod'
 import type { AddressFamily } from '../../protocol/address.ts'
+import { readOwnRules } from './exit-state.ts'
 import { exitTable } from './policy-routing.ts'
 import { ROUTE_PROTOCOL } from './routes.ts'
 import { CommandError, type Commands } from './run.ts'
-
-const RULES = z.array(
-  z.looseObject({
-    priority: z.number(),
-    protocol: z.union([z.string(), z.number()]).optional(),
-    table: z.string().optional(),
-  }),
-)
 
 /** A table whose default route is gone was that of an agent whose interface is gone. */
 export async function removeLeftovers(
@@ -20,15 +12,7 @@ export async function removeLeftovers(
   family: AddressFamily,
   isFirst: boolean,
 ): Promise<void> {
-  const text = await commands
-    .run('ip', ['-json', `-${family}`, 'rule', 'show'])
-    .catch((error: unknown) => {
-      if (family === 6) return '[]'
-      throw error
-    })
-  const ours = RULES.parse(JSON.parse(text.trim() || '[]')).filter(
-    ({ protocol }) => String(protocol) === String(ROUTE_PROTOCOL),
-  )
+  const ours = await readOwnRules(commands, family)
   const tables = new Set(
     ours.flatMap(({ table }) => (Number(table) >= exitTable(1) ? [Number(table)] : [])),
   )

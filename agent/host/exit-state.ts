@@ -13,6 +13,7 @@ export interface ExitState {
 /** What IPv6 gives a route that names none. */
 const IPV6_METRIC = 1024
 
+/** `ip -json rule show`. */
 const RULES = z.array(
   z.looseObject({
     priority: z.number(),
@@ -44,22 +45,37 @@ export async function readExitState(
   table: number,
   family: AddressFamily,
 ): Promise<ExitState> {
-  const show = async (...words: readonly string[]): Promise<unknown> => {
-    const text = await commands.run('ip', ['-json', `-${family}`, ...words]).catch(absent(family))
-    return JSON.parse(text.trim() || '[]')
-  }
   const [rules, routes] = await Promise.all([
-    show('rule', 'show'),
-    show('route', 'show', 'table', `${table}`),
+    readOwnRules(commands, family),
+    shown(commands, family, ['route', 'show', 'table', `${table}`]),
   ])
-  const isOurs = ({ protocol }: { readonly protocol?: string | number | undefined }): boolean =>
-    String(protocol) === String(ROUTE_PROTOCOL)
   return {
-    rules: RULES.parse(rules).filter(isOurs).map(ruleText),
+    rules: rules.map(ruleText),
     routes: ROUTES.parse(routes)
       .filter(isOurs)
       .map((route) => routeText(route, table)),
   }
+}
+
+/** Rules of our protocol number, whosever they are. Throws CommandError. */
+export async function readOwnRules(
+  commands: Commands,
+  family: AddressFamily,
+): Promise<z.output<typeof RULES>> {
+  return RULES.parse(await shown(commands, family, ['rule', 'show'])).filter(isOurs)
+}
+
+async function shown(
+  commands: Commands,
+  family: AddressFamily,
+  asked: readonly string[],
+): Promise<unknown> {
+  const text = await commands.run('ip', ['-json', `-${family}`, ...asked]).catch(absent(family))
+  return JSON.parse(text.trim() || '[]')
+}
+
+function isOurs({ protocol }: { readonly protocol?: string | number | undefined }): boolean {
+  return String(protocol) === String(ROUTE_PROTOCOL)
 }
 
 /** Nothing is there where the table is not, and of IPv6 where that is switched off. */

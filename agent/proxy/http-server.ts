@@ -15,7 +15,8 @@ import type { Duplex } from 'node:stream'
 import type { IpAddress } from '../../protocol/address.ts'
 import { bridge, reset } from './bridge.ts'
 import { dialMesh, NotOfMeshError } from './mesh-view.ts'
-import { KEEPALIVE_MS, type LocalListener, type LocalListenerParts } from './socks-server.ts'
+import { KEEPALIVE_MS } from './proxy-parts.ts'
+import type { LocalListener, LocalListenerParts } from './socks-server.ts'
 
 /** Of a final answer (RFC 9110 §15); less, and Node refuses to pass it on by throwing. */
 const LEAST_STATUS = 200

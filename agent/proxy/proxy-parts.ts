@@ -37,6 +37,9 @@ export interface ConnectionLimits {
 
 export const PROXY_LIMITS: ConnectionLimits = { connections: 4096, ofSource: 2048 }
 
+/** A program of this host that is silent for so long is asked by TCP whether it is there. Milliseconds. */
+export const KEEPALIVE_MS = 120_000
+
 /** How many there are, and whose. */
 export class ConnectionCount {
   readonly #of = new Map<string, number>()

@@ -7,7 +7,7 @@ import type { IpAddress } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import { bridge, reset } from './bridge.ts'
 import { dialMesh, type MeshDialer, NotOfMeshError } from './mesh-view.ts'
-import type { ConnectionCount } from './proxy-parts.ts'
+import { type ConnectionCount, KEEPALIVE_MS } from './proxy-parts.ts'
 import {
   encodeSocksMethod,
   encodeSocksReply,
@@ -31,8 +31,6 @@ export interface LocalListener extends AsyncDisposable {
 
 /** Milliseconds from the connection to its request, and from a refusal to the client's end. */
 const REQUEST_MS = 10_000
-/** A client that is silent for so long is asked by TCP whether it is there. Milliseconds. */
-export const KEEPALIVE_MS = 120_000
 
 /** @param at 0 for any port. Rejects when it can't listen. */
 export async function startSocksServer(

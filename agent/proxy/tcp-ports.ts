@@ -8,9 +8,8 @@ import { bridge, reset } from './bridge.ts'
 import { dialMesh } from './mesh-view.ts'
 import { opened } from './opened.ts'
 import { encodeProxyHeader } from './proxy-header.ts'
-import type { PortOptions } from './proxy-parts.ts'
+import { KEEPALIVE_MS, type PortOptions } from './proxy-parts.ts'
 import type { ProxyRule } from './proxy-rule.ts'
-import { KEEPALIVE_MS } from './socks-server.ts'
 
 type Source = Duplex & Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort'>
 

@@ -120,10 +120,10 @@ export class ReachWatch implements Disposable {
     const health = watched?.asker.health
     const roundTripMs =
       health?.roundTripMs ?? ('roundTripMs' in path ? path.roundTripMs : undefined)
+    const sinceMs = health?.sinceMs ?? -Infinity
     if (watched === undefined || kind === 'offline')
-      return { isUp: kind !== 'offline', sinceMs: health?.sinceMs ?? -Infinity, roundTripMs }
-    const { isUp, sinceMs } = watched.asker.health
-    return { isUp: isUp || isMute(watched, kind), sinceMs, roundTripMs }
+      return { isUp: kind !== 'offline', sinceMs, roundTripMs }
+    return { isUp: watched.asker.health.isUp || isMute(watched, kind), sinceMs, roundTripMs }
   }
 
   /** Do packets go to it? */

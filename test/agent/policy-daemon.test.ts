@@ -1,5 +1,7 @@
 // time limit: 600 s
 /** A policy from the registry to the packet: real agents without an interface, and what their pings meet. */
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -7,6 +9,7 @@ import { ANSWERS, POLICY_STATUS } from '../../agent/control/policy-report.ts'
 import { PING, STATUS } from '../../agent/control/reports.ts'
 import { WHY } from '../../agent/why/report.ts'
 import { type Daemons, startDaemons } from '../support/daemons.ts'
+import { nexctl } from '../support/nexctl.ts'
 
 let daemons: Daemons
 
@@ -62,6 +65,19 @@ tests:
       ['deny', 'no-rule'],
     ],
   )
+})
+
+rule('is checked before it is saved, and a script stops where a test does not hold', async () => {
+  const checked = async (test: string) => {
+    const file = join(daemons.folder, 'policy.yaml')
+    await writeFile(file, `version: 1\ntests: ['${test}']\n`)
+    return nexctl(['--socket', join(daemons.folder, 'one.sock'), 'policy', 'check', file])
+  }
+  const holds = await checked('one -> two icmp: accept')
+  assert.equal([holds.status, holds.stdout], [0, '0 rules; 1 of 1 tests hold\n'])
+  const fails = await checked('one -> two icmp: deny')
+  assert.is(fails.status, 1)
+  assert.match(fails.stdout, /0 of 1 tests hold\ndoes not hold: one -> two icmp: deny/)
 })
 
 rule('is denied at the sender, too, whatever the receiver would take', async () => {
