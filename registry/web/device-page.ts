@@ -3,6 +3,7 @@ import { ROLES, type Role } from '../../protocol/membership-certificate.ts'
 import type { Seconds } from '../../protocol/time.ts'
 import type { Organization } from '../organizations.ts'
 import { when } from './format.ts'
+import { GROUP_LIST_CHARACTERS } from './group-list.ts'
 import { type Html, html } from './html.ts'
 import { notice, renderPage } from './layout.ts'
 import { mayGrant, type OrganizationFrame } from './organization-frame.ts'
@@ -94,7 +95,7 @@ ${prefixes.length === 0 ? html`<p>None yet.</p>` : renderPrefixes(path, prefixes
 </section>
 <section class="card"><h2>Groups</h2>
 <form method="post" action="${path}/groups" class="row">
-<label>Groups, separated by commas<input name="groups" value="${groups.join(', ')}" maxlength="2048"></label>
+<label>Groups, separated by commas<input name="groups" value="${groups.join(', ')}" maxlength="${GROUP_LIST_CHARACTERS}"></label>
 <button>Save groups</button></form></section>`
 }
 

@@ -13,9 +13,10 @@ import { ProblemError, parseInput } from '../problem.ts'
 import { isAtLeast, requireRole } from '../roles.ts'
 import type { Database } from '../store/database.ts'
 import { pathOf, renderDevice, renderRemoval } from './device-page.ts'
+import { GROUP_LIST } from './group-list.ts'
 import { sendPage } from './guard.ts'
 import { sentence } from './layout.ts'
-import { listOf, liveDevices } from './live-devices.ts'
+import { liveDevices } from './live-devices.ts'
 import type { LiveDevice } from './organization-page.ts'
 import { forMembers, type OrganizationVisit } from './organization-visit.ts'
 import { NO_CHOICE, ownerChoice, wantedOwner } from './owner-choice.ts'
@@ -121,11 +122,7 @@ const nameWanted: Wanted = (body) => {
   return { name: checkName(name) }
 }
 
-const groupsWanted: Wanted = (body) => {
-  const { groups } = parseInput(z.object({ groups: z.string().max(2048) }), body)
-  const list = z.array(z.string().max(128)).max(16, 'more than 16 groups')
-  return { groups: parseInput(list, listOf(groups)) }
-}
+const groupsWanted: Wanted = (body) => parseInput(z.object({ groups: GROUP_LIST }), body)
 
 /** One box is sent as text, several as a list, none not at all. */
 const rolesWanted: Wanted = (body) => {

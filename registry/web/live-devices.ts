@@ -1,4 +1,4 @@
-/** Devices as pages show them, and lists as people type them. */
+/** Devices as pages show them. */
 import type { RegistryContext } from '../context.ts'
 import { liveFactsIn } from '../device-presence.ts'
 import { reachedIn } from '../network.ts'
@@ -18,12 +18,4 @@ export async function liveDevices(
     ...{ ...each, ...facts(each) },
     reached: reached.has(each.id),
   }))
-}
-
-/** As people type a list. */
-export function listOf(text: string): readonly string[] {
-  return text
-    .split(',')
-    .map((each) => each.trim())
-    .filter((each) => each !== '')
 }

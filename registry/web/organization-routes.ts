@@ -10,8 +10,9 @@ import { ProblemError, parseInput } from '../problem.ts'
 import { isAtLeast, requireRole } from '../roles.ts'
 import { deviceRoutes } from './device-routes.ts'
 import { formError } from './form-error.ts'
+import { GROUP_LIST } from './group-list.ts'
 import { sendPage } from './guard.ts'
-import { listOf, liveDevices } from './live-devices.ts'
+import { liveDevices } from './live-devices.ts'
 import { memberRoutes } from './member-routes.ts'
 import { networkRoutes } from './network-routes.ts'
 import { renderOrganization, STATES } from './organization-page.ts'
@@ -78,7 +79,7 @@ const keyWanted = z.object({
   description,
   lifetime: z.enum(lifetimes),
   away: z.enum(spans).default('never'),
-  groups: z.string().max(512).default(''),
+  groups: GROUP_LIST.default([]),
   singleUse: z.literal('yes').optional(),
 })
 
@@ -96,7 +97,7 @@ function onPage(handler: Handler): Handler {
 const createKey: Handler = async (context, parts, visit) => {
   const { organization, role, act, who } = visit
   const wanted = parseInput(keyWanted, visit.request.body)
-  const groups = listOf(wanted.groups)
+  const { groups } = wanted
   const { settings } = await parts.people.lifecycle.details(organization.id)
   if (settings.approvalRequired || groups.length > 0) requireRole(role, 'admin')
   const away = AWAY_SPANS[wanted.away]

@@ -3,6 +3,7 @@ import type { Seconds } from '../../protocol/time.ts'
 import { renderDeviceCommand } from './device-command.ts'
 import type { RegistrationKeyRow } from './directories.ts'
 import { when } from './format.ts'
+import { GROUP_LIST_CHARACTERS } from './group-list.ts'
 import { type Html, html } from './html.ts'
 import { notice } from './layout.ts'
 import { mayGrant } from './organization-frame.ts'
@@ -52,7 +53,7 @@ function renderForm(path: string, withGroups: boolean): Html {
 <label>Lasts<select name="lifetime">${Object.keys(KEY_LIFETIMES).map(
     (name) => html`<option${name === '1 day' && html` selected`}>${name}</option>`,
   )}</select></label>
-${withGroups && html`<label>Groups<input name="groups" maxlength="512" placeholder="servers, edge"></label>`}
+${withGroups && html`<label>Groups<input name="groups" maxlength="${GROUP_LIST_CHARACTERS}" placeholder="servers, edge"></label>`}
 <label>Remove when away<select name="away">${Object.keys(AWAY_SPANS).map((name) => html`<option>${name}</option>`)}</select></label>
 <label class="check"><input type="checkbox" name="singleUse" value="yes" checked> for one device only</label>
 <button class="primary">Create a key</button>
