@@ -32,7 +32,7 @@ export function keptLogLines(level: LogLevel, clock: Pick<Clock, 'nowMs'>): LogL
 }
 
 async function writerOf(level: LogLevel): Promise<Log> {
-  const { pino } = await import('pino')
+  const { default: pino } = await import('pino')
   const logger = pino(
     {
       level,

@@ -1,7 +1,7 @@
 /** Link MTU: how large a packet leaves the host in one piece, as the kernel knows. Sizes are bytes. */
 import { readFileSync } from 'node:fs'
-import { z } from 'zod'
 import { addressFamily, type IpAddress, parseIpAddress } from '../../protocol/address.ts'
+import { type Fields, optionalNumber, recordsOf, textField } from '../json-fields.ts'
 import { isInterfaceName } from './interface.ts'
 import { defaultRoutes, whereMissing } from './proc-routes.ts'
 import { CommandError, type Commands } from './run.ts'
@@ -9,13 +9,12 @@ import { CommandError, type Commands } from './run.ts'
 /** Text of a file of the kernel's; '' where there is none. */
 export type ReadText = (path: string) => string
 
-const FOUND = z.array(
-  z.object({
-    dst: z.string(),
-    dev: z.string(),
-    metrics: z.array(z.object({ mtu: z.number().optional() })).optional(),
-  }),
-)
+/** Where a packet leaves, and the MTUs that the route itself has. */
+interface Found {
+  readonly address: string
+  readonly interfaceName: string
+  readonly mtus: readonly number[]
+}
 
 /** The largest MTU of the links that lead to the Internet, one for each family; undefined where no default
  *  route leads out of the host, or only into the tunnel. */
@@ -42,18 +41,19 @@ export async function readRouteMtus(
   const found = new Map<IpAddress, number>()
   const wanted = [...new Set(addresses)]
   const routes = await whereMissing(lookUp(commands, wanted), () => byDefault(wanted))
-  for (const { dst, dev, metrics = [] } of routes) {
-    const limits = [linkMtu(dev, read), ...metrics.map(({ mtu }) => mtu)]
-    const known = limits.filter((mtu) => mtu !== undefined)
-    if (known.length > 0) found.set(parseIpAddress(dst), Math.min(...known))
+  for (const { address, interfaceName, mtus } of routes) {
+    const ofLink = linkMtu(interfaceName, read)
+    const known = ofLink === undefined ? mtus : [ofLink, ...mtus]
+    if (known.length > 0) found.set(parseIpAddress(address), Math.min(...known))
   }
   return found
 }
 
-type Found = z.output<typeof FOUND>
-
 /** One process for all; where one has no route, which ends it with a failure, one for each. */
-async function lookUp(commands: Commands, addresses: readonly IpAddress[]): Promise<Found> {
+async function lookUp(
+  commands: Commands,
+  addresses: readonly IpAddress[],
+): Promise<readonly Found[]> {
   if (addresses.length === 0) return []
   const lines = addresses.map((address) => `route get ${address}\n`)
   try {
@@ -61,7 +61,8 @@ async function lookUp(commands: Commands, addresses: readonly IpAddress[]): Prom
     return text
       .split('\n')
       .filter((line) => line.startsWith('['))
-      .flatMap((line) => FOUND.parse(JSON.parse(line)))
+      .flatMap((line) => recordsOf(JSON.parse(line), 'route get'))
+      .map(foundOf)
   } catch (error) {
     if (!(error instanceof CommandError && error.code === 'ERR_COMMAND_FAILED')) throw error
     if (addresses.length === 1) return []
@@ -70,10 +71,19 @@ async function lookUp(commands: Commands, addresses: readonly IpAddress[]): Prom
   }
 }
 
-function byDefault(addresses: readonly IpAddress[]): Found {
-  return addresses.flatMap((dst) => {
-    const [route] = defaultRoutes(addressFamily(dst))
-    return route === undefined ? [] : [{ dst, dev: route.interfaceName }]
+function foundOf(fields: Fields): Found {
+  const { metrics = [] } = fields
+  return {
+    address: textField(fields, 'dst'),
+    interfaceName: textField(fields, 'dev'),
+    mtus: recordsOf(metrics, 'metrics').flatMap((each) => optionalNumber(each, 'mtu') ?? []),
+  }
+}
+
+function byDefault(addresses: readonly IpAddress[]): readonly Found[] {
+  return addresses.flatMap((address) => {
+    const [route] = defaultRoutes(addressFamily(address))
+    return route === undefined ? [] : [{ address, interfaceName: route.interfaceName, mtus: [] }]
   })
 }
 

@@ -4,7 +4,6 @@
  *  path alone, the other side soon does, too.
  *  A chain of the port share's table, which is written whole. It reroutes, for the other path may leave by another
  *  interface, and sets the source, which WireGuard keeps for each peer. */
-import { z } from 'zod'
 import {
   type AddressFamily,
   addressFamily,
@@ -12,6 +11,7 @@ import {
   sameEndpoint,
 } from '../../protocol/address.ts'
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import { recordsOf, textField } from '../json-fields.ts'
 import type { Commands } from './run.ts'
 
 /** Milliseconds: longer than a packet is under way, and than a peer needs to follow. */
@@ -99,14 +99,13 @@ export function redirectedEndpoints(
   }
 }
 
-const ROUTES = z.tuple([z.object({ prefsrc: z.string() })])
-
 async function sourceTowards(
   { address }: Endpoint,
   commands: Pick<Commands, 'run'>,
 ): Promise<string> {
   const text = await commands.run('ip', ['-json', 'route', 'get', address])
-  return ROUTES.parse(JSON.parse(text))[0].prefsrc
+  const [route = {}] = recordsOf(JSON.parse(text), 'route get')
+  return textField(route, 'prefsrc')
 }
 
 function ruleOf(table: string, listenPort: number, { from, to, source }: Redirection): string {
