@@ -5,17 +5,25 @@ WORKDIR /nexodus
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --no-audit --no-fund
 
+FROM node:24.21.0-bookworm-slim AS program
+WORKDIR /nexodus
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --no-audit --no-fund
+COPY crypto crypto
+COPY protocol protocol
+COPY agent agent
+COPY deploy/build.ts deploy/agent-program.ts deploy/
+RUN node deploy/build.ts && mv "$(readlink -f dist/current)" program
+
 FROM node:24.21.0-bookworm-slim
 RUN apt-get update \
   && apt-get install -y --no-install-recommends iproute2 iputils-ping nftables wireguard-go \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /nexodus
 COPY --from=dependencies /nexodus/node_modules node_modules
-COPY package.json LICENSE ./
-COPY crypto crypto
-COPY protocol protocol
-COPY agent agent
-RUN printf '#!/bin/sh\nexec node /nexodus/agent/nexctl.ts "$@"\n' > /usr/local/bin/nexctl \
+COPY LICENSE ./
+COPY --from=program /nexodus/program .
+RUN printf '#!/bin/sh\nexec node /nexodus/agent/nexctl.js "$@"\n' > /usr/local/bin/nexctl \
   && chmod 0755 /usr/local/bin/nexctl \
   && install -d -m 0700 /var/lib/nexd
 # Root inside, because Linux gives network rights to nobody else; compose.yaml takes all other rights away.

@@ -6,6 +6,7 @@ import { currentManifest } from '../../protocol/belief.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { OrganizationReport } from '../control/organization-report.ts'
 import type { Daemon } from '../daemon.ts'
+import { NEXD } from '../program-files.ts'
 import { openArbiter } from './arbiter.ts'
 import { LABEL_VARIABLE } from './further.ts'
 import { readKeptList } from './kept-list.ts'
@@ -21,8 +22,6 @@ export interface FirstOptions extends FirstPlace {
   readonly stop: AbortSignal
   readonly log: Log
 }
-
-const NEXD = fileURLToPath(new URL('../nexd.js', import.meta.url))
 
 /** Throws OperatorError where the list of the others can't be read. */
 export async function firstNeighbourhood(options: FirstOptions): Promise<Neighbourhood> {
@@ -62,7 +61,16 @@ function launchOf(
   return {
     command: [
       ...([process.execPath, ...process.execArgv] as [string, ...string[]]),
-      ...[NEXD, 'up', '--state-dir', folder, '--socket', socket, '--interface', interfaceName],
+      ...[
+        fileURLToPath(NEXD),
+        'up',
+        '--state-dir',
+        folder,
+        '--socket',
+        socket,
+        '--interface',
+        interfaceName,
+      ],
       ...['--listen-port', `${listenPort}`, '--mesh-listen', ...meshListen],
       ...(registry === undefined ? [] : ['--registry', registry]),
       ...shared,

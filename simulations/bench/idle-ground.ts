@@ -1,6 +1,7 @@
 /** Idle ground: where agents idle. With a registry that enrolled all members, those included that never run; or
  *  without one, in an organization that was made beforehand. */
 import { systemClock } from '../../agent/system-clock.ts'
+import { agentProgram } from '../../deploy/agent-program.ts'
 import { parseIpAddress } from '../../protocol/address.ts'
 import { LabAgent } from '../lab/agent.ts'
 import { createLab } from '../lab/lab.ts'
@@ -62,11 +63,13 @@ export async function readyGround({ agents, members }: GroundOptions): Promise<I
     })),
   })
   await lab.core.exec('ip', 'route', 'add', 'blackhole', NOWHERE)
+  const program = await agentProgram()
   const registry = `http://${lab.host(1).address}:3000`
   const made = Array.from(
     { length: agents },
     (_, index) =>
       new LabAgent({
+        program,
         ...{ name: `agent-${index + 1}`, host: lab.host(index + 1), folder: lab.folder, registry },
         interfaceName: `${lab.prefix}${index}`,
       }),

@@ -5,16 +5,17 @@ import { NETCHECK, type NetcheckReport } from '../../agent/control/netcheck-repo
 import { PEERS, type PeerReport, STATUS, type StatusReport } from '../../agent/control/reports.ts'
 import { ROUTES, type RouteReport } from '../../agent/control/route-report.ts'
 import { WHY, type WhyReport } from '../../agent/why/report.ts'
+import type { AgentProgram } from '../../deploy/agent-program.ts'
 import type { Host } from './ground.ts'
 import type { Output, Running } from './namespace.ts'
 import { processTree } from './processes.ts'
 
-const NEXD = new URL('../../agent/nexd.js', import.meta.url).pathname
 /** As deploy/ starts it. */
 const FLAGS = ['--max-semi-space-size=16']
-const NEXCTL = new URL('../../agent/nexctl.ts', import.meta.url).pathname
 
 export interface AgentOptions {
+  /** As it is deployed. */
+  readonly program: AgentProgram
   readonly name: string
   readonly host: Host
   /** Where logs and state directories go. */
@@ -68,7 +69,7 @@ export class LabAgent {
 
   /** Starts nexd, by another command such as env where one is given, with more options; resolves at once. */
   start(by: readonly string[] = [], more: readonly string[] = []): Running {
-    const { registry, registrationKey, interfaceName, host, extra = [] } = this.options
+    const { program, registry, registrationKey, interfaceName, host, extra = [] } = this.options
     const { hasNames = false } = this.options
     const key = registrationKey === undefined ? [] : ['--registration-key', registrationKey]
     const args = [
@@ -89,7 +90,7 @@ export class LabAgent {
       ...extra,
       ...more,
     ]
-    const [command = '', ...rest] = [...by, process.execPath, ...FLAGS, NEXD, ...args]
+    const [command = '', ...rest] = [...by, process.execPath, ...FLAGS, program.nexd, ...args]
     this.#running = host.namespace.spawn(this.logFile, command, rest)
     return this.#running
   }
@@ -120,7 +121,8 @@ export class LabAgent {
 
   /** nexctl as an operator types it. */
   nexctl(...args: readonly string[]): Promise<Output> {
-    return this.host.namespace.attempt(process.execPath, NEXCTL, '--socket', this.socket, ...args)
+    const { nexctl } = this.options.program
+    return this.host.namespace.attempt(process.execPath, nexctl, '--socket', this.socket, ...args)
   }
 
   async status(): Promise<StatusReport> {

@@ -1,6 +1,7 @@
 /** A scene: a laboratory with a real registry in it, real agents, and a person who lets them in. */
 import { join } from 'node:path'
 import { z } from 'zod'
+import { type AgentProgram, agentProgram } from '../../deploy/agent-program.ts'
 import { LabAgent } from './agent.ts'
 import type { SiteOptions } from './ground.ts'
 import { createLab, type Lab, type LabOptions } from './lab.ts'
@@ -61,13 +62,15 @@ export class Scene implements Disposable {
   readonly person: Visitor
   readonly agents = new Map<string, LabAgent>()
   readonly #options: SceneOptions
+  readonly #program: AgentProgram
   readonly #site: RegistrySite
   #registry: Running | undefined
   organization = ''
 
-  constructor(lab: Lab, options: SceneOptions) {
+  constructor(lab: Lab, options: SceneOptions, program: AgentProgram) {
     this.lab = lab
     this.#options = options
+    this.#program = program
     const { registryFor = 'ipv4', registryPort = 3000 } = options
     this.#site = registrySite(lab.host(options.registrySite), registryFor, registryPort)
     this.registryUrl = this.#site.urlFor('public')
@@ -125,6 +128,7 @@ export class Scene implements Disposable {
   addAgent(name: string, site: number, index = 0, registrationKey?: string): LabAgent {
     const host = this.lab.host(site, index)
     const agent = new LabAgent({
+      program: this.#program,
       name,
       host,
       folder: this.lab.folder,
@@ -222,7 +226,7 @@ export async function startScene(options: SceneOptions = TWO_NATS): Promise<Scen
 /** The same in a laboratory that is there; it ends with the scene. */
 export async function openScene(lab: Lab, options: SceneOptions): Promise<Scene> {
   const narrate = options.narrate ?? (() => {})
-  const scene = new Scene(lab, options)
+  const scene = new Scene(lab, options, await agentProgram())
   try {
     narrate(`${options.sites.length} sites: ${options.sites.map(({ kind }) => kind).join(', ')}`)
     await options.prepare?.(scene.lab)

@@ -47,8 +47,10 @@ rule.before(async () => {
       rootOf: (stage) => rootOf(image, stage),
       run(root, workdir, command) {
         // What installs packages or makes folders of the system's is for a real build.
-        if (!command.startsWith('npm ci') || existsSync(join(root, workdir, 'node_modules'))) return
-        execFileSync('/bin/sh', ['-c', `${command} --loglevel=error`], { cwd: join(root, workdir) })
+        const isBuilt = existsSync(join(root, workdir, 'node_modules'))
+        if (command.startsWith('npm ci') ? isBuilt : !command.startsWith('node ')) return
+        const env = { ...process.env, npm_config_loglevel: 'error' }
+        execFileSync('/bin/sh', ['-c', command], { cwd: join(root, workdir), env })
       },
     })
   }
@@ -134,7 +136,7 @@ rule('run the agent, unhealthy while there is no daemon to answer', () => {
   assert.match(help.stdout, '--registration-key')
   const [health] = allOf(stages, 'healthcheck')
   assert.equal(health?.command, ['nexctl', 'status'])
-  const nexctl = inImage('agent', ['node', '/nexodus/agent/nexctl.ts', 'status'])
+  const nexctl = inImage('agent', ['node', '/nexodus/agent/nexctl.js', 'status'])
   const socket = join(folder.path, 'nobody.sock')
   const status = spawnSync(nexctl.program, [...nexctl.args, '--socket', socket])
   assert.is(status.status, 1)

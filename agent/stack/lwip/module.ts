@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import type { RandomBytes } from '../../../crypto/random.ts'
 import { addressBytes, addressFromBytes, type IpAddress } from '../../../protocol/address.ts'
+import { LWIP } from '../../program-files.ts'
 
 /** A connection of lwIP's, by number; good until it is released. */
 export type Handle = number
@@ -93,7 +94,7 @@ export interface LwipModule extends ModuleFunctions {
 let compiled: WebAssembly.Module | undefined
 
 export function newLwipModule(events: ModuleEvents, random: RandomBytes): LwipModule {
-  compiled ??= new WebAssembly.Module(readFileSync(new URL('./lwip.wasm', import.meta.url)))
+  compiled ??= new WebAssembly.Module(readFileSync(LWIP))
   const view = (at: number, length: number): Uint8Array => new Uint8Array(memory.buffer, at, length)
   const instance = new WebAssembly.Instance(compiled, {
     env: importsOf(events, random, view, takeEndpoints),

@@ -4,6 +4,7 @@ import type { AgreementKeyPair } from '../../../crypto/agreement.ts'
 import { type Endpoint, formatEndpoint, type IpAddress } from '../../../protocol/address.ts'
 import type { Log } from '../../../protocol/log.ts'
 import type { RedirectedEndpoints } from '../../host/redirected-endpoints.ts'
+import { TUN_THREAD } from '../../program-files.ts'
 import type { WireGuardDevice } from '../device.ts'
 import { TunnelError } from '../errors.ts'
 import type { HostSide } from '../tunnel.ts'
@@ -15,8 +16,6 @@ import {
   type ThreadCalls,
   type ToThread,
 } from './thread-calls.ts'
-
-const SCRIPT = new URL('tun-thread.ts', import.meta.url)
 
 export class TunThread implements SharedPort, RedirectedEndpoints {
   onOther: SharedPort['onOther'] = () => undefined
@@ -38,7 +37,7 @@ export class TunThread implements SharedPort, RedirectedEndpoints {
   constructor(interfaceName: string, log: Log) {
     this.#log = log
     this.ended = this.#end.promise
-    this.#worker = new Worker(SCRIPT, {
+    this.#worker = new Worker(TUN_THREAD, {
       workerData: { interfaceName },
       // The C library opens some that Node closes.
       trackUnmanagedFds: false,

@@ -1,0 +1,121 @@
+/** Agent program: nexd and nexctl as few files of JavaScript. The same code as the sources, which are some 200 files
+ *  to the first packet and 1,000 with the packages: finding those takes longer than running them. */
+import { createHash, randomUUID } from 'node:crypto'
+import { copyFile, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type CodeSplittingGroup, type OutputOptions, rolldown } from 'rolldown'
+
+export interface AgentProgram {
+  /** The folder's name: of what it was made. */
+  readonly key: string
+  readonly folder: string
+  /** Paths. */
+  readonly nexd: string
+  readonly nexctl: string
+}
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+/** Beside `node_modules/`, where the build finds what it does not hold. */
+export const DIST: string = join(ROOT, 'dist')
+/** They load libraries of machine code from their own folders. */
+const NOT_BUNDLED = ['koffi', 'classic-level']
+const COPIED = ['agent/stack/lwip/lwip.wasm']
+const SOURCES = '{agent,crypto,protocol}/**/*.{ts,js,wasm}'
+
+/** A chunk of these files of agent/ and all that they import. */
+function chunk(name: string, priority: number, files: string): CodeSplittingGroup {
+  return { name, priority, test: new RegExp(`/agent/(${files})\\.[jt]s$`) }
+}
+
+/** In the order in which nexd needs them: each is read at once. */
+const CHUNKS: CodeSplittingGroup[] = [
+  chunk('compile-cache', 4, 'compile-cache'),
+  chunk('paths', 3, 'nexd-up|joining|daemon|path/paths'),
+  chunk('mesh', 2, 'mesh/(load|mesh)|log-lines'),
+  chunk('rest', 1, 'own-approvals|view|names-side|renewal|control/server|routes/route-side'),
+]
+
+/** Makes it unless it is there: its folder in `dist/` has the name of what it was made of, and several processes may
+ *  ask at once. Throws where a source cannot be bundled. */
+export async function agentProgram(): Promise<AgentProgram> {
+  const key = await sourcesKey()
+  const folder = join(DIST, key)
+  const agent = (name: string): string => join(folder, 'agent', name)
+  const program = { key, folder, nexd: agent('nexd.js'), nexctl: agent('nexctl.js') }
+  if (await isThere(folder)) return program
+  const made = join(DIST, randomUUID())
+  try {
+    await make(made)
+    await rename(made, folder).catch(async (error: unknown) => {
+      if (!(await isThere(folder))) throw error
+    })
+  } finally {
+    await rm(made, { recursive: true, force: true })
+  }
+  return program
+}
+
+async function make(folder: string): Promise<void> {
+  await bundle({ nexctl: 'agent/nexctl.ts' }, folder)
+  await bundle(
+    {
+      nexd: 'agent/nexd.js',
+      'tunnel/userspace/tun-thread': 'agent/tunnel/userspace/tun-thread.ts',
+    },
+    folder,
+    { codeSplitting: { groups: CHUNKS } },
+  )
+  for (const file of COPIED) {
+    await mkdir(join(folder, dirname(file)), { recursive: true })
+    await copyFile(join(ROOT, file), join(folder, file))
+  }
+  // Node need not find out what kind of JavaScript it is.
+  await writeFile(join(folder, 'package.json'), '{ "type": "module" }\n')
+}
+
+async function bundle(
+  input: Readonly<Record<string, string>>,
+  folder: string,
+  more: OutputOptions = {},
+): Promise<void> {
+  const made = await rolldown({
+    cwd: ROOT,
+    input: { ...input },
+    platform: 'node',
+    external: NOT_BUNDLED,
+    // mesh/load.ts loads libraries one after the other, for the sources' sake.
+    checks: { ineffectiveDynamicImport: false },
+    onLog: (_level, { message }) => {
+      throw new Error(message)
+    },
+  })
+  try {
+    await made.write({
+      dir: folder,
+      format: 'esm',
+      // All code is in one folder (agent/program-files.ts).
+      entryFileNames: 'agent/[name].js',
+      chunkFileNames: 'agent/[name]-[hash].js',
+      ...more,
+    })
+  } finally {
+    await made.close()
+  }
+}
+
+async function sourcesKey(): Promise<string> {
+  const files = await Array.fromAsync(glob(SOURCES, { cwd: ROOT }))
+  const hash = createHash('sha256')
+  for (const file of [...files.toSorted(), 'package-lock.json', 'deploy/agent-program.ts']) {
+    hash.update(`${file}\n`).update(await readFile(join(ROOT, file)))
+  }
+  return hash.digest('hex').slice(0, 16)
+}
+
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
+}

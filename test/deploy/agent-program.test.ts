@@ -1,0 +1,76 @@
+// time limit: 120 s
+/** The agent as it is deployed: few files, which are the same programs as the sources. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { type AgentProgram, agentProgram } from '../../deploy/agent-program.ts'
+
+let program: AgentProgram
+
+/** What Node reads of it before the first line runs, and its size. */
+function readAtOnce(file: string, found = new Set<string>()): ReadonlySet<string> {
+  found.add(file)
+  const text = readFileSync(file, 'utf8')
+  for (const [, path = ''] of text.matchAll(/^(?:import|export) .*?from "(\.[^"]+)";$/gm)) {
+    const next = join(dirname(file), path)
+    if (!found.has(next)) readAtOnce(next, found)
+  }
+  return found
+}
+
+/** The chunk that a file loads later, by the beginning of its name. */
+function loadedLater(file: string, name: string): string {
+  const [, path = ''] =
+    new RegExp(`import\\("\\./(${name}-[^"]+)"\\)`).exec(readFileSync(file, 'utf8')) ?? []
+  assert.ok(path !== '', `${file} loads ${name}`)
+  return join(dirname(file), path)
+}
+
+const rule = suite('agent program')
+
+rule.before(async () => {
+  program = await agentProgram()
+})
+
+rule('is made once, also by several at the same time', async () => {
+  const again = await Promise.all([agentProgram(), agentProgram()])
+  assert.equal(again, [program, program])
+})
+
+for (const [name, words] of [
+  ['nexd', ['up']],
+  ['nexctl', []],
+] as const) {
+  rule(`says what the sources say (${name})`, () => {
+    const source = name === 'nexd' ? 'agent/nexd.js' : 'agent/nexctl.ts'
+    const [built, fromSources] = [program[name], source].map((path) =>
+      spawnSync(process.execPath, [path, ...words, '--help'], { encoding: 'utf8' }),
+    )
+    assert.is(built?.status, 0, built?.stderr)
+    assert.is(built?.stdout, fromSources?.stdout)
+  })
+}
+
+rule('has the files that it runs and reads where it looks for them', () => {
+  for (const file of ['nexd.js', 'tunnel/userspace/tun-thread.js', 'stack/lwip/lwip.wasm'])
+    assert.ok(existsSync(join(dirname(program.nexd), file)), file)
+})
+
+rule('opens the compile cache before it reads anything else', () => {
+  const files = [...readAtOnce(program.nexd)].map((file) => readFileSync(file, 'utf8').length)
+  assert.ok(files.reduce((sum, size) => sum + size, 0) < 20_000, files.join())
+})
+
+rule('reads few files before its first packet, and neither zod, libp2p nor express', () => {
+  const up = loadedLater(loadedLater(program.nexd, 'nexd'), 'nexd-up')
+  const files = [...readAtOnce(up)]
+  assert.ok(files.length < 12, files.join('\n'))
+  const text = files.map((file) => readFileSync(file, 'utf8')).join('\n')
+  for (const library of ['zod', 'libp2p', '@libp2p/gossipsub', 'express'])
+    assert.not.match(text, `node_modules/${library}/`)
+  assert.match(text, 'node_modules/cborg/')
+})
+
+rule.run()
