@@ -164,8 +164,11 @@ async function startDaemon(
   const spray = options.spray ? (sprayHost ?? share) : undefined
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
   const own = { portMappings, spray, redirected: redirected ?? share }
-  const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets))
+  const carrying = Promise.withResolvers<void>()
+  const carries = carrying.promise
+  const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own, carries }, sockets))
   await daemon.begin(paths)
+  carrying.resolve()
   followNeighbours(options.neighbourhood, daemon, stack)
   await firstPaths(daemon.plan.peers, paths, clock)
   return daemon
