@@ -5,7 +5,7 @@ import type { DeviceId } from '../protocol/keys.ts'
 import type { Paths } from './path/paths.ts'
 
 /** Milliseconds that direct paths get: a long round trip, and a peer that was started a little later. */
-const PATHS_MS = 250
+const PATHS_MS = 150
 /** Milliseconds, with these, until WireGuard's sessions are up on them: as much again. */
 const SESSIONS_MS = 500
 /** Milliseconds between looks. */

@@ -6,13 +6,15 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type CodeSplittingGroup, type OutputOptions, rolldown } from 'rolldown'
 
+/** Paths. */
 export interface AgentProgram {
-  /** The folder's name: of what it was made. */
-  readonly key: string
-  readonly folder: string
-  /** Paths. */
   readonly nexd: string
   readonly nexctl: string
+}
+
+export interface BuiltAgentProgram extends AgentProgram {
+  /** The folder's name: of what it was made. */
+  readonly key: string
 }
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
@@ -28,6 +30,12 @@ function chunk(name: string, priority: number, files: string): CodeSplittingGrou
   return { name, priority, test: new RegExp(`/agent/(${files})\\.[jt]s$`) }
 }
 
+/** Not built. */
+export const AGENT_SOURCES: AgentProgram = {
+  nexd: join(ROOT, 'agent/nexd.js'),
+  nexctl: join(ROOT, 'agent/nexctl.ts'),
+}
+
 /** In the order in which nexd needs them: each is read at once. */
 const CHUNKS: CodeSplittingGroup[] = [
   chunk('compile-cache', 4, 'compile-cache'),
@@ -38,11 +46,11 @@ const CHUNKS: CodeSplittingGroup[] = [
 
 /** Makes it unless it is there: its folder in `dist/` has the name of what it was made of, and several processes may
  *  ask at once. Throws where a source cannot be bundled. */
-export async function agentProgram(): Promise<AgentProgram> {
+export async function agentProgram(): Promise<BuiltAgentProgram> {
   const key = await sourcesKey()
   const folder = join(DIST, key)
   const agent = (name: string): string => join(folder, 'agent', name)
-  const program = { key, folder, nexd: agent('nexd.js'), nexctl: agent('nexctl.js') }
+  const program = { key, nexd: agent('nexd.js'), nexctl: agent('nexctl.js') }
   if (await isThere(folder)) return program
   const made = join(DIST, randomUUID())
   try {

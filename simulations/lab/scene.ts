@@ -1,7 +1,7 @@
 /** A scene: a laboratory with a real registry in it, real agents, and a person who lets them in. */
 import { join } from 'node:path'
 import { z } from 'zod'
-import { type AgentProgram, agentProgram } from '../../deploy/agent-program.ts'
+import { AGENT_SOURCES, type AgentProgram, agentProgram } from '../../deploy/agent-program.ts'
 import { LabAgent } from './agent.ts'
 import type { SiteOptions } from './ground.ts'
 import { createLab, type Lab, type LabOptions } from './lab.ts'
@@ -226,7 +226,10 @@ export async function startScene(options: SceneOptions = TWO_NATS): Promise<Scen
 /** The same in a laboratory that is there; it ends with the scene. */
 export async function openScene(lab: Lab, options: SceneOptions): Promise<Scene> {
   const narrate = options.narrate ?? (() => {})
-  const scene = new Scene(lab, options, await agentProgram())
+  // Coverage is of the sources.
+  const isCoverage = process.env['NODE_V8_COVERAGE'] !== undefined
+  const program = isCoverage ? AGENT_SOURCES : await agentProgram()
+  const scene = new Scene(lab, options, program)
   try {
     narrate(`${options.sites.length} sites: ${options.sites.map(({ kind }) => kind).join(', ')}`)
     await options.prepare?.(scene.lab)

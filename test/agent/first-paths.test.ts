@@ -63,20 +63,20 @@ rule('waits for the handshake of every peer that is reached directly', async () 
   assert.is(await waitsMs(peers), 120)
 })
 
-rule('gives up a path after 250 ms, so that a relay is soon found', async () => {
+rule('gives up a path after 150 ms, so that a relay is soon found', async () => {
   const peers = new Map([
     [laptop, { directMs: 40, sessionMs: 80 }],
     [phone, { directMs: Infinity, sessionMs: Infinity }],
   ])
-  assert.is(await waitsMs(peers), 250)
+  assert.is(await waitsMs(peers), 150)
 })
 
 rule('gives up a session after 500 ms', async () => {
-  assert.is(await waitsMs(new Map([[phone, { directMs: 240, sessionMs: Infinity }]])), 500)
+  assert.is(await waitsMs(new Map([[phone, { directMs: 140, sessionMs: Infinity }]])), 500)
 })
 
 rule('takes no session for a path', async () => {
-  assert.is(await waitsMs(new Map([[phone, { directMs: Infinity, sessionMs: 0 }]])), 250)
+  assert.is(await waitsMs(new Map([[phone, { directMs: Infinity, sessionMs: 0 }]])), 150)
 })
 
 rule.run()
