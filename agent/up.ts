@@ -164,11 +164,8 @@ async function startDaemon(
   const spray = options.spray ? (sprayHost ?? share) : undefined
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
   const own = { portMappings, spray, redirected: redirected ?? share }
-  const carrying = Promise.withResolvers<void>()
-  const carries = carrying.promise
-  const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own, carries }, sockets))
+  const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets))
   await daemon.begin(paths)
-  carrying.resolve()
   followNeighbours(options.neighbourhood, daemon, stack)
   await firstPaths(daemon.plan.peers, paths, clock)
   return daemon

@@ -1,5 +1,5 @@
 /** Check intake: what follows from a STUN message that arrived, by the network or by a relay. */
-import { type Endpoint, formatEndpoint } from '../../protocol/address.ts'
+import type { Endpoint } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { type FloodLog, newFloodLog } from '../flood-log.ts'
 import type { LocalCandidates } from './candidates.ts'
@@ -14,7 +14,7 @@ import { relayOfPath } from './relay-checks.ts'
 import type { Sprayer } from './spray/sprayer.ts'
 
 export interface CheckIntakeOptions
-  extends Pick<PathsOptions, 'sendDatagram' | 'relays' | 'carries' | 'clock' | 'log'> {
+  extends Pick<PathsOptions, 'sendDatagram' | 'relays' | 'clock' | 'log'> {
   readonly checks: Checks
   readonly budget: Pick<CheckBudget, 'heard' | 'proved'>
   readonly paths: ReadonlyMap<DeviceId, PeerPath>
@@ -37,18 +37,8 @@ export interface CheckListeners {
   readonly sprayer: Sprayer | undefined
 }
 
-/** Answers that wait for the tunnel: one to each endpoint of so many. */
-const HELD_ANSWERS = 256
-
-interface HeldAnswer {
-  readonly answer: Uint8Array
-  readonly to: Endpoint
-}
-
 export class CheckIntake {
   readonly #options: CheckIntakeOptions
-  /** By endpoint; undefined once the tunnel carries. */
-  #held: Map<string, HeldAnswer> | undefined
   readonly #drops: DropCounter
   readonly #floods: FloodLog
 
@@ -56,13 +46,6 @@ export class CheckIntake {
     this.#options = options
     this.#drops = newDropCounter('path.checks-dropped', options.log)
     this.#floods = newFloodLog(options.log)
-    if (options.carries === undefined) return
-    const held = new Map<string, HeldAnswer>()
-    this.#held = held
-    void options.carries.then(() => {
-      this.#held = undefined
-      for (const { answer, to } of held.values()) options.send(answer, to)
-    })
   }
 
   take(arrived: Arrived, listeners: CheckListeners): void {
@@ -110,7 +93,7 @@ export class CheckIntake {
     { from, via }: Arrived,
     { local }: CheckListeners,
   ): void {
-    const { paths, sendDatagram } = this.#options
+    const { paths, sendDatagram, send } = this.#options
     if (typeof from === 'string') {
       sendDatagram(via ?? device, answer, relayOfPath(from))
       paths.get(device)?.give({ kind: 'relay-check-received' })
@@ -120,15 +103,9 @@ export class CheckIntake {
     if (local?.mayBePeer(from) === false) return
     local?.nat.arrived(device, from)
     if (paths.get(device)?.isBlocked(from) === true) return
-    this.#answer(answer, from)
+    send(answer, from)
     this.#options.budget.heard(device, from, this.#options.clock.monotonicMs())
     paths.get(device)?.give({ kind: 'check-received', endpoint: from })
-  }
-
-  /** A peer that is answered sends WireGuard's handshake next, and not again for a second where it is lost. */
-  #answer(answer: Uint8Array, to: Endpoint): void {
-    if (this.#held === undefined) this.#options.send(answer, to)
-    else if (this.#held.size < HELD_ANSWERS) this.#held.set(formatEndpoint(to), { answer, to })
   }
 
   #answered(

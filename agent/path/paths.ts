@@ -41,8 +41,6 @@ export interface PathsOptions {
   readonly listenPort: number
   /** The port that the agent binds; port sharing makes it WireGuard's on the wire. */
   readonly checkPort: number
-  /** Resolves when the tunnel has its peers: no check is answered before. Missing: it has. */
-  readonly carries?: Promise<void>
   readonly tunnel: Pick<Tunnel, 'setEndpoint' | 'setKeepalive' | 'restartPeer' | 'stats'>
   /** By that relay, or the best one; false where none takes it. */
   sendDatagram(to: DeviceId, datagram: Uint8Array, relay?: string): boolean
