@@ -19,8 +19,9 @@ import { NO_RULES, type PolicyRules } from '../protocol/policy-rules.ts'
 import { routeClaims } from '../protocol/route-claims.ts'
 import type { OrganizationState } from '../protocol/state.ts'
 import type { Seconds } from '../protocol/time.ts'
+import type { Aliases } from './firewall/firewall.ts'
 import { carriedBy, carriedMembers, type Share } from './organizations/share.ts'
-import { latePrefixes } from './plan-late.ts'
+import { isSameAliases, type Late, latePrefixes } from './plan-late.ts'
 import { BY_RANK, isOwnRoute, type RouteChoice } from './routes/route-choice.ts'
 import type { TunnelConfig, TunnelPeer } from './tunnel/backend.ts'
 
@@ -61,6 +62,7 @@ export interface Plan {
   readonly own: Member | undefined
   /** This device's addresses, and every prefix that it holds or routes. */
   readonly ownPrefixes: readonly Prefix[]
+  readonly aliases: Aliases
   /** What lies inside the tunnels of other organizations of this host. */
   readonly elsewhere: readonly Prefix[]
 }
@@ -86,7 +88,8 @@ export function plan(
     ),
   )
   const { byDevice, leftOut } = assign(own, peers, held, self)
-  const late = latePrefixes({ left: choice.left, claims, held, byDevice, peers, own, policy })
+  const view = { self: self.device, choice, claims, held, byDevice, peers, own, policy }
+  const late = latePrefixes(view)
   const ownHeld = [...held].flatMap(([prefix, device]) => (device === self.device ? [prefix] : []))
   const ownHosts = ownHeld.filter(isHostPrefix)
   const served = [...choice.alsoServed].filter((each) => mayCarry(each) && !ownHosts.includes(each))
@@ -106,6 +109,7 @@ export function plan(
     policy,
     own,
     ownPrefixes: [...new Set([...addresses, ...ownHeld, ...routed])],
+    aliases: late.aliases,
     elsewhere: self.share?.others ?? [],
   }
 }
@@ -244,13 +248,14 @@ const REMEMBERED = 65_536
 function tunnelPeer(
   { certificate }: Member,
   byDevice: ReadonlyMap<DeviceId, readonly Prefix[]>,
-  late: ReadonlyMap<DeviceId, readonly Prefix[]>,
+  { late, byAlias }: Late,
 ): [string, TunnelPeer] {
   const publicKey: AgreementPublicKey = certificate.wireguardKey
   const allowedIps = (byDevice.get(certificate.device) ?? []).toSorted(byFamily)
   const lateIps = late.get(certificate.device)?.toSorted(byFamily)
-  const peer = { publicKey, allowedIps, ...(lateIps && { lateIps }), persistentKeepalive: 0 }
-  return [toHex(publicKey), peer]
+  const aliasIps = byAlias.get(certificate.device)?.toSorted(byFamily)
+  const others = { ...(lateIps && { lateIps }), ...(aliasIps && { aliasIps }) }
+  return [toHex(publicKey), { publicKey, allowedIps, ...others, persistentKeepalive: 0 }]
 }
 
 function byFamily(a: Prefix, b: Prefix): number {
@@ -269,6 +274,7 @@ export function isSamePlan(a: Plan, b: Plan): boolean {
     isSameList(one.addresses, other.addresses) &&
     isSameList(a.routed, b.routed) &&
     isSameList(a.ownPrefixes, b.ownPrefixes) &&
+    isSameAliases(a.aliases, b.aliases) &&
     isSameList(a.elsewhere, b.elsewhere) &&
     a.leftOut.length === b.leftOut.length &&
     a.peers.size === b.peers.size &&
@@ -283,7 +289,9 @@ function isSameMember(a: Member | undefined, b: Member | undefined): boolean {
 
 function isSameTunnelPeer(a: TunnelPeer, b: TunnelPeer | undefined): boolean {
   return (
-    isSameList(a.allowedIps, b?.allowedIps ?? []) && isSameList(a.lateIps ?? [], b?.lateIps ?? [])
+    isSameList(a.allowedIps, b?.allowedIps ?? []) &&
+    isSameList(a.lateIps ?? [], b?.lateIps ?? []) &&
+    isSameList(a.aliasIps ?? [], b?.aliasIps ?? [])
   )
 }
 

@@ -45,6 +45,8 @@ export class PolicyEnforcement {
   #policy: PolicyRules | undefined
   #key = ''
   #holders: ReadonlyMap<Prefix, DeviceId> = new Map()
+  /** Aliases that the firewall gives their source. */
+  #translated: ReadonlySet<Prefix> = new Set()
   #status: EnforcementStatus
   #said: PolicyStatus | undefined
   #tellAtMs = 0
@@ -82,19 +84,23 @@ export class PolicyEnforcement {
       this.#become({ revision: 0, state: 'not-understood' }, plan.peers.size)
       return { plan, done: nothing }
     }
+    const early = this.#withoutNewAliases(plan)
     if (policy.revision === 0) {
-      // Nobody waits for it.
+      // An alias that ends could be anybody's whom WireGuard lets send from there.
+      if (this.#translated.size > early.aliases.arriving.length) await this.#guard(early)
+      // Nobody waits for the rest.
       return { plan, done: async () => void this.#guard(plan) }
     }
     const moved = this.#moved(plan)
     try {
-      await this.#enforce(plan, moved)
+      await this.#enforce(early, moved)
     } catch (error) {
       this.#close(policy.revision, explain(error))
       return { plan: { ...plan, tunnel: { ...plan.tunnel, peers: new Map() } }, done: nothing }
     }
     this.#become({ revision: policy.revision, state: 'enforced' }, plan.peers.size)
-    return { plan, done: moved.size === 0 ? nothing : () => this.#enforce(plan) }
+    const isWhole = moved.size === 0 && early === plan
+    return { plan, done: isWhole ? nothing : () => this.#enforce(plan) }
   }
 
   /** Version 0: all that members send to this device passes, and what it forwards goes only where it is to. */
@@ -126,6 +132,15 @@ export class PolicyEnforcement {
     this.#policy = policy
     this.#key = key
     this.#holders = holdersOf(plan)
+    this.#translated = new Set(plan.aliases.arriving.map(({ alias }) => alias))
+  }
+
+  /** Before WireGuard takes an alias from its device alone, it is none. */
+  #withoutNewAliases(plan: Plan): Plan {
+    const { arriving } = plan.aliases
+    const known = arriving.filter(({ alias }) => this.#translated.has(alias))
+    if (known.length === arriving.length) return plan
+    return { ...plan, aliases: { ...plan.aliases, arriving: known } }
   }
 
   /** Prefixes that go from one device to another: until the tunnel has changed they are nobody's, so that neither has

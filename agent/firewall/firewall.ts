@@ -1,6 +1,17 @@
 /** Firewall: what holds the tunnel to the policy, behind one interface whatever carries it. */
 import type { PolicyMember } from '../../protocol/policy-holders.ts'
 import type { PolicyRules } from '../../protocol/policy-rules.ts'
+import type { Alias } from '../../protocol/route-alias.ts'
+
+/** What goes through the tunnel from another source than it is from, while a prefix moves (SPEC §8.9). */
+export interface Aliases {
+  /** From these aliases, which WireGuard takes from the devices that they are of alone. */
+  readonly arriving: readonly Alias[]
+  /** From these prefixes of this device. */
+  readonly leaving: readonly Alias[]
+}
+
+export const NO_ALIASES: Aliases = { arriving: [], leaving: [] }
 
 /** The whole wanted state. */
 export interface FirewallConfig {
@@ -11,6 +22,8 @@ export interface FirewallConfig {
   readonly peers: readonly PolicyMember[]
   /** TCP ports of the mesh: at this device, and at others. */
   readonly meshPorts: { readonly own: readonly number[]; readonly others: readonly number[] }
+  /** Absent: none. */
+  readonly aliases?: Aliases
 }
 
 export interface Firewall extends AsyncDisposable {

@@ -8,8 +8,9 @@ import { PROTOCOL_NUMBERS } from '../../protocol/policy-decision.ts'
 import type { Direction, PortRange } from '../../protocol/policy-rules.ts'
 import type { PacketDevice } from '../tunnel/userspace/packet-device.ts'
 import { type CompiledDirection, type CompiledPolicy, compilePolicy } from './compile.ts'
-import type { Firewall, FirewallConfig } from './firewall.ts'
+import { type Firewall, type FirewallConfig, NO_ALIASES } from './firewall.ts'
 import { endNumber, endText, type FlowPacket, readFlowPacket } from './flow-packet.ts'
+import { sourceChanges, withSource } from './packet-source.ts'
 
 /** Flows and packets in fragments at once; beyond it the one that was silent longest is forgotten. */
 export const FLOWS = 65_536
@@ -46,6 +47,8 @@ export class FlowFilter implements Firewall {
   /** This device's addresses as numbers: the mesh is nowhere else at this end. */
   #addresses: Readonly<Record<4 | 6, ReadonlySet<bigint>>> = { 4: new Set(), 6: new Set() }
   #generation = 0
+  #arriving = sourceChanges([])
+  #leaving = sourceChanges([])
   #denied = 0
 
   constructor(clock: Pick<Clock, 'monotonicMs'>) {
@@ -57,7 +60,7 @@ export class FlowFilter implements Firewall {
     return this.#denied
   }
 
-  async enforce({ policy, own, peers, meshPorts }: FirewallConfig): Promise<void> {
+  async enforce({ policy, own, peers, meshPorts, aliases }: FirewallConfig): Promise<void> {
     this.#policy = compilePolicy(policy, own, peers)
     this.#meshPorts = meshPorts
     const ranges = own.prefixes.filter(isHostPrefix).map(prefixRange)
@@ -65,6 +68,9 @@ export class FlowFilter implements Firewall {
       new Set(ranges.flatMap(({ family, first }) => (family === of ? [first] : [])))
     this.#addresses = { 4: numbers(4), 6: numbers(6) }
     this.#generation += 1
+    const { arriving, leaving } = aliases ?? NO_ALIASES
+    this.#arriving = sourceChanges(arriving.map(({ alias, prefix }) => [alias, prefix]))
+    this.#leaving = sourceChanges(leaving.map(({ alias, prefix }) => [prefix, alias]))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -78,6 +84,13 @@ export class FlowFilter implements Firewall {
     const isPassing = found !== undefined && this.#isPassing(found, way)
     if (!isPassing) this.#denied += 1
     return isPassing
+  }
+
+  /** What goes on of it, from the source that it is from, or by its alias; undefined: nothing. */
+  judged(packet: Uint8Array, way: 'arriving' | 'leaving'): Uint8Array | undefined {
+    const inside = way === 'arriving' ? withSource(packet, this.#arriving) : packet
+    if (!this.passes(inside, way)) return undefined
+    return way === 'leaving' ? withSource(inside, this.#leaving) : inside
   }
 
   #isPassing(found: FlowPacket, way: 'arriving' | 'leaving'): boolean {
@@ -156,12 +169,14 @@ export function filtered(device: PacketDevice, filter: FlowFilter): PacketDevice
   const outside: PacketDevice = {
     onPacket: () => undefined,
     write: (packet) => {
-      if (filter.passes(packet, 'arriving')) device.write(packet)
+      const inside = filter.judged(packet, 'arriving')
+      if (inside !== undefined) device.write(inside)
     },
     configure: (settings) => device.configure(settings),
   }
   device.onPacket = (packet) => {
-    if (filter.passes(packet, 'leaving')) outside.onPacket(packet)
+    const going = filter.judged(packet, 'leaving')
+    if (going !== undefined) outside.onPacket(going)
   }
   return outside
 }

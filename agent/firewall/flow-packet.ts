@@ -5,6 +5,8 @@ export interface FlowPacket {
   readonly packet: Uint8Array
   readonly family: 4 | 6
   readonly protocol: number
+  /** Where the header above IP is. */
+  readonly at: number
   /** `part`: a fragment that has no ports · `first`: the one that has · `error`: an ICMP error, about `inner` ·
    *  `request`, `reply`: an ICMP echo · `open`: a TCP SYN without ACK · `data`: any other. */
   readonly kind: 'part' | 'data' | 'open' | 'request' | 'reply' | 'error'
@@ -85,7 +87,7 @@ function segment(
   offset: number,
 ): FlowPacket | undefined {
   const { packet, family, protocol, at } = found
-  const base = { packet, family, protocol, ...(fragment === undefined ? {} : { fragment }) }
+  const base = { packet, family, protocol, at, ...(fragment === undefined ? {} : { fragment }) }
   if (offset !== 0) return { ...base, kind: 'part', sourcePort: 0, port: 0 }
   const isIcmp = protocol === (family === 4 ? ICMP : ICMPV6)
   if (isIcmp) return icmp(found, base)
@@ -103,7 +105,7 @@ function segment(
 
 function icmp(
   { packet, protocol, at, isOuter }: Found,
-  base: Pick<FlowPacket, 'packet' | 'family' | 'protocol'>,
+  base: Pick<FlowPacket, 'packet' | 'family' | 'protocol' | 'at'>,
 ): FlowPacket | undefined {
   if (packet.length < at + 8) return undefined
   const type = packet[at] ?? 0

@@ -8,7 +8,7 @@ import { ownerMark } from '../host/owner.ts'
 import { startRulesetWatch } from '../host/ruleset-watch.ts'
 import { CommandError, type Commands } from '../host/run.ts'
 import { compilePolicy } from './compile.ts'
-import type { Firewall, FirewallConfig } from './firewall.ts'
+import { type Firewall, type FirewallConfig, NO_ALIASES } from './firewall.ts'
 import { TABLE_PREFIX, tableName, tableText } from './nft-table.ts'
 
 export interface NftFirewallOptions {
@@ -44,12 +44,13 @@ class NftFirewall implements Firewall {
     this.#table = tableName(options.interfaceName)
   }
 
-  enforce({ policy, own, peers, meshPorts }: FirewallConfig): Promise<void> {
+  enforce({ policy, own, peers, meshPorts, aliases }: FirewallConfig): Promise<void> {
     const text = tableText({
       interfaceName: this.#options.interfaceName,
       policy: compilePolicy(policy, own, peers),
       ownPrefixes: own.prefixes,
       mesh: { ...meshPorts, user: process.getuid?.() ?? 0 },
+      aliases: aliases ?? NO_ALIASES,
       mark: ownerMark(),
     })
     return this.#inTurn(async () => {

@@ -6,7 +6,9 @@ import { type AddressFamily, addressFamily, type Prefix } from '../../protocol/a
 import { numberText } from '../../protocol/address-range.ts'
 import type { Direction, PortRange } from '../../protocol/policy-rules.ts'
 import { removalText, tableOfInterface } from '../host/nft-tables.ts'
+import { aliasChains } from './alias-rules.ts'
 import type { Allowance, ClassRange, CompiledDirection, CompiledPolicy } from './compile.ts'
+import type { Aliases } from './firewall.ts'
 
 export interface TableOptions {
   readonly interfaceName: string
@@ -20,6 +22,7 @@ export interface TableOptions {
     readonly others: readonly number[]
     readonly user: number
   }
+  readonly aliases: Aliases
   /** Put on a rule: owner.ts. */
   readonly mark: string
 }
@@ -32,7 +35,7 @@ export const TABLE_PREFIX = 'nexodus-policy-'
 
 /** Replaces the table. Chains only ever drop: other tables of the host decide as before. */
 export function tableText(options: TableOptions): string {
-  const { interfaceName, policy, ownPrefixes, mark } = options
+  const { interfaceName, policy, ownPrefixes, aliases, mark } = options
   const tunnel = `"${interfaceName}"`
   const table = tableName(interfaceName)
   return `${removalText(table)}table inet ${table} {
@@ -69,7 +72,7 @@ ${meshLeaving(options)}    goto leaving
     type filter hook forward priority filter - 5; policy accept;
     oifname ${tunnel} goto leaving
   }
-}
+${aliasChains(interfaceName, aliases)}}
 `
 }
 

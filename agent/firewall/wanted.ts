@@ -29,6 +29,7 @@ export function wantedFirewall(
       ...peer,
       prefixes: peer.prefixes.filter((prefix) => !without.has(prefix)),
     })),
+    aliases: plan.aliases,
     meshPorts: { own: tcpPorts(ownMultiaddrs), others: tcpPorts(others).slice(0, MESH_PORTS) },
   }
 }

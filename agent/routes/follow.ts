@@ -1,6 +1,7 @@
 /** Follow: whose claim on a host prefix this device acts on, and for how long the old holder still answers. Pure. A claim
  *  of more rank is followed at once; one that is a planned hand-over only when what is under way from the holder before
  *  has had time to arrive (SPEC §8.5). */
+import type { Prefix } from '../../protocol/address.ts'
 import type { RouteClaim } from '../../protocol/belief.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 
@@ -55,4 +56,17 @@ function withoutNext({ next: _, ...followed }: Followed): Followed {
 /** When something changes by time alone; Infinity: never. */
 export function followDueMs({ next, servedUntilMs }: Followed, nowMs: number): number {
   return Math.min(next?.dueMs ?? Infinity, servedUntilMs > nowMs ? servedUntilMs : Infinity)
+}
+
+/** Prefixes that another has now, and this device still answers for. */
+export function servedOn(
+  all: ReadonlyMap<Prefix, Followed>,
+  self: DeviceId,
+  nowMs: number,
+): ReadonlySet<Prefix> {
+  return new Set(
+    [...all].flatMap(([prefix, { device, servedUntilMs }]) =>
+      servedUntilMs > nowMs && device !== self ? [prefix] : [],
+    ),
+  )
 }

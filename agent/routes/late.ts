@@ -35,3 +35,12 @@ export function handed(
 export function handedDueMs({ left }: Handed): number {
   return Math.min(...[...left.values()].map(({ untilMs }) => untilMs))
 }
+
+/** Which device each prefix has left, of those whose time has not ended. */
+export function leftAt({ left }: Handed, nowMs: number): ReadonlyMap<Prefix, DeviceId> {
+  return new Map(
+    [...left].flatMap(([prefix, { device, untilMs }]) =>
+      untilMs > nowMs ? [[prefix, device]] : [],
+    ),
+  )
+}

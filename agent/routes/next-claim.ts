@@ -16,8 +16,8 @@ export type RouteWish =
       readonly isDraining?: boolean
     }
   | { readonly kind: 'stand-by'; readonly priority: number }
-  /** Others are to use another router. */
-  | { readonly kind: 'drain' }
+  /** Others are to use another router: milliseconds after they have heard of it, or at once. */
+  | { readonly kind: 'drain'; readonly handOverMs?: number }
   /** The successor is to take it over. */
   | { readonly kind: 'hand-over'; readonly successor: DeviceId }
   | { readonly kind: 'withdraw' }
@@ -45,13 +45,17 @@ export function nextClaim(
       return { ...base, priority: wish.priority }
     }
     case 'drain':
-      return plain?.state === 'active' ? { ...plain, state: 'draining' } : undefined
+      return plain?.state === 'active' ? draining(plain, wish.handOverMs) : undefined
     case 'hand-over':
       return plain?.state === 'active' ? { ...plain, successor: wish.successor } : undefined
     case 'withdraw':
       if (plain === undefined || !isRouteSaid(plain)) return undefined
       return { prefix, state: 'withdrawn', epoch: plain.epoch, metric: plain.metric }
   }
+}
+
+function draining(plain: RouteClaimBody, handOverMs: number | undefined): RouteClaimBody {
+  return { ...plain, state: 'draining', ...(handOverMs === undefined ? {} : { handOverMs }) }
 }
 
 function advertised(

@@ -2,7 +2,7 @@
  *  signed statement, and remembers what a stop of its own made of them. */
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
-import { isHostPrefix, type Prefix, parsePrefix } from '../../protocol/address.ts'
+import { isDefaultPrefix, isHostPrefix, type Prefix, parsePrefix } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
@@ -33,6 +33,8 @@ export interface Advertised {
   readonly probe: RouteProbe | undefined
 }
 
+/** It carries what is under way until the last user has left it, as a holder does that hands over. */
+const PLANNED_DRAIN: RouteWish = { kind: 'drain', handOverMs: HAND_OVER_MS }
 /** Milliseconds between two tries to take one prefix over. */
 const AGAIN_MS = 3000
 
@@ -114,7 +116,7 @@ export class OwnRoutes {
       if (state !== 'active') continue
       const claims = view.claims.get(prefix) ?? []
       if (!isHostPrefix(prefix)) {
-        await say(prefix, { kind: 'drain' })
+        await say(prefix, isDefaultPrefix(prefix) ? { kind: 'drain' } : PLANNED_DRAIN)
         if (claims.some((claim) => claim.device !== device)) moving.push(prefix)
         continue
       }

@@ -10,6 +10,10 @@ export interface RouteChoice {
   readonly alsoServed: ReadonlySet<Prefix>
   /** Which device each prefix has left just now: what is under way from there is still taken. */
   readonly left: ReadonlyMap<Prefix, DeviceId>
+  /** Which device each prefix is about to leave in a planned way: what it sends by its alias is taken (SPEC §8.9). */
+  readonly departing: ReadonlyMap<Prefix, DeviceId>
+  /** Prefixes that others are leaving this device for: it sends by its alias. */
+  readonly parting: ReadonlySet<Prefix>
   /** The exit in use; undefined: none. */
   readonly exit: DeviceId | undefined
 }
@@ -19,6 +23,8 @@ export const BY_RANK: RouteChoice = {
   holder: (prefix, claims) => (isDefaultPrefix(prefix) ? undefined : claims[0]?.device),
   alsoServed: new Set(),
   left: new Map(),
+  departing: new Map(),
+  parting: new Set(),
   exit: undefined,
 }
 

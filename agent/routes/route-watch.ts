@@ -7,9 +7,17 @@ import type { DeviceId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import { formatRouteProbe } from '../../protocol/route-probe.ts'
 import { Asker } from './asker.ts'
+import {
+  type Departures,
+  departing,
+  departureDueMs,
+  departures,
+  parting,
+  usedUntilMs,
+} from './departures.ts'
 import { type ExitPreference, exitRouters } from './exit-choice.ts'
-import { type Followed, follow, followDueMs, HAND_OVER_MS } from './follow.ts'
-import { type Handed, handed, handedDueMs, NOTHING_HANDED } from './late.ts'
+import { type Followed, follow, followDueMs, HAND_OVER_MS, servedOn } from './follow.ts'
+import { type Handed, handed, handedDueMs, leftAt, NOTHING_HANDED } from './late.ts'
 import { ReachWatch, type ReachWatchOptions } from './reach-watch.ts'
 import { isOwnRoute, type RouteChoice } from './route-choice.ts'
 import { chooseRouter, NO_CHOICE, type Router, type RouterChoice } from './router-choice.ts'
@@ -50,6 +58,7 @@ export class RouteWatch implements RouteChoice, Disposable {
   readonly #probes = new Map<Prefix, TargetProbe>()
   #view: RouteView = { claims: new Map(), standbys: new Map() }
   #handed: Handed = NOTHING_HANDED
+  #departures: Departures = new Map()
   #timer: Cancellable | undefined
 
   constructor(options: RouteWatchOptions) {
@@ -61,6 +70,7 @@ export class RouteWatch implements RouteChoice, Disposable {
   update(view: RouteView): void {
     this.#view = view
     const nowMs = this.#options.clock.monotonicMs()
+    this.#departures = departures(this.#departures, view.claims, nowMs)
     this.#followAll(nowMs)
     for (const [prefix, claims] of this.#shorter()) this.#choose(prefix, this.#routers(claims))
     this.#choose(EXIT, exitRouters(this.#exits(), this.#options.exitPreference(), this.exit))
@@ -79,22 +89,21 @@ export class RouteWatch implements RouteChoice, Disposable {
   }
 
   get alsoServed(): ReadonlySet<Prefix> {
-    const nowMs = this.#options.clock.monotonicMs()
-    const { device } = this.#options
-    return new Set(
-      [...this.#followed].flatMap(([prefix, followed]) =>
-        followed.servedUntilMs > nowMs && followed.device !== device ? [prefix] : [],
-      ),
-    )
+    const { device, clock } = this.#options
+    return servedOn(this.#followed, device, clock.monotonicMs())
   }
 
   get left(): ReadonlyMap<Prefix, DeviceId> {
-    const nowMs = this.#options.clock.monotonicMs()
-    return new Map(
-      [...this.#handed.left].flatMap(([prefix, { device, untilMs }]) =>
-        untilMs > nowMs ? [[prefix, device]] : [],
-      ),
-    )
+    return leftAt(this.#handed, this.#options.clock.monotonicMs())
+  }
+
+  get departing(): ReadonlyMap<Prefix, DeviceId> {
+    return departing(this.#departures, this.#holders(), this.#options.clock.monotonicMs())
+  }
+
+  get parting(): ReadonlySet<Prefix> {
+    const { device, clock } = this.#options
+    return parting(this.#departures, device, this.alsoServed, clock.monotonicMs())
   }
 
   /** Host prefixes that this device, a standby, is to take over now. */
@@ -170,6 +179,7 @@ export class RouteWatch implements RouteChoice, Disposable {
         isUp,
         upSinceMs: sinceMs,
         hasFailedProbe: probe?.device === device && !probe.asker.health.isUp,
+        usedUntilMs: usedUntilMs(this.#departures, prefix, device),
         ...(roundTripMs === undefined ? {} : { roundTripMs }),
       }
     })
@@ -200,7 +210,8 @@ export class RouteWatch implements RouteChoice, Disposable {
         this.#wake(after.next.device)
       // Another may have taken it while this device was off, and be heard of before the first look.
       const { device: self } = this.#options
-      const wasOwn = before?.device === self || (before === undefined && isClaimedBy(self, claims))
+      const isClaimed = claims.some(({ device }) => device === self)
+      const wasOwn = before?.device === self || (before === undefined && isClaimed)
       if (wasOwn && after.device !== self) this.#tellLoss(prefix, after, claims)
     }
   }
@@ -272,7 +283,8 @@ export class RouteWatch implements RouteChoice, Disposable {
   #schedule(nowMs: number): void {
     this.#timer?.cancel()
     const followed = [...this.#followed.values()].map((one) => followDueMs(one, nowMs))
-    const dueMs = Math.min(...followed, handedDueMs(this.#handed))
+    const departures = departureDueMs(this.#departures, nowMs)
+    const dueMs = Math.min(...followed, handedDueMs(this.#handed), departures)
     if (dueMs === Infinity) return
     this.#timer = this.#options.clock.after(Math.max(1, dueMs - nowMs + 1), () =>
       this.#options.onChange(),
@@ -284,8 +296,4 @@ export class RouteWatch implements RouteChoice, Disposable {
     this.#reach[Symbol.dispose]()
     for (const { asker } of this.#probes.values()) asker[Symbol.dispose]()
   }
-}
-
-function isClaimedBy(device: DeviceId, claims: readonly RouteClaim[]): boolean {
-  return claims.some((claim) => claim.device === device)
 }

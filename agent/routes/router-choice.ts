@@ -17,6 +17,8 @@ export interface Router {
   /** Does the target behind it answer, by way of it? Known of the one in use alone. */
   readonly hasFailedProbe: boolean
   readonly roundTripMs?: number
+  /** It drains, and asks that who uses it does so until then, milliseconds; what works is not left before. */
+  readonly usedUntilMs?: number
 }
 
 /** Why a router is or is not in use, for people. */
@@ -68,6 +70,7 @@ export function chooseRouter(
   nowMs: number,
 ): RouterChoice {
   const current = routers.find(({ device }) => device === choice.device)
+  if (current !== undefined && isAwaited(current, nowMs)) return forgiven(choice, nowMs)
   const usable = routers.filter((router) => isUsable(router, current, choice, nowMs))
   const best = usable[0] ?? leastBad(routers, current, choice)
   if (best === undefined) {
@@ -79,6 +82,10 @@ export function chooseRouter(
     return { ...choice, device: best.device, sinceMs: nowMs, reason }
   }
   return leave(choice, best.device, reasonToLeave(current), nowMs, current)
+}
+
+function isAwaited({ isUp, hasFailedProbe, usedUntilMs }: Router, nowMs: number): boolean {
+  return isUp && !hasFailedProbe && nowMs < (usedUntilMs ?? -Infinity)
 }
 
 function isUsable(

@@ -25,6 +25,9 @@ export interface TunnelPeer {
   /** Prefixes that went from this peer to another just now: its packets from there are taken for LATE_MS more, and
    *  nothing is sent to it (SPEC §8.8). `kernel` and `wireguard-go` can't, and take none. */
   readonly lateIps?: readonly Prefix[]
+  /** Aliases of prefixes, from which its packets may come as well (SPEC §8.9): the firewall gives them their source; nothing
+   *  is routed there. */
+  readonly aliasIps?: readonly Prefix[]
   /** Seconds, 0 is off. */
   readonly persistentKeepalive: number
   /** Bytes of the largest packet to it; the interface's MTU where it is missing or more. */
@@ -34,6 +37,11 @@ export interface TunnelPeer {
 /** Milliseconds for which packets under way from the holder before are taken: the longest round trip over a relay, and a
  *  queue before it. */
 export const LATE_MS = 2000
+
+/** All that WireGuard is to take from the peer. */
+export function sourcesOf({ allowedIps, aliasIps = [] }: TunnelPeer): readonly Prefix[] {
+  return [...allowedIps, ...aliasIps]
+}
 
 /** The whole wanted state. */
 export interface TunnelConfig {

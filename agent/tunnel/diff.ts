@@ -3,7 +3,7 @@ import type { AgreementKeyPair, AgreementPublicKey } from '../../crypto/agreemen
 import { equal, utf8 } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
 import { type Endpoint, type Prefix, sameEndpoint } from '../../protocol/address.ts'
-import type { TunnelConfig, TunnelPeer } from './backend.ts'
+import { sourcesOf, type TunnelConfig, type TunnelPeer } from './backend.ts'
 
 /** A public key that nobody has the private key of: who drops allowed IPs gives them to it. */
 export const NOBODY = sha256(utf8('nexodus: nobody has this key'))
@@ -118,7 +118,7 @@ interface Holdings {
 }
 
 function holdingsOf(peers: Peers): Holdings {
-  const prefixes = new Map([...peers].map(([key, peer]) => [key, new Set(peer.allowedIps)]))
+  const prefixes = new Map([...peers].map(([key, peer]) => [key, new Set(sourcesOf(peer))]))
   const owner = new Map<Prefix, string>()
   for (const [key, held] of prefixes) for (const prefix of held) owner.set(prefix, key)
   return { owner, prefixes }
@@ -131,7 +131,7 @@ function setStep(
   holdings: Holdings,
 ): readonly PeerStep[] {
   const held = holdings.prefixes.get(key) ?? new Set<Prefix>()
-  const gained = [...new Set(peer.allowedIps)].filter((prefix) => !held.has(prefix))
+  const gained = [...new Set(sourcesOf(peer))].filter((prefix) => !held.has(prefix))
   const change = {
     ...(peer.endpoint === undefined || sameEndpoint(before?.endpoint, peer.endpoint)
       ? {}
@@ -152,7 +152,7 @@ function setStep(
 }
 
 function dropStep(key: string, peer: TunnelPeer, { prefixes }: Holdings): readonly PeerStep[] {
-  const wanted = new Set(peer.allowedIps)
+  const wanted = new Set(sourcesOf(peer))
   const dropped = [...(prefixes.get(key) ?? [])].filter((prefix) => !wanted.has(prefix))
   if (dropped.length === 0) return []
   return [{ kind: 'drop', publicKey: peer.publicKey, dropped }]
@@ -166,8 +166,8 @@ function lateStep(before: TunnelPeer | undefined, peer: TunnelPeer): readonly Pe
 
 function refuseSharedPrefixes(wanted: Peers): void {
   const seen = new Set<Prefix>()
-  for (const { allowedIps } of wanted.values()) {
-    for (const prefix of new Set(allowedIps)) {
+  for (const peer of wanted.values()) {
+    for (const prefix of new Set(sourcesOf(peer))) {
       if (seen.has(prefix)) throw new Error(`allowed IP ${prefix} is wanted by two peers`)
       seen.add(prefix)
     }

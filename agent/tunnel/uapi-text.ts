@@ -14,7 +14,7 @@ import {
   parsePrefix,
 } from '../../protocol/address.ts'
 import { seconds } from '../../protocol/time.ts'
-import type { TunnelPeer } from './backend.ts'
+import { sourcesOf, type TunnelPeer } from './backend.ts'
 import type { DevicePeer, DeviceState } from './device.ts'
 import { NOBODY, type PeerStep, type WireGuardChange } from './diff.ts'
 
@@ -36,7 +36,7 @@ export function updateLines(
 
 export function replaceLines(peer: TunnelPeer): readonly string[] {
   const key = `public_key=${toHex(peer.publicKey)}`
-  return [key, 'remove=true', key, ...settingLines(peer), ...peer.allowedIps.map(allowedIpLine)]
+  return [key, 'remove=true', key, ...settingLines(peer), ...sourcesOf(peer).map(allowedIpLine)]
 }
 
 /** Adding an allowed IP takes it from its owner in the same act. The protocol has no line that takes one

@@ -25,7 +25,7 @@ import {
   parseAttributes,
   viewOf,
 } from '../host/netlink.ts'
-import type { TunnelPeer } from './backend.ts'
+import { sourcesOf, type TunnelPeer } from './backend.ts'
 import type { DevicePeer, DeviceState } from './device.ts'
 import { NOBODY, type PeerStep } from './diff.ts'
 
@@ -100,7 +100,8 @@ export function stepAttributes(step: PeerStep): readonly Uint8Array[] {
 
 /** Removed and added. */
 export function replacement(peer: TunnelPeer): readonly Uint8Array[] {
-  return [...removal(peer.publicKey), ...peerAttributes(peer.publicKey, { ...peer, flags: 0 })]
+  const change = { ...peer, flags: 0, allowedIps: sourcesOf(peer) }
+  return [...removal(peer.publicKey), ...peerAttributes(peer.publicKey, change)]
 }
 
 /** Of a peer that exists; of one that does not, nothing. */

@@ -10,6 +10,7 @@ import { Command, Option } from 'commander'
 import { z } from 'zod'
 import { columns } from '../../agent/columns.ts'
 import { compilePolicy } from '../../agent/firewall/compile.ts'
+import { NO_ALIASES } from '../../agent/firewall/firewall.ts'
 import { FlowFilter } from '../../agent/firewall/flow-filter.ts'
 import { tableName, tableText } from '../../agent/firewall/nft-table.ts'
 import { removalText } from '../../agent/host/nft-tables.ts'
@@ -44,6 +45,7 @@ function textOf({ policy, own, peers, meshPorts }: typeof before): string {
     policy: compilePolicy(policy, own, peers),
     ownPrefixes: own.prefixes,
     mesh: { ...meshPorts, user: 0 },
+    aliases: NO_ALIASES,
     mark: 'bench',
   })
 }

@@ -9,6 +9,7 @@ import type { MembershipCertificate } from '../../protocol/membership-certificat
 import { policyOf } from '../../protocol/policy.ts'
 import { parsePolicyDocument } from '../../protocol/policy-document.ts'
 import type { RouteAdvertisement } from '../../protocol/route-advertisement.ts'
+import { routeAlias } from '../../protocol/route-alias.ts'
 import type { OrganizationState } from '../../protocol/state.ts'
 import { seconds } from '../../protocol/time.ts'
 import { NOON, type TestDevice, testOrganization } from '../support/organization.ts'
@@ -78,6 +79,55 @@ rule('another plan than the one that ends it', () => {
   const during = planOf({}, state)
   assert.equal([isSamePlan(during, ended), isSamePlan(ended, during)], [false, false])
   assert.equal([isSamePlan(during, planOf({}, state)), isSamePlan(ended, ended)], [true, true])
+})
+
+/** The alias of the phone's prefix: who may send from it, and what it is translated to. */
+function byAlias(prefix: Prefix, choice: Partial<typeof BY_RANK>): readonly unknown[] {
+  const own = { wireguardKey: laptop.wireguard, listenPort: 1, mtu: 1420, localPrefixes: [] }
+  const state = stateOf({ prefix })
+  const made = plan(state, { ...own, device: laptop.id }, NOON, { ...BY_RANK, ...choice })
+  const sources = [...made.tunnel.peers].flatMap(([key, { aliasIps = [] }]) =>
+    aliasIps.map((each) => [key, each]),
+  )
+  const { aliases } = made
+  assert.equal(
+    sources.map(([, alias]) => alias),
+    aliases.arriving.map(({ alias }) => alias),
+  )
+  for (const [key] of sources) assert.is(key, toHex(phone.wireguard.publicKey))
+  return [aliases.arriving, aliases.leaving]
+}
+
+rule('by its alias, too, and before it is left (SPEC §8.9)', () => {
+  for (const prefix of [X, LAN]) {
+    const alias = routeAlias(phone.id, prefix)
+    const both = [[{ alias, prefix }], []]
+    const holder = (): typeof phone.id => phone.id
+    const departing = new Map([[prefix, phone.id]])
+    assert.equal(byAlias(prefix, { left: new Map([[prefix, phone.id]]) }), both)
+    assert.equal(byAlias(prefix, { holder, departing }), both)
+    assert.equal(byAlias(prefix, { departing }), [[], []], 'another holds it')
+    assert.equal(byAlias(prefix, {}), [[], []])
+    const own = { prefix, alias: routeAlias(laptop.id, prefix) }
+    assert.equal(byAlias(prefix, { parting: new Set([prefix]) }), [[], [own]])
+  }
+})
+
+rule('by no alias that is somebody’s address', () => {
+  const taken = routeAlias(phone.id, X)
+  if (taken === undefined) throw new Error('no alias')
+  const state = acme.state(
+    ...[acme.issuerCertificate(), acme.manifest(), acme.certificate(laptop)],
+    acme.certificate(tablet, { prefixes: [taken] }),
+    acme.certificate(phone, { prefixes: [grant] }),
+    acme.route(phone, X),
+    acme.route(tablet, taken),
+  )
+  const own = { wireguardKey: laptop.wireguard, listenPort: 1, mtu: 1420, localPrefixes: [] }
+  const choice = { ...BY_RANK, departing: new Map([[X, phone.id]]) }
+  const made = plan(state, { ...own, device: laptop.id }, NOON, choice)
+  assert.ok(made.tunnel.peers.get(toHex(tablet.wireguard.publicKey))?.allowedIps.includes(taken))
+  assert.equal(made.aliases.arriving, [])
 })
 
 rule('nothing that it did not leave just now', () => {

@@ -1,6 +1,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { isSamePlan, plan, type Self } from '../../agent/plan.ts'
+import { BY_RANK } from '../../agent/routes/route-choice.ts'
 import { toHex } from '../../crypto/bytes.ts'
 import { type Prefix, parsePrefix } from '../../protocol/address.ts'
 import { openEnvelope } from '../../protocol/envelope.ts'
@@ -135,9 +136,8 @@ rule('gives nobody a default prefix, for whoever has it may send from any addres
   const state = acme.state(...members(), exit, acme.route(phone, all))
   assert.not.ok(allowedIps(state, phone).includes(all))
   const choice = {
+    ...BY_RANK,
     holder: () => phone.id,
-    alsoServed: new Set<Prefix>(),
-    left: new Map(),
     exit: phone.id,
   }
   const chosen = plan(state, self(laptop, [parsePrefix('10.5.0.0/24')]), NOON, choice)

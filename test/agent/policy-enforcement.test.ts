@@ -112,6 +112,26 @@ rule('changes nothing where nothing has changed', async () => {
 })
 
 rule(
+  'translates an alias while WireGuard takes it from its device alone, and never else',
+  async () => {
+    const pair = { prefix: PREFIX, alias: parsePrefix('241.2.3.4/32') }
+    for (const revision of [0, 7]) {
+      const scene = new Scene()
+      const plain = planOf(revision, laptop)
+      const during = { ...plain, aliases: { arriving: [pair], leaving: [] } }
+      const told = (): readonly number[] =>
+        scene.enforced.map(({ aliases }) => aliases?.arriving.length ?? -1)
+      const { done } = await scene.enforcement.prepare(during)
+      assert.not.ok(told().includes(1), 'the tunnel is not configured yet')
+      await done()
+      assert.is(told().at(-1), 1)
+      await scene.enforcement.prepare(plain)
+      assert.is(told().at(-1), 0, 'the tunnel is configured still')
+    }
+  },
+)
+
+rule(
   'closes the tunnel where it cannot be enforced, loudly and once, and opens it when it can',
   async () => {
     const scene = new Scene()

@@ -1,7 +1,7 @@
 /** The userspace backend: WireGuard in this process, told what to do without any process or privilege between. */
 import type { AgreementPublicKey } from '../../../crypto/agreement.ts'
 import { unreachable } from '../../../protocol/errors.ts'
-import { LATE_MS, type TunnelConfig, type TunnelPeer } from '../backend.ts'
+import { LATE_MS, sourcesOf, type TunnelConfig, type TunnelPeer } from '../backend.ts'
 import type { DevicePeer, DeviceState, WireGuardDevice } from '../device.ts'
 import type { PeerStep, WireGuardChange } from '../diff.ts'
 import { TunnelError } from '../errors.ts'
@@ -26,11 +26,11 @@ export function userspaceDevice(engine: Engine, name: string): WireGuardDevice {
     setEndpoint: async (publicKey, endpoint) => set(publicKey, { endpoint }),
     setKeepalive: async (publicKey, persistentKeepalive) => set(publicKey, { persistentKeepalive }),
     replacePeer: async (peer) => {
-      const { publicKey, allowedIps, endpoint, persistentKeepalive } = peer
+      const { publicKey, endpoint, persistentKeepalive } = peer
       machine.removePeer(publicKey)
       machine.setPeer(publicKey, { endpoint })
       setMtu(engine, peer)
-      machine.allow(publicKey, allowedIps)
+      machine.allow(publicKey, sourcesOf(peer))
       set(publicKey, { persistentKeepalive })
     },
     async [Symbol.asyncDispose]() {

@@ -15,6 +15,7 @@ import {
 import { wantsOf } from '../../../agent/organizations/wants.ts'
 import { type Plan, plan, TAKEN } from '../../../agent/plan.ts'
 import { overlayPrefixes } from '../../../agent/plan-peers.ts'
+import { BY_RANK } from '../../../agent/routes/route-choice.ts'
 import { toHex } from '../../../crypto/bytes.ts'
 import { type Prefix, parsePrefix } from '../../../protocol/address.ts'
 import { parseDomainName } from '../../../protocol/domain-name.ts'
@@ -65,10 +66,10 @@ function beside(...claims: readonly Claim[]): Share {
 function planned(share: Share | undefined, of: OrganizationState = state): Plan {
   const own = { device: laptop.id, wireguardKey: laptop.wireguard, listenPort: 51820, mtu: 1420 }
   const choice = {
+    ...BY_RANK,
     holder: () => server.id,
     alsoServed: new Set([STOLEN, parsePrefix('10.9.9.9/32')]),
     exit: server.id,
-    left: new Map(),
   }
   return plan(of, { ...own, localPrefixes: [], share }, NOON, choice)
 }

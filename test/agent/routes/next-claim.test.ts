@@ -41,6 +41,7 @@ rule('keeps what an advertisement says besides, but for requests', () => {
   const said = known({ probe, priority: 7, handOverMs: 500, successor: 'x' as DeviceId })
   const { handOverMs, successor, ...rest } = next(said, { kind: 'drain' }) ?? {}
   assert.equal([handOverMs, successor], [undefined, undefined])
+  assert.is(next(known(), { kind: 'drain', handOverMs: 700 })?.handOverMs, 700)
   assert.equal(rest, { prefix: HOST, state: 'draining', epoch: 3, metric: 100, probe, priority: 7 })
 })
 

@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { HAND_OVER_MS } from '../../../agent/routes/follow.ts'
 import { nextClaim, type RouteWish } from '../../../agent/routes/next-claim.ts'
 import { type Advertised, type Links, OwnRoutes } from '../../../agent/routes/own-routes.ts'
 import { routerOptionsOf } from '../../../agent/routes/router-options.ts'
@@ -100,6 +101,8 @@ rule('come back after a stop that drained them, and only then', async () => {
   assert.equal(await first.drain(view()), [])
   await first.keepDrained()
   assert.ok(routes().every((route) => route.state === 'draining'))
+  // Who uses it is given the time to leave it without loss.
+  assert.ok(routes().every((route) => route.handOverMs === HAND_OVER_MS))
   await own(LAN).begin()
   assert.ok(routes().every((route) => route.state === 'active'))
   // By the operator's command, without a stop: it stays.

@@ -44,6 +44,16 @@ rule('goes to the next when the one in use fails, and says why', () => {
   assert.equal(chooseRouter(first, [router(B)], 10).reason, 'the one before was withdrawn')
 })
 
+rule('uses one that drains on for as long as it asks, while it works', () => {
+  const first = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+  const drains = { isDraining: true, usedUntilMs: 500 }
+  const at = (nowMs: number, change = {}): RouterChoice['device'] =>
+    chooseRouter(first, [router(B), router(A, { ...drains, ...change })], nowMs).device
+  assert.equal([at(499), at(500)], [A, B])
+  assert.equal([at(1, { isUp: false }), at(1, { hasFailedProbe: true })], [B, B])
+  assert.is(chooseRouter(NO_CHOICE, [router(B), router(A, drains)], 1).device, B)
+})
+
 rule('leaves one that drains for one that it had left just before', () => {
   let choice = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
   choice = chooseRouter(choice, [router(A, { isUp: false }), router(B)], 1000)

@@ -42,6 +42,25 @@ function config(...peers: TunnelPeer[]): TunnelConfig {
 
 const rule = suite('diffTunnel')
 
+rule('gives an alias to the device before in the step that gives its prefix to the next', () => {
+  const alias = parsePrefix('241.2.3.4/32')
+  const before = config(peer(ada, X), peer(bob, Y))
+  const during = config({ ...peer(ada), aliasIps: [alias] }, peer(bob, X, Y))
+  const gained = (from: TunnelConfig, to: TunnelConfig): readonly string[] =>
+    diffTunnel(from, to).wireGuard.peers.flatMap((step): readonly string[] =>
+      step.kind === 'set' ? step.gained : step.kind === 'drop' ? step.dropped : [step.kind],
+    )
+  assert.equal(gained(before, during), [alias, X])
+  assert.equal(gained(during, config(peer(ada), peer(bob, X, Y))), [alias])
+  assert.is(
+    diffTunnel(before, config({ ...peer(ada, X), aliasIps: [alias] }, peer(bob, Y)))
+      .isInterfaceChanged,
+    false,
+  )
+  const both = config({ ...peer(ada), aliasIps: [X] }, peer(bob, X))
+  assert.throws(() => diffTunnel(undefined, both), /wanted by two peers/)
+})
+
 rule('does nothing between equal configurations', () => {
   const change = diffTunnel(config(peer(ada, X), peer(bob, Y)), config(peer(bob, Y), peer(ada, X)))
   assert.equal(change, { wireGuard: { peers: [] }, isInterfaceChanged: false })
