@@ -98,6 +98,8 @@ function relayAvailable(state: PathState, available: boolean, nowMs: number): Pa
   if (state.relay.available === available) return state
   const changed: PathState = { ...state, relay: { ...state.relay, available } }
   if (available) return punching(changed, nowMs)
+  // Nothing passed by it: a relay that does not reach a device that is off says so again and again.
+  if (state.phase.kind === 'connecting') return changed
   return state.phase.kind === 'idle' ? wanted(changed, nowMs) : hinted(changed, nowMs)
 }
 

@@ -46,9 +46,12 @@ function changed(
   return { state: { ...state, session: { ...state.session, ...session } }, actions }
 }
 
+/** A relay that says that it does not reach the peer leaves the need as old as it is: one that says so, and then may
+ *  reach it for all that is known, would wake WireGuard each time. */
 function isNeeded(state: PathState, nowMs: number): boolean {
-  if (isSessionUp(state, nowMs) || state.phase.kind === 'idle') return false
-  return state.phase.kind === 'direct' || state.relay.available
+  const { phase, relay, session } = state
+  if (isSessionUp(state, nowMs) || phase.kind === 'idle') return false
+  return phase.kind === 'direct' || relay.available || session.neededMs < Infinity
 }
 
 function wakeDueMs(state: PathState, nowMs: number): number {

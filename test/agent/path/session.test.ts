@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert'
 import type { PathInput } from '../../../agent/path/machine.ts'
 import { idleState, initialState } from '../../../agent/path/path-state.ts'
 import { statusOf } from '../../../agent/path/path-status.ts'
-import { candidates, drive, kinds, network, PUBLIC, SEEN, start } from './world.ts'
+import { candidates, type Driver, drive, kinds, network, PUBLIC, SEEN, start } from './world.ts'
 
 const rule = suite('path machine: sessions and rest')
 
@@ -250,5 +250,51 @@ rule('is offline, not idle, where no path was found', () => {
   path.runUntil(400_001)
   assert.equal(statusOf(path.state, path.nowMs), { kind: 'idle' })
 })
+
+rule('seeks a peer that is off as rarely where a relay says so as where nothing does', () => {
+  const path = off()
+  path.runUntil(300_000)
+  const count = (kind: string) => kinds(path.done).filter((each) => each === kind).length
+  // The first seconds' rounds, then one each 15 s.
+
+  assert.ok(count('send-relay-check') <= 30, `${count('send-relay-check')} checks by the relay`)
+  assert.ok(count('send-punch') <= 60, `${count('send-punch')} punches`)
+  assert.is(count('wake'), 1)
+  path.runUntil(310_000)
+  assert.is(path.state.phase.kind, 'idle')
+})
+
+rule('wakes WireGuard at once for a peer that was off, when it is heard again', () => {
+  const path = off()
+  path.runUntil(100_000)
+  path.give({ kind: 'relay-check-received' })
+  path.runUntil(100_100)
+  assert.is(path.done.findLast(({ action }) => action.kind === 'wake')?.atMs, 100_000)
+})
+
+/** A peer that is off, and a relay that says so of each datagram: what is sent there within the next 2 s has no way.
+ *  WireGuard's messages are sent again for 3 s (mesh/relay-undelivered.ts). */
+function off(): Driver {
+  let closedUntilMs = -Infinity
+  let isAwake = false
+  const send = (againForMs: number): PathInput => {
+    const available = path.nowMs >= closedUntilMs
+    closedUntilMs = Math.max(closedUntilMs, path.nowMs + againForMs + 2000)
+    return { kind: 'relay', available }
+  }
+  const initiate = (): void => {
+    if (!isAwake) return
+    path.give({ kind: 'wireguard-sent', message: 'initiation' })
+    path.give(send(3000))
+    path.give({ kind: 'tick' }, path.nowMs + 5100)
+  }
+  const path = drive(initialState(true, candidates, 0), (action, later) => {
+    if (action.kind === 'send-relay-check') later(0, send(0))
+    if (action.kind === 'wake') isAwake = true
+    if (action.kind === 'rest') isAwake = false
+    if (action.kind === 'wake') initiate()
+  })
+  return path
+}
 
 rule.run()
