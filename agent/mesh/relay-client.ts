@@ -157,8 +157,10 @@ export class RelayClient {
     const [best, second] = chosen
     if (!isCheck) used.usedAt = now
     if (second === undefined && best?.heardAt !== undefined) used.quick = { end: best.end, at: now }
-    if (best?.to !== 'itself' && best?.heardAt === undefined) this.#undelivered.keep(to, datagram)
-    if (chosen.length === 0) this.#undelivered.retry(to)
+    if (!isCheck) {
+      if (best?.to !== 'itself' && best?.heardAt === undefined) this.#undelivered.keep(to, datagram)
+      if (chosen.length === 0) this.#undelivered.retry(to)
+    }
     return sendBy(chosen, { peer, datagram })
   }
 

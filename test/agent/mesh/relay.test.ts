@@ -3,6 +3,7 @@ import * as assert from 'uvu/assert'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { generateSigningKeyPair } from '../../../crypto/signing.ts'
 import { encodeRelayFrame, RELAY_PROTOCOL, relayAddressOf } from '../../../protocol/relay.ts'
+import { encodeStun } from '../../../protocol/stun.ts'
 import { testOrganization } from '../../support/organization.ts'
 import { transportMessage } from '../../support/wireguard-message.ts'
 import { linked, type MeshAgent, startAgent, until } from './mesh-agent.ts'
@@ -99,6 +100,21 @@ rule('delivers the newest datagram to a peer that reaches the relay a moment lat
   const b = stack.use(await startLeaf('bee', hub))
   await until('came', () => b.datagrams.length > 0)
   assert.equal(b.datagrams[0], { from: a.device.id, text: 'newest' })
+})
+
+rule('sends no check again, least of all in the place of another datagram', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startHub())
+  const a = stack.use(await startLeaf('ant', hub))
+  const bee = acme.device('bee')
+  await until('a relay is known', () => a.mesh.relays(bee.id).includes('hub'))
+  a.mesh.sendDatagram(bee.id, text('handshake'))
+  await until('the hub says that it does not reach it', () => a.mesh.relays(bee.id).length === 0)
+  const check = encodeStun({ kind: 'request', transactionId: new Uint8Array(12) })
+  assert.is(a.mesh.sendDatagram(bee.id, check), false)
+  const b = stack.use(await startLeaf('bee', hub))
+  await until('came', () => b.datagrams.length > 0)
+  assert.equal(b.datagrams[0], { from: a.device.id, text: 'handshake' })
 })
 
 rule('drops what does not fit, never grows its queue, and stays a way meanwhile', async () => {
