@@ -44,6 +44,19 @@ export function overlayRest(links: Links): Rest {
   return { ...OVERLAY_REST, longestMs }
 }
 
+/** Members that are off are sought all the same, each the more rarely the more they are: some member each 30 s, so that
+ *  the halves of a mesh that was cut in two find each other. A word of the member's begins it anew. */
+const MEMBER_REST = { after: 8, firstMs: 60_000 } as const
+const SOME_MEMBER_MS = 30_000
+const LONGEST_MEMBER_REST_MS = 300_000
+
+/** @param absent members that are sought and not linked, as of now; 1 where nobody would tell that they are back */
+export function memberRest(absent: () => number): Rest {
+  const longestMs = (): number =>
+    Math.min(LONGEST_MEMBER_REST_MS, Math.max(1, absent()) * SOME_MEMBER_MS)
+  return { ...MEMBER_REST, longestMs }
+}
+
 /** Whom to reach. */
 export interface DialTarget {
   /** libp2p peer id as text; undefined of a registry whose multiaddr does not tell. */

@@ -1,7 +1,5 @@
 /** Dialer: keeps this device connected to registries and members, and never gives up. */
 import { peerIdFromString } from '@libp2p/peer-id'
-import type { Multiaddr } from '@multiformats/multiaddr'
-import type { IpAddress } from '../../protocol/address.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import { Pace } from '../../protocol/pace.ts'
 import { peerIdOf } from './device-peer.ts'
@@ -12,11 +10,13 @@ import {
   dialDirectly,
   dialOverlay,
   linksTo,
+  memberRest,
   overlayRest,
 } from './dial-round.ts'
+import { type DialPeer, merge, registryTargets, targetOf } from './dial-targets.ts'
 import { rememberedKept } from './kept-peers.ts'
 import type { Link } from './links.ts'
-import { dialable, parseMultiaddr, peerIdTextOf } from './multiaddrs.ts'
+import { dialable } from './multiaddrs.ts'
 import { type Redial, type Rest, startRedial } from './redial.ts'
 
 /** Milliseconds between looks at which registries there are. */
@@ -30,15 +30,6 @@ const BESIDE_OVERLAY = 3
 /** Of one peer, addresses that are new and dialled at once; then redial.ts takes its time. Who says another place
  *  each second is not to have all others dial there. */
 const NEWS = { burst: 6, perSecond: 0.1 } as const
-
-/** A member as the dialer needs it. */
-export interface DialPeer {
-  readonly device: DeviceId
-  /** Sequence of its newest endpoint update; 0: there is none. */
-  readonly updateSequence: number
-  readonly multiaddrs: readonly string[]
-  readonly overlayAddresses: readonly IpAddress[]
-}
 
 export interface DialerOptions extends DialContext {
   readonly device: DeviceId
@@ -70,7 +61,7 @@ export class Dialer {
     this.#options = options
     this.#keptOf = rememberedKept(options.device)
     options.links.onDown((link) => this.#lost(link))
-    options.links.onUp(() => this.#linked())
+    options.links.onUp((link) => this.#linked(link))
     this.#timer = options.clock.every(REGISTRIES_MS, () => this.#refresh())
     this.#refresh()
   }
@@ -171,28 +162,33 @@ export class Dialer {
       if (isNews && links.every(({ kind }) => kind === 'circuit')) this.#tellNews(key, known)
       return
     }
-    const { clock, random } = this.#options
+    const { clock, random, links } = this.#options
+    const rest = memberRest(() => this.#absent(key))
+    const directly: Parameters<typeof startRedial>[0] = (failures, signal) =>
+      this.#dial(kept, failures, signal)
     const kept: Kept = {
       ...{ target, updateSequence },
-      direct: startRedial(
-        async (failures, signal) => this.#dial(kept, failures, signal),
-        clock,
-        random,
-      ),
-      overlay: this.#redial(dialOverlay, () => kept.target, overlayRest(this.#options.links)),
-      circuit: this.#redial(dialCircuit, () => kept.target),
+      direct: startRedial(directly, clock, random, rest),
+      overlay: this.#redial(dialOverlay, () => kept.target, overlayRest(links)),
+      circuit: this.#redial(dialCircuit, () => kept.target, rest),
     }
     this.#kept.set(key, kept)
     for (const way of waysOf(kept)) way.hint()
   }
 
-  #tellNews(key: string, { direct, overlay }: Kept): void {
+  #tellNews(key: string, kept: Kept): void {
     if (!this.#news.spend(key, 1, this.#options.clock.monotonicMs())) return
-    direct.hint()
-    overlay.hint()
+    for (const way of waysOf(kept)) way.hint()
   }
 
-  #redial(dial: typeof dialDirectly, target: () => DialTarget, rest?: Rest): Redial {
+  /** Members without a link; a registry, and a device that is alone, is not to wait for anybody's word. */
+  #absent(key: string): number {
+    const { links } = this.#options
+    if (!this.#peers.has(key) || links.all().length === 0) return 1
+    return [...this.#kept.keys()].filter((each) => links.to(each).length === 0).length
+  }
+
+  #redial(dial: typeof dialDirectly, target: () => DialTarget, rest: Rest): Redial {
     const { clock, random } = this.#options
     return startRedial(
       async (_, signal) => dial(target(), { ...this.#options, signal }),
@@ -246,48 +242,35 @@ export class Dialer {
       if (!isTarget) continue
       for (const way of waysOf(kept)) way.lost(livedMs)
       // It may have rested while another way led there.
-      if (linksTo(target, this.#options.links).length === 0) kept.overlay.hint()
+      if (linksTo(target, this.#options.links).length === 0) rouse(kept)
     }
-    if (this.#options.links.all().length === 0) this.#wakeOverlays()
+    if (this.#options.links.all().length === 0) this.#wake(rouse)
   }
 
-  /** The first link of a device that was alone: what cut it off may be over for others, too. */
-  #linked(): void {
-    if (this.#options.links.all().length === 1) this.#wakeOverlays()
+  /** The first link of a device that was alone, or a registry: what cut it off may be over for others, too. */
+  #linked({ who }: Link): void {
+    if (this.#options.links.all().length === 1) this.#wake(rouse)
+    else if (who.kind === 'registry') this.#wake(rouseOutside)
   }
 
-  #wakeOverlays(): void {
-    for (const { target, overlay } of this.#kept.values()) {
-      if (linksTo(target, this.#options.links).length === 0) overlay.hint()
+  #wake(how: typeof rouse): void {
+    for (const kept of this.#kept.values()) {
+      if (linksTo(kept.target, this.#options.links).length === 0) how(kept)
     }
   }
+}
+
+function rouse(kept: Kept): void {
+  kept.overlay.hint()
+  rouseOutside(kept)
+}
+
+function rouseOutside({ direct, circuit }: Kept): void {
+  direct.rouse()
+  circuit.rouse()
 }
 
 /** Each with a backoff of its own. */
 function waysOf({ direct, overlay, circuit }: Kept): readonly Redial[] {
   return [direct, overlay, circuit]
-}
-
-function targetOf(
-  { device, multiaddrs, overlayAddresses }: DialPeer,
-  own: readonly Multiaddr[],
-): DialTarget & { peer: string } {
-  const peer = peerIdOf(device).toString()
-  return { peer, multiaddrs: dialable(multiaddrs, own), overlayAddresses }
-}
-
-function merge(target: DialTarget, other: DialTarget | undefined): DialTarget {
-  return { ...target, multiaddrs: [...target.multiaddrs, ...(other?.multiaddrs ?? [])] }
-}
-
-/** One target for each peer id; one for each multiaddr that has none. */
-function registryTargets(rendezvous: readonly string[]): readonly [string, DialTarget][] {
-  const known = rendezvous.flatMap((text) => {
-    const address = parseMultiaddr(text)
-    return address === undefined ? [] : [{ text, peer: peerIdTextOf(address) }]
-  })
-  return [...Map.groupBy(known, ({ text, peer }) => peer ?? text)].map(([key, group]) => [
-    key,
-    { peer: group[0]?.peer, multiaddrs: group.map(({ text }) => text), overlayAddresses: [] },
-  ])
 }

@@ -42,6 +42,8 @@ function grown(firstMs: number, doublings: number, longestMs: number): number {
 export interface Redial {
   /** Something has changed: try at once, and be eager again. */
   hint(): void
+  /** Something may have changed: a rest is over. */
+  rouse(): void
   /** What a try had won is lost after `livedMs`. */
   lost(livedMs: number): void
   stop(): void
@@ -81,6 +83,11 @@ export function startRedial(
       hinted = running !== undefined
       if (running === undefined) schedule(0)
       else running.abort(new Error('something better to try'))
+    },
+    rouse: () => {
+      if (timer === undefined || rest === undefined || failures < rest.after) return
+      failures = 0
+      schedule(0)
     },
     lost: (livedMs) => {
       if (running !== undefined || timer !== undefined) return
