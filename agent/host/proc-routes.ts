@@ -1,6 +1,7 @@
 /** Routes as /proc tells them, where `ip` is not to be run: of IPv4 the main table's, of IPv6 every table's, without rules
  *  and policies. */
 import { readFileSync } from 'node:fs'
+import { toHex } from '../../crypto/bytes.ts'
 import {
   type AddressFamily,
   addressFromBytes,
@@ -99,8 +100,19 @@ function network(
   const isNetwork = isUsable(flags) && (Number.parseInt(flags, 16) & NO_NETWORK) === 0 && length > 0
   if (!isNetwork || ['lo', '*', ''].includes(interfaceName)) return []
   if (![4, 16].includes(to.length) || length > to.length * 8 || Number.isNaN(metric)) return []
-  return [{ prefix: parsePrefix(`${addressFromBytes(to)}/${length}`), interfaceName, metric }]
+  return [{ prefix: prefixOf(to, length), interfaceName, metric }]
 }
+
+/** Remembered: there is a route to each member, and all are read again and again. */
+function prefixOf(to: Uint8Array, length: number): Prefix {
+  const key = `${toHex(to)}/${length}`
+  const prefix = known.get(key) ?? parsePrefix(`${addressFromBytes(to)}/${length}`)
+  if (known.size >= REMEMBERED) known.clear()
+  known.set(key, prefix)
+  return prefix
+}
+const known = new Map<string, Prefix>()
+const REMEMBERED = 8192
 
 /** Of a mask in hexadecimal digits. */
 function bitsOf(mask: string): number {
