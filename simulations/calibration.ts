@@ -6,7 +6,7 @@ import { identify } from '@libp2p/identify'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { createLibp2p, type Libp2p } from 'libp2p'
-import { gossipParameters, gossipTopic } from '../agent/mesh/gossip-parameters.ts'
+import { gossipParameters, gossipTopic, tellOwn } from '../agent/mesh/gossip-parameters.ts'
 import { openEnvelope } from '../protocol/envelope.ts'
 import { apply, type OrganizationState } from '../protocol/state.ts'
 import { seconds } from '../protocol/time.ts'
@@ -108,7 +108,7 @@ async function measureReal({
     arrivals.set(id, [])
     const before = total(nodes)
     const started = performance.now()
-    await speaker.node.services.pubsub.publish(topic, bytes)
+    await tellOwn(speaker.node.services.pubsub, topic, bytes)
     await pause(2500)
     const after = total(nodes)
     totals = {

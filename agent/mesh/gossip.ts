@@ -8,6 +8,7 @@ import type { DeviceId } from '../../protocol/keys.ts'
 import { MANIFEST_BYTES } from '../../protocol/limits.ts'
 import type { Log } from '../../protocol/log.ts'
 import { Pace } from '../../protocol/pace.ts'
+import { tellOwn } from './gossip-parameters.ts'
 import { deviceOfLink, type Link, type Links } from './links.ts'
 import type { MeshNode } from './node.ts'
 
@@ -31,7 +32,11 @@ export interface GossipOptions {
 }
 
 export interface Gossip {
+  /** Tells what this device says. */
   publish(bytes: Uint8Array): Promise<void>
+  /** Tells what others said and this device has heard in another way, to no more than what came by gossip: a member
+   *  is not to have others flooded. */
+  passOn(bytes: Uint8Array): Promise<void>
   /** Call when the node has started. */
   subscribe(): void
   stop(): void
@@ -54,7 +59,8 @@ export function startGossip(mesh: MeshNode, options: GossipOptions): Gossip {
     for (const link of options.links.all()) if (link.sinceMs < settled) repair(mesh, link)
   })
   return {
-    publish: async (bytes) => {
+    publish: (bytes) => tellOwn(gossip, topic, bytes),
+    passOn: async (bytes) => {
       await gossip.publish(topic, bytes)
     },
     subscribe: () => gossip.subscribe(topic),

@@ -5,8 +5,9 @@ import type { DeviceId } from '../../protocol/keys.ts'
 
 /** Up to so many all are kept. */
 const ALL = 24
-/** Of more, each chooses so many, and is chosen by about as many: a random graph, which is connected
- *  but for a chance beyond all others (degree about 2 × 10, as gossip likes it: more links cost bytes and win little time). */
+/** Of more, each chooses so many, and most of them choose it, too, for the lot is one for both: a random graph, which is
+ *  connected but for a chance beyond all others. Degree about 12, 24 at most of 1,000: more links cost bytes and win
+ *  little time. */
 const CHOSEN = 10
 
 /** As `keptPeers`, and remembers the answer: a change of belief brings all peers, and they are seldom others. */

@@ -182,7 +182,7 @@ async function assemble(options: MeshOptions): Promise<Parts> {
     punches: await startPunches(mesh, shared),
     whys: await startWhys(mesh, shared),
     exitNames: await startExitNames(mesh, shared),
-    sync: await startSync(mesh, { ...shared, publish: gossip.publish }),
+    sync: await startSync(mesh, { ...shared, publish: gossip.passOn }),
   }
 }
 

@@ -6,7 +6,7 @@ import type { PeerId } from '@libp2p/interface'
 import { defaultLogger } from '@libp2p/logger'
 import { peerIdFromPrivateKey } from '@libp2p/peer-id'
 import { multiaddr } from '@multiformats/multiaddr'
-import { gossipParameters } from '../../agent/mesh/gossip-parameters.ts'
+import { gossipParameters, tellOwn } from '../../agent/mesh/gossip-parameters.ts'
 import type { Link } from './links.ts'
 
 export type Validation = 'accept' | 'ignore' | 'reject'
@@ -62,7 +62,7 @@ export async function startGossipNode(
     sent: { bytes: 0, messages: 0 },
     internals,
     peerId,
-    publish: async (data) => void (await pubsub.publish(topic, data)),
+    publish: (data) => tellOwn(pubsub, topic, data),
     connect: (other, there, back) => {
       attach(node, other, there, 'outbound')
       attach(other, node, back, 'inbound')
