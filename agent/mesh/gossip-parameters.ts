@@ -32,12 +32,13 @@ export function gossipParameters(topic: string): Partial<GossipsubOpts> {
   return {
     globalSignaturePolicy: StrictNoSign, // envelopes sign themselves
     msgIdFn: (message) => sha256(message.data).subarray(0, 20),
-    // Nobody with fewer than six to pass on to, or one in five of 100 hears a statement by the fourth link only. What the
-    // two more cost, fewer tellings of what one has (IHAVE) give back: four in each of three heartbeats, by each neighbour.
+    // Nobody with fewer than six to pass on to: with four, one in 20 of 100 hears a statement by the fourth link only. What
+    // they cost, fewer tellings of what one has (IHAVE) give back: three neighbours in each of three heartbeats. With a
+    // third of the members silent it still takes no such telling to reach all the others.
     D: 7,
     Dlo: 6,
-    Dhi: 12,
-    Dlazy: 4,
+    Dhi: 10,
+    Dlazy: 3,
     floodPublish: false, // but see tellOwn
     fallbackToFloodsub: false,
     idontwantMinDataSize: 1 << 20, // our messages are small: telling costs more than it saves

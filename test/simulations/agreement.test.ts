@@ -25,8 +25,8 @@ rule('do not pay for it by telling each other more', async () => {
   const mean = (of: readonly number[]): number => of.reduce((a, b) => a + b, 0) / of.length
   const bytes = mean(moves.map(({ bytesPerAgent }) => bytesPerAgent))
   const messages = mean(moves.map(({ messagesPerAgent }) => messagesPerAgent))
-  assert.ok(bytes < 2500, `${bytes.toFixed(0)} bytes an agent`)
-  assert.ok(messages < 18, `${messages.toFixed(1)} messages an agent`)
+  assert.ok(bytes < 2350, `${bytes.toFixed(0)} bytes an agent`)
+  assert.ok(messages < 16, `${messages.toFixed(1)} messages an agent`)
   assert.ok(meshDegree < 8, `mesh degree ${meshDegree.toFixed(1)}`)
 })
 
