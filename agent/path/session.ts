@@ -10,8 +10,8 @@ import {
 } from './path-state.ts'
 import {
   COOKIE_MS,
+  FIRST_STALLED_MS,
   REKEY_TIMEOUT_MS,
-  RESTARTS,
   STALLED_MS,
   WAKE_LIMIT_MS,
   WAKE_PATIENCE_MS,
@@ -89,12 +89,19 @@ function silentDueMs({ session }: PathState, nowMs: number): number {
  *  §5.4.7), which a restart forgets, so WireGuard's own, after REKEY_TIMEOUT, comes first. */
 function stalledDueMs(state: PathState, nowMs: number): number {
   const { session, initiates } = state
-  const { neededMs, wokenMs, initiatedMs, restartedMs } = session
+  const { neededMs, wokenMs, readyMs, initiatedMs, restartedMs } = session
   const isInitiated = initiatedMs + REKEY_TIMEOUT_MS > neededMs
   if (!initiates || !isInitiated || !isOnline(state, nowMs)) return Infinity
-  const lastMs = Math.max(neededMs, wokenMs, initiatedMs, restartedMs)
-  const isTried = lastMs - neededMs >= RESTARTS * STALLED_MS
-  return lastMs + Math.max(isTried ? COOKIE_MS : STALLED_MS, 3 * roundTripMs(state))
+  // A tunnel that is still being made does it later than it is asked.
+  const doneMs = session.isAwake && readyMs < Infinity ? readyMs : wokenMs
+  const lastMs = Math.max(neededMs, doneMs, initiatedMs, restartedMs)
+  return lastMs + Math.max(patienceMs(state, lastMs), 3 * roundTripMs(state))
+}
+
+function patienceMs({ session }: PathState, lastMs: number): number {
+  if (session.restartedMs < session.neededMs) return FIRST_STALLED_MS
+  const isTried = lastMs - session.neededMs >= FIRST_STALLED_MS + STALLED_MS
+  return isTried ? COOKIE_MS : STALLED_MS
 }
 
 function roundTripMs(state: PathState): number {

@@ -86,11 +86,12 @@ export const CROSSING_MS = 1000
  *  that went elsewhere (or nowhere: the peer had no endpoint yet), and only a restart of the peer ends
  *  that. Its initiation takes 1 to 3 ms to reach the agent; a busy machine has 60. */
 export const WAKE_PATIENCE_MS = 60
-/** A handshake that is not done after this long, or three round trips, is void: it takes one. */
+/** A handshake that is not done after this long, or three round trips, is void, for it takes one: it begins anew. The
+ *  first time sooner: where both agents start, the first message may have met a WireGuard without peers, and a peer that
+ *  is slow answers the second one. */
+export const FIRST_STALLED_MS = 250
 export const STALLED_MS = 1000
-/** So often a stalled handshake begins anew so soon; then WireGuard, which tries again after REKEY_TIMEOUT and up to a
- *  third of a second, has longer than that. */
-export const RESTARTS = 2
+/** After these two WireGuard, which tries again after REKEY_TIMEOUT and up to a third of a second, has longer than that. */
 export const COOKIE_MS = 5500
 /** Without a word of the peer for this long a woken WireGuard is put to rest. */
 export const WAKE_LIMIT_MS = 10_000

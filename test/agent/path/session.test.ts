@@ -158,13 +158,13 @@ function crossed(initiates: boolean): ReturnType<typeof drive> {
   })
 }
 
-rule('begins anew after a second where a handshake stalls, and after another', () => {
+rule('begins anew after a quarter of a second where a handshake stalls, and after a second', () => {
   const path = crossed(true)
   path.runUntil(4000)
   const restarts = path.done.filter(({ action }) => action.kind === 'restart-peer')
   assert.equal(
     restarts.map(({ atMs }) => atMs),
-    [1001, 2002],
+    [251, 1252],
   )
 })
 
@@ -195,7 +195,7 @@ rule(
     const foundMs = path.state.phaseSinceMs
     assert.is(statusOf(path.state, path.nowMs).kind, 'direct')
     const restart = path.done.find(({ action }) => action.kind === 'restart-peer')
-    assert.is(restart?.atMs, foundMs + 1000)
+    assert.is(restart?.atMs, foundMs + 250)
   },
 )
 
