@@ -219,7 +219,8 @@ rule(
     await says(third, 70)
     await third.mesh.sendPunch(b.device.id, { sequence: 69, candidates: [] })
     await systemClock.sleep(50)
-    assert.equal(heard(), [9000, 800, 70])
+    // One that was sent again may come by two links.
+    assert.equal([...new Set(heard())], [9000, 800, 70])
   },
 )
 
