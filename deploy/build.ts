@@ -3,7 +3,7 @@
  *    npm run build        dist/current/agent/nexd.js and nexctl.js
  *
  *  `dist/current` changes in one step, and a daemon that runs goes on with the files that it was started from: those
- *  of the last build are kept. */
+ *  of the build before are kept until there is another. */
 import { readdir, readlink, rename, rm, symlink } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { agentProgram, DIST } from './agent-program.ts'
@@ -17,10 +17,14 @@ if (key !== before) {
   await rm(coming, { force: true })
   await symlink(key, coming)
   await rename(coming, CURRENT)
-}
-for (const entry of await readdir(DIST)) {
-  // Others are being made, or are no build.
-  const isOld = /^[0-9a-f]{16}$/.test(entry) && ![key, before].includes(entry)
-  if (isOld) await rm(join(DIST, entry), { recursive: true, force: true })
+  await removeOthers([key, before])
 }
 process.stdout.write(`${relative(process.cwd(), join(CURRENT, 'agent'))}/nexd.js and nexctl.js\n`)
+
+async function removeOthers(kept: readonly (string | undefined)[]): Promise<void> {
+  for (const entry of await readdir(DIST)) {
+    // Others are being made, or are no build.
+    const isOld = /^[0-9a-f]{16}$/.test(entry) && !kept.includes(entry)
+    if (isOld) await rm(join(DIST, entry), { recursive: true, force: true })
+  }
+}

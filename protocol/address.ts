@@ -111,6 +111,12 @@ export function networkOf(address: IpAddress, length: number): Prefix {
   return `${addressFromBytes(network)}/${length}` as Prefix
 }
 
+/** Bytes whose bits are 1 inside of the prefix's length. */
+export function prefixMask(prefix: Prefix): Uint8Array {
+  const length = prefixLength(prefix)
+  return addressBytes(prefixAddress(prefix)).map((_, index) => maskTo(0xff, index, length))
+}
+
 /** Keeps of an address or a difference only the bits inside the first `length`. */
 function maskTo(byte: number, index: number, length: number): number {
   const kept = Math.max(0, Math.min(8, length - index * 8))

@@ -2,18 +2,16 @@
  *  them, and packets from a prefix of this device its alias, after everything else has (SPEC §8.9). Stateless; nftables
  *  keeps the checksums right, above IP, too. Pure. */
 import {
-  type AddressFamily,
   addressFamily,
   addressFromBytes,
   isHostPrefix,
   type Prefix,
   prefixAddress,
-  prefixLength,
+  prefixMask,
 } from '../../protocol/address.ts'
 import type { Aliases } from './firewall.ts'
 
 const WORDS = { 4: 'ip', 6: 'ip6' } as const
-const BYTES = { 4: 4, 6: 16 } as const
 
 /** Empty where there are none: then no packet meets a hook of theirs. */
 export function aliasChains(interfaceName: string, { arriving, leaving }: Aliases): string {
@@ -36,16 +34,9 @@ function chain(name: string, hook: string, rules: readonly string[]): string {
 
 /** What identifies a host inside of the prefix stays. */
 function translation(from: Prefix, to: Prefix): string {
-  const family = addressFamily(from)
-  const word = WORDS[family]
+  const word = WORDS[addressFamily(from)]
   const [match, address] = [`${word} saddr ${from} ${word} saddr set`, prefixAddress(to)]
   if (isHostPrefix(from)) return `${match} ${address}`
-  return `${match} ${word} saddr & ${hostMask(family, prefixLength(from))} | ${address}`
-}
-
-function hostMask(family: AddressFamily, length: number): string {
-  const bytes = Uint8Array.from({ length: BYTES[family] }, (_, index) => {
-    return 0xff >> Math.max(0, Math.min(8, length - index * 8))
-  })
-  return addressFromBytes(bytes)
+  const hostMask = addressFromBytes(prefixMask(from).map((bits) => ~bits))
+  return `${match} ${word} saddr & ${hostMask} | ${address}`
 }

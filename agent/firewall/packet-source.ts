@@ -5,7 +5,7 @@ import {
   addressFamily,
   type Prefix,
   prefixAddress,
-  prefixLength,
+  prefixMask,
 } from '../../protocol/address.ts'
 import { readFlowPacket } from './flow-packet.ts'
 
@@ -29,11 +29,7 @@ export function sourceChanges(
 ): readonly SourceChange[] {
   return pairs.map(([one, other]) => {
     const [from, to] = [addressBytes(prefixAddress(one)), addressBytes(prefixAddress(other))]
-    const length = prefixLength(one)
-    const mask = from.map((_, index) => {
-      return (0xff << (8 - Math.max(0, Math.min(8, length - index * 8)))) & 0xff
-    })
-    return { family: addressFamily(one), mask, from, to }
+    return { family: addressFamily(one), mask: prefixMask(one), from, to }
   })
 }
 

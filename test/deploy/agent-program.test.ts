@@ -1,11 +1,11 @@
 // time limit: 120 s
 /** The agent as it is deployed: few files, which are the same programs as the sources. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type AgentProgram, agentProgram } from '../../deploy/agent-program.ts'
+import { type AgentProgram, agentProgram, DIST } from '../../deploy/agent-program.ts'
 
 let program: AgentProgram
 
@@ -37,6 +37,21 @@ rule.before(async () => {
 rule('is made once, also by several at the same time', async () => {
   const again = await Promise.all([agentProgram(), agentProgram()])
   assert.equal(again, [program, program])
+})
+
+rule('keeps what a daemon may run from when it is built again', () => {
+  const build = () => spawnSync(process.execPath, ['deploy/build.ts'], { encoding: 'utf8' })
+  const { status, stdout, stderr } = build()
+  assert.is(status, 0, stderr)
+  assert.is(stdout, 'dist/current/agent/nexd.js and nexctl.js\n')
+  const before = join(DIST, '0'.repeat(16))
+  mkdirSync(before)
+  try {
+    build()
+    assert.ok(existsSync(before))
+  } finally {
+    rmSync(before, { recursive: true })
+  }
 })
 
 for (const [name, words] of [
