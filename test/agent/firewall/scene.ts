@@ -23,6 +23,8 @@ export interface Scene extends AsyncDisposable {
   enforce(policy: PolicyRules, meshPorts?: FirewallConfig['meshPorts']): Promise<void>
   /** Lines of send.py, from the others. */
   sendOutside(lines: readonly string[]): Promise<void>
+  /** The same, from the host. */
+  sendInside(lines: readonly string[]): Promise<void>
   /** Which of these came through, by their place. All are flows of their own. */
   passing(packets: readonly { readonly way: Way; readonly packet: Packet }[]): Promise<Set<number>>
 }
@@ -43,6 +45,7 @@ export async function startScene(): Promise<Scene> {
   return {
     ...{ host, others, firewall, logged },
     sendOutside: (lines) => senders.others.send(lines),
+    sendInside: (lines) => senders.host.send(lines),
     enforce: (policy, meshPorts) => firewall.enforce(configOf(policy, meshPorts)),
     passing: async (packets) => {
       await host.commands.run('nft', ['-f', '-'], { input: FORGET })
