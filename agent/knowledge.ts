@@ -1,5 +1,6 @@
 /** Knowledge: the organization's state in this process, kept on disk and told to whoever listens. */
 
+import { setImmediate as breath } from 'node:timers/promises'
 import { equal } from '../crypto/bytes.ts'
 import type { Clock } from '../protocol/clock.ts'
 import { type Envelope, envelopeId, openEnvelope } from '../protocol/envelope.ts'
@@ -126,6 +127,8 @@ async function load(
   let unreadable = 0
   const opened: Envelope[] = []
   for (const bytes of await directory.envelopes()) {
+    // The tunnel is being started meanwhile: what the host answers is taken up between two of them.
+    await breath()
     stored.add(envelopeId(bytes))
     try {
       opened.push(openEnvelope(bytes))

@@ -205,9 +205,7 @@ function manifestText({ manifest }: StatusReport): string {
   return `sequence ${manifest.sequence}${manifest.compromised ? warning : ''}`
 }
 
-try {
-  await program.parseAsync()
-} catch (error) {
+program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`nexctl: ${explain(error)}\n`)
   process.exitCode = 1
-}
+})

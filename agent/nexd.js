@@ -3,4 +3,4 @@
 import { stateDirectoryOf, useCompiledCode } from './compile-cache.js'
 
 useCompiledCode(stateDirectoryOf(process.argv.slice(2), process.env))
-await import('./nexd.ts')
+void import('./nexd.ts')

@@ -154,9 +154,7 @@ function port(text: string): number {
   throw new InvalidArgumentError('want 1 to 65534')
 }
 
-try {
-  await program.parseAsync()
-} catch (error) {
+program.parseAsync().catch((error: unknown) => {
   process.stderr.write(`nexd: ${explain(error)}\n`)
   process.exit(1)
-}
+})

@@ -1,4 +1,5 @@
 /** Up: from an empty state directory, or from a reboot without a registry, to a running daemon. */
+import { setImmediate as breath } from 'node:timers/promises'
 import { randomBytes } from '../crypto/random.ts'
 import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
@@ -160,6 +161,7 @@ async function startDaemon(
     random: randomBytes,
   })
   stack.defer(() => daemon.end())
+  await breath()
   const share = await portShare
   const spray = options.spray ? (sprayHost ?? share) : undefined
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))

@@ -4,7 +4,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { copyFile, glob, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { type CodeSplittingGroup, type OutputOptions, rolldown } from 'rolldown'
+import { type CodeSplittingGroup, type OutputOptions, type Plugin, rolldown } from 'rolldown'
 
 /** Paths. */
 export interface AgentProgram {
@@ -21,9 +21,18 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** Beside `node_modules/`, where the build finds what it does not hold. */
 export const DIST: string = join(ROOT, 'dist')
 /** They load libraries of machine code from their own folders. */
-const NOT_BUNDLED = ['koffi', 'classic-level']
+const NOT_BUNDLED = ['koffi', 'classic-level/binding.js']
 const COPIED = ['agent/stack/lwip/lwip.wasm']
 const SOURCES = '{agent,crypto,protocol}/**/*.{ts,js,wasm}'
+
+/** What finds the machine code of `classic-level` stays in its folder, and the rest of it need not. */
+const LEVEL_BINDING: Plugin = {
+  name: 'level-binding',
+  resolveId(source, importer) {
+    if (source !== './binding' || importer?.includes('/classic-level/') !== true) return undefined
+    return { id: 'classic-level/binding.js', external: true }
+  },
+}
 
 /** A chunk of these files of agent/ and all that they import. */
 function chunk(name: string, priority: number, files: string): CodeSplittingGroup {
@@ -79,7 +88,7 @@ async function make(folder: string): Promise<void> {
     await copyFile(join(ROOT, file), join(folder, file))
   }
   // Node need not find out what kind of JavaScript it is.
-  await writeFile(join(folder, 'package.json'), '{ "type": "module" }\n')
+  await writeFile(join(folder, 'package.json'), '{ "type": "commonjs" }\n')
 }
 
 async function bundle(
@@ -92,6 +101,7 @@ async function bundle(
     input: { ...input },
     platform: 'node',
     external: NOT_BUNDLED,
+    plugins: [LEVEL_BINDING],
     // mesh/load.ts loads libraries one after the other, for the sources' sake.
     checks: { ineffectiveDynamicImport: false },
     onLog: (_level, { message }) => {
@@ -101,7 +111,8 @@ async function bundle(
   try {
     await made.write({
       dir: folder,
-      format: 'esm',
+      format: 'cjs',
+      comments: { annotation: false, jsdoc: false },
       // All code is in one folder (agent/program-files.ts).
       entryFileNames: 'agent/[name].js',
       chunkFileNames: 'agent/[name]-[hash].js',

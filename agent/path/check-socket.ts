@@ -69,14 +69,22 @@ async function bound(
   address: string,
   { port, onDatagram, log }: Parameters<typeof openCheckSocket>[0],
 ): Promise<Socket> {
-  const socket = createSocket({ type, ipv6Only: type === 'udp6' })
+  const family = type === 'udp6' ? 6 : 4
+  const socket = createSocket({
+    type,
+    ipv6Only: family === 6,
+    // Addresses are no names: to find that out Node compiles a pattern that takes 3 ms of a start.
+    lookup: (host, _options, callback) => callback(null, host, family),
+  })
   socket.on('message', (datagram, source) => {
     const from = sourceOf(source)
     if (from !== undefined) onDatagram(datagram, from)
   })
   try {
+    // Without a look-up Node binds, and says so, before `bind` returns.
+    const listening = once(socket, 'listening')
     socket.bind(port, address)
-    await once(socket, 'listening')
+    await listening
   } catch (cause) {
     socket.close()
     throw new CheckPortError(

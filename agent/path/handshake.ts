@@ -10,9 +10,9 @@
 import { equal } from '../../crypto/bytes.ts'
 import { CROSSING_MS, REKEY_TIMEOUT_MS } from './timing.ts'
 
-/** The first repetition of an initiation, milliseconds, doubling: more than most round trips. When both
- *  agents start, the peer's answers checks before its WireGuard is there to answer initiations. */
-const FIRST_REPEAT_MS = 80
+/** The first repetition of an initiation, milliseconds, doubling: a round trip within a continent. When both agents
+ *  start, the first message may come before the peer's WireGuard, or a hole in its NAT, is there. */
+const FIRST_REPEAT_MS = 40
 
 /** Whitepaper §5.4: the type is the first byte, three zero bytes follow; `keepalive` is data of length 0. */
 export type WireguardMessage =

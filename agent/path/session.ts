@@ -49,8 +49,10 @@ function changed(
 /** A relay that says that it does not reach the peer leaves the need as old as it is: one that says so, and then may
  *  reach it for all that is known, would wake WireGuard each time. */
 function isNeeded(state: PathState, nowMs: number): boolean {
-  const { phase, relay, session } = state
+  const { phase, relay, session, initiates, pairs } = state
   if (isSessionUp(state, nowMs) || phase.kind === 'idle') return false
+  // The very first initiation goes beside the checks, to where the peer said it is (ways.ts).
+  if (initiates && session.wokenMs === -Infinity && pairs.length > 0) return true
   return phase.kind === 'direct' || relay.available || session.neededMs < Infinity
 }
 
@@ -88,13 +90,15 @@ function silentDueMs({ session }: PathState, nowMs: number): number {
  *  that does not help, the peer may be under load: the next message must carry the cookie that it sent (whitepaper
  *  §5.4.7), which a restart forgets, so WireGuard's own, after REKEY_TIMEOUT, comes first. */
 function stalledDueMs(state: PathState, nowMs: number): number {
-  const { session, initiates } = state
+  const { session, initiates, phase, phaseSinceMs } = state
   const { neededMs, wokenMs, readyMs, initiatedMs, restartedMs } = session
   const isInitiated = initiatedMs + REKEY_TIMEOUT_MS > neededMs
   if (!initiates || !isInitiated || !isOnline(state, nowMs)) return Infinity
   // A tunnel that is still being made does it later than it is asked.
   const doneMs = session.isAwake && readyMs < Infinity ? readyMs : wokenMs
-  const lastMs = Math.max(neededMs, doneMs, initiatedMs, restartedMs)
+  // What was sent before the path was found arrives no sooner than that.
+  const foundMs = phase.kind === 'direct' ? phaseSinceMs : -Infinity
+  const lastMs = Math.max(neededMs, doneMs, initiatedMs, restartedMs, foundMs)
   return lastMs + Math.max(patienceMs(state, lastMs), 3 * roundTripMs(state))
 }
 

@@ -24,10 +24,10 @@ import {
  *  not permitted. */
 export async function startKernel(options: BackendOptions): Promise<WireGuardDevice> {
   const { commands, interfaceName } = options
-  const open = await netlinkOpener()
   await createInterface(commands, interfaceName)
   try {
     await claimInterface(commands, interfaceName)
+    const open = await netlinkOpener()
     return deviceOver(options, open())
   } catch (error) {
     await deleteInterface(commands, interfaceName)

@@ -11,7 +11,7 @@ import type { Output, Running } from './namespace.ts'
 import { processTree } from './processes.ts'
 
 /** As deploy/ starts it. */
-const FLAGS = ['--max-semi-space-size=16']
+const FLAGS = ['--min-semi-space-size=8', '--max-semi-space-size=16']
 
 export interface AgentOptions {
   /** As it is deployed. */

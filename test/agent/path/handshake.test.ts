@@ -60,14 +60,14 @@ rule('tells WireGuard’s messages by type and size', () => {
 })
 
 rule(
-  'sends the initiation of the side that initiates at once, and again after 80, 240 … ms',
+  'sends the initiation of the side that initiates at once, and again after 40, 120 … ms',
   () => {
-    assert.equal(sends(initiating(true), 6000), [0, 80, 240, 560, 1200, 2480])
+    assert.equal(sends(initiating(true), 6000), [0, 40, 120, 280, 600, 1240, 2520])
   },
 )
 
 rule('holds the initiation of the other side', () => {
-  assert.equal(sends(initiating(false), 1000), [250, 330, 490, 810])
+  assert.equal(sends(initiating(false), 1000), [250, 290, 370, 530, 850])
 })
 
 rule('discards the held initiation when the peer’s comes', () => {
@@ -118,7 +118,7 @@ rule('is put off by no good news after the first', () => {
   const held = initiating(false)
   assert.is(repeatDueMs(repeatNow(held, 20, HOLD_MS)), HOLD_MS)
   const sent = repeat(held, HOLD_MS).state
-  assert.is(repeatDueMs(repeatNow(sent, HOLD_MS + 10, HOLD_MS)), HOLD_MS + 80)
+  assert.is(repeatDueMs(repeatNow(sent, HOLD_MS + 10, HOLD_MS)), HOLD_MS + 40)
 })
 
 rule('has nothing to repeat where WireGuard did not initiate', () => {
