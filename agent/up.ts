@@ -1,14 +1,14 @@
 /** Up: from an empty state directory, or from a reboot without a registry, to a running daemon. */
 import { setImmediate as breath } from 'node:timers/promises'
 import { randomBytes } from '../crypto/random.ts'
-import { type DeviceId, deviceIdOf } from '../protocol/keys.ts'
+import { deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import type { RelayRate } from '../protocol/relay-meter.ts'
 import { writeCompiledCode } from './compile-cache.js'
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { OperatorError } from './errors.ts'
-import { firstPaths } from './first-paths.ts'
+import { firstPaths, firstRelays } from './first-paths.ts'
 import type { Commands } from './host/run.ts'
 import { deviceName, systemDescription } from './host/system.ts'
 import {
@@ -18,8 +18,11 @@ import {
   startHostSide,
 } from './host-side.ts'
 import type { Joined } from './joining.ts'
+import type { MeshOptions } from './mesh/mesh.ts'
+import type { ExitAnswer } from './names/exit-resolver.ts'
 import type { NamesSideOptions } from './names-side.ts'
 import { followNeighbours, type Neighbourhood } from './organizations/neighbourhood.ts'
+import type { Paths } from './path/paths.ts'
 import type { PortMappings } from './path/port-mapping/port-mapping.ts'
 import { type ProxySideOptions, startProxySide } from './proxy-side.ts'
 import type { Applicant, Asks, Issued } from './registry-client.ts'
@@ -145,7 +148,7 @@ async function startDaemon(
     stack: inside,
   }: HostSide,
   stack: AsyncDisposableStack,
-): Promise<Daemon> {
+): Promise<{ readonly daemon: Daemon; readonly paths: Paths }> {
   const { Daemon } = await import('./daemon.ts')
   const { startPaths } = await import('./path/paths.ts')
   const daemon = new Daemon({
@@ -170,7 +173,7 @@ async function startDaemon(
   await daemon.begin(paths)
   followNeighbours(options.neighbourhood, daemon, stack)
   await firstPaths(daemon.plan.peers, paths, clock)
-  return daemon
+  return { daemon, paths }
 }
 
 async function start(
@@ -180,14 +183,11 @@ async function start(
   stack: AsyncDisposableStack,
 ): Promise<RouteSide> {
   const { log } = options
-  const daemon = await startDaemon(options, parts, host, stack)
+  const { daemon, paths } = await startDaemon(options, parts, host, stack)
   await options.openLog()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
-  const { ownEvidence } = await import('./why/own-evidence.ts')
-  const { ownExitAnswer } = await import('./own-exit-answer.ts')
-  const evidence = (to: DeviceId) => ownEvidence(daemon, to)
-  const asked = { evidence, exitAnswer: ownExitAnswer(daemon) }
-  daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), ...asked })))
+  daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), ...lateAnswers(daemon) })))
+  await firstRelays(daemon.plan.peers, paths, clock)
   const renewal = stack.use(await makeRenewal(parts, daemon, log))
   const networkChanged = (): void => {
     daemon.networkChanged()
@@ -218,6 +218,19 @@ async function start(
   stack.use(await startControlServer(options.socket, view, log))
   void renewal.now()
   return routes
+}
+
+/** What others may ask, by code that is loaded when somebody does. */
+function lateAnswers(daemon: Daemon): Pick<MeshOptions, 'evidence' | 'exitAnswer'> {
+  let exitAnswer: ExitAnswer | undefined
+  return {
+    evidence: async (to) => (await import('./why/own-evidence.ts')).ownEvidence(daemon, to),
+    exitAnswer: async (from, question) => {
+      const { ownExitAnswer } = await import('./own-exit-answer.ts')
+      exitAnswer ??= ownExitAnswer(daemon)
+      return exitAnswer(from, question)
+    },
+  }
 }
 
 async function makeRenewal(

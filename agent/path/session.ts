@@ -94,11 +94,11 @@ function stalledDueMs(state: PathState, nowMs: number): number {
   const { neededMs, wokenMs, readyMs, initiatedMs, restartedMs } = session
   const isInitiated = initiatedMs + REKEY_TIMEOUT_MS > neededMs
   if (!initiates || !isInitiated || !isOnline(state, nowMs)) return Infinity
+  if (phase.kind === 'connecting') return Infinity
   // A tunnel that is still being made does it later than it is asked.
   const doneMs = session.isAwake && readyMs < Infinity ? readyMs : wokenMs
-  // What was sent before the path was found arrives no sooner than that.
-  const foundMs = phase.kind === 'direct' ? phaseSinceMs : -Infinity
-  const lastMs = Math.max(neededMs, doneMs, initiatedMs, restartedMs, foundMs)
+  // What was sent before the path was proved may have arrived no sooner than that.
+  const lastMs = Math.max(neededMs, doneMs, initiatedMs, restartedMs, phaseSinceMs)
   return lastMs + Math.max(patienceMs(state, lastMs), 3 * roundTripMs(state))
 }
 

@@ -27,7 +27,7 @@ const [START_TIMEOUT_MS, STOP_TIMEOUT_MS] = [5000, 2000]
 /** Of what it complained of, for the message where it ends. */
 const LAST_LINES = 3
 /** Milliseconds between looks at whether it answers. */
-const LOOK_MS = 5
+const LOOK_MS = 2
 
 /** Starts wireguard-go under a name that no interface has, and brings the interface up. Removes the socket
  *  that an agent which died left. Throws TunnelError: missing, not permitted, or the name is taken.

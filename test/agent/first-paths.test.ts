@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { firstPaths } from '../../agent/first-paths.ts'
+import { firstPaths, firstRelays } from '../../agent/first-paths.ts'
 import type { PathStatus } from '../../agent/path/paths.ts'
 import { generateSigningKeyPair } from '../../crypto/signing.ts'
 import { parseEndpoint } from '../../protocol/address.ts'
@@ -75,8 +75,50 @@ rule('gives up a session after 500 ms', async () => {
   assert.is(await waitsMs(new Map([[phone, { directMs: 140, sessionMs: Infinity }]])), 500)
 })
 
+rule('waits less for a session where another peer is left to relays', async () => {
+  const peers = new Map([
+    [laptop, { directMs: 40, sessionMs: Infinity }],
+    [phone, { directMs: Infinity, sessionMs: Infinity }],
+  ])
+  assert.is(await waitsMs(peers), 250)
+})
+
 rule('takes no session for a path', async () => {
   assert.is(await waitsMs(new Map([[phone, { directMs: Infinity, sessionMs: 0 }]])), 150)
 })
 
 rule.run()
+
+const relays = suite('firstRelays')
+
+/** How long it waits for one peer, of this status, whose session is up from that moment on. */
+async function relayWaitsMs(kind: PathStatus['kind'], sessionMs: number): Promise<number> {
+  const clock = new VirtualClock()
+  const begunMs = clock.monotonicMs()
+  let endedMs = Number.NaN
+  const status = (): PathStatus =>
+    kind === 'direct' ? direct : kind === 'relay' ? { kind, roundTripMs: 80 } : { kind }
+  const hasSession = (): boolean => clock.monotonicMs() - begunMs >= sessionMs
+  const waiting = firstRelays(new Map([[phone, {}]]), { status, hasSession }, clock).then(() => {
+    endedMs = clock.monotonicMs() - begunMs
+  })
+  await turn()
+  await clock.advance(5000)
+  await waiting
+  return endedMs
+}
+
+relays('waits for the session of a peer that is sought or reached', async () => {
+  for (const kind of ['connecting', 'direct', 'relay'] as const)
+    assert.is(await relayWaitsMs(kind, 130), 130)
+})
+
+relays('gives a relay half a second', async () => {
+  assert.is(await relayWaitsMs('connecting', Infinity), 500)
+})
+
+relays('does not wait for a peer that nobody seeks', async () => {
+  for (const kind of ['idle', 'offline'] as const) assert.is(await relayWaitsMs(kind, Infinity), 0)
+})
+
+relays.run()

@@ -10,8 +10,8 @@ import type { Mapper, MapperOptions, PortMappingStatus } from './mapper.ts'
 import { PCP_NONCE_BYTES } from './pcp.ts'
 import { slept } from './udp-exchange.ts'
 
-/** Milliseconds that a start waits: paths that need no mapping are found first, and undisturbed. */
-const START_DELAY_MS = 300
+/** Milliseconds that a start waits: paths and relays that need no mapping are found first, and undisturbed. */
+const START_DELAY_MS = 1500
 
 export type { PortMappingStatus } from './mapper.ts'
 

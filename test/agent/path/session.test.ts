@@ -164,7 +164,7 @@ rule('begins anew after a quarter of a second where a handshake stalls, and afte
   const restarts = path.done.filter(({ action }) => action.kind === 'restart-peer')
   assert.equal(
     restarts.map(({ atMs }) => atMs),
-    [251, 1252],
+    [330, 1331],
   )
 })
 
