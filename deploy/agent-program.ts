@@ -111,6 +111,7 @@ async function bundle(
   try {
     await made.write({
       dir: folder,
+      // An ES module that imports a built-in one makes Node read all its exports, and load what nobody uses.
       format: 'cjs',
       comments: { annotation: false, jsdoc: false },
       // All code is in one folder (agent/program-files.ts).
