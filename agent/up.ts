@@ -164,6 +164,7 @@ async function startDaemon(
     random: randomBytes,
   })
   stack.defer(() => daemon.end())
+  // As in knowledge.ts: the tunnel is being started meanwhile.
   await breath()
   const share = await portShare
   const spray = options.spray ? (sprayHost ?? share) : undefined

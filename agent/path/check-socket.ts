@@ -10,6 +10,7 @@ import {
 } from '../../protocol/address.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import type { Log } from '../../protocol/log.ts'
+import { noLookup } from '../host/no-lookup.ts'
 
 /** Bytes waiting for the kernel; beyond them datagrams are dropped, as a full link does. */
 const QUEUE_BYTES = 1 << 20
@@ -73,15 +74,13 @@ async function bound(
   const socket = createSocket({
     type,
     ipv6Only: family === 6,
-    // Addresses are no names: to find that out Node compiles a pattern that takes 3 ms of a start.
-    lookup: (host, _options, callback) => callback(null, host, family),
+    lookup: noLookup(family),
   })
   socket.on('message', (datagram, source) => {
     const from = sourceOf(source)
     if (from !== undefined) onDatagram(datagram, from)
   })
   try {
-    // Without a look-up Node binds, and says so, before `bind` returns.
     const listening = once(socket, 'listening')
     socket.bind(port, address)
     await listening

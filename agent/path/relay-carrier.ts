@@ -10,6 +10,7 @@ import {
 import type { Log } from '../../protocol/log.ts'
 import { DATAGRAM_BYTES } from '../../protocol/relay.ts'
 import { explain } from '../errors.ts'
+import { noLookup } from '../host/no-lookup.ts'
 
 const LOOPBACK: IpAddress = parseIpAddress('127.0.0.1')
 const LOOPBACKS = { 4: LOOPBACK, 6: parseIpAddress('::1') } as const
@@ -86,8 +87,8 @@ function bindAny(family: AddressFamily, { listenPort, onDatagram, log }: Carrier
   const socket = createSocket({
     type: `udp${family}`,
     recvBufferSize: RECEIVE_BYTES,
-    // Without a look-up Node binds at once, and the port is known when this function returns.
-    lookup: (_host, _options, callback) => callback(null, loopback, family),
+    // So that the port is known when this function returns.
+    lookup: noLookup(family),
   })
   socket.on('error', (error) => log('debug', 'relay-carrier.failed', { reason: error.message }))
   socket.on('message', (datagram, { address, port }) => {

@@ -93,8 +93,8 @@ function stalledDueMs(state: PathState, nowMs: number): number {
   const { session, initiates, phase, phaseSinceMs } = state
   const { neededMs, wokenMs, readyMs, initiatedMs, restartedMs } = session
   const isInitiated = initiatedMs + REKEY_TIMEOUT_MS > neededMs
-  if (!initiates || !isInitiated || !isOnline(state, nowMs)) return Infinity
-  if (phase.kind === 'connecting') return Infinity
+  const isHeard = isOnline(state, nowMs) && phase.kind !== 'connecting'
+  if (!initiates || !isInitiated || !isHeard) return Infinity
   // A tunnel that is still being made does it later than it is asked.
   const doneMs = session.isAwake && readyMs < Infinity ? readyMs : wokenMs
   // What was sent before the path was proved may have arrived no sooner than that.

@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers'
 import { addressFamily, type Endpoint, parseIpAddress } from '../../../protocol/address.ts'
 import { MalformedError } from '../../../protocol/errors.ts'
 import type { Log } from '../../../protocol/log.ts'
+import { noLookup } from '../../host/no-lookup.ts'
 import type { Datagram } from './bunch.ts'
 import { Outbound } from './outbound.ts'
 import { segmentationOf } from './segmentation.ts'
@@ -84,8 +85,7 @@ async function bound(
     ipv6Only: type === 'udp6',
     recvBufferSize: KERNEL_BYTES,
     sendBufferSize: KERNEL_BYTES,
-    // Addresses are no names: Node's look-up would put off every datagram.
-    lookup: (host, _options, callback) => callback(null, host, type === 'udp6' ? 6 : 4),
+    lookup: noLookup(type === 'udp6' ? 6 : 4),
   })
   const sourceOf = sources()
   socket.on('message', (datagram, source) => {
@@ -93,7 +93,6 @@ async function bound(
     if (from !== undefined) onDatagram(datagram, from)
   })
   try {
-    // Without a look-up Node binds, and says so, before `bind` returns.
     const listening = once(socket, 'listening')
     socket.bind(port, address)
     await listening
