@@ -10,6 +10,7 @@ import { hostAddresses } from './host/local-addresses.ts'
 import type { HostSide } from './host-side.ts'
 import { knownRegistries } from './known-registries.ts'
 import type { Mesh, MeshOptions } from './mesh/mesh.ts'
+import type { Relays } from './mesh/relays.ts'
 import { OwnPunches } from './own-punches.ts'
 import { mtuHost, type OwnSideOptions, ownSides } from './own-side.ts'
 import { type LocalReachability, OwnStatements } from './own-statements.ts'
@@ -60,6 +61,7 @@ export class Daemon {
   #join: Join
   #plan: Plan
   #paths: Paths | undefined
+  #relays: Relays | undefined
   #mesh: Mesh | undefined
   #routes: RouteSide | undefined
   #local: LocalReachability = { candidates: [], natMapping: 'unknown', nat: [] }
@@ -80,8 +82,7 @@ export class Daemon {
     this.#punches = new OwnPunches(() => this.#mesh, clock, log)
     this.statements = new OwnStatements(knowledge, directory.deviceKey, options.system, clock)
     const multiaddrs = () => [...options.meshListen, ...(this.#mesh?.multiaddrs() ?? [])]
-    const onLost = () => this.apply()
-    this.enforcement = new PolicyEnforcement({ ...options, multiaddrs, onLost })
+    this.enforcement = new PolicyEnforcement({ ...options, multiaddrs, onLost: () => this.apply() })
     this.#plan = this.#makePlan()
     knowledge.onChange(() => this.apply())
   }
@@ -90,8 +91,8 @@ export class Daemon {
     return this.#plan
   }
 
-  get parts(): { paths: Paths | undefined; mesh: Mesh | undefined; routes: RouteSide | undefined } {
-    return { paths: this.#paths, mesh: this.#mesh, routes: this.#routes }
+  get parts() {
+    return { paths: this.#paths, relays: this.#relays, mesh: this.#mesh, routes: this.#routes }
   }
 
   get join(): Join {
@@ -105,19 +106,19 @@ export class Daemon {
   /** What path/ needs of us. */
   pathsOptions(): PathsOptions {
     const { options } = this
+    const { knowledge, clock, random, log, tunnel } = options
     return {
       device: this.device,
       wireguardKey: options.directory.wireguardKey,
       listenPort: options.listenPort,
       checkPort: options.checkPort,
-      tunnel: options.tunnel,
-      sendDatagram: (...sent) => this.#mesh?.sendDatagram(...sent) ?? false,
-      relays: () => this.#mesh,
+      tunnel,
+      sendDatagram: (...sent) => this.#relays?.send(...sent) ?? false,
+      relays: () => this.#relays,
       sendPunch: (...said) => this.#punches.send(...said),
-      stunServers: () => stunServers(options.knowledge.state(), this.#join, options.clock.now()),
-      hostAddresses: () => hostAddresses(options.tunnel.interfaceName),
-      overlayPrefixes: () =>
-        overlayPrefixes(options.knowledge.state(), this.#plan, options.clock.now()),
+      stunServers: () => stunServers(knowledge.state(), this.#join, clock.now()),
+      hostAddresses: () => hostAddresses(tunnel.interfaceName),
+      overlayPrefixes: () => overlayPrefixes(knowledge.state(), this.#plan, clock.now()),
       isRegistryConnected: () =>
         this.#mesh?.connections().some(({ device }) => device === 'registry') ?? false,
       onLocalCandidates: (candidates, natMapping, nat) => {
@@ -125,7 +126,7 @@ export class Daemon {
         this.sayReachability()
       },
       onPathChanged: (device, status) => {
-        options.log('info', 'peer.path-changed', pathChange(this.#plan, device, status))
+        log('info', 'peer.path-changed', pathChange(this.#plan, device, status))
         if (status.kind === 'direct' || status.kind === 'relay') this.#mesh?.pathUp(device)
       },
       onSession: (device) => this.#mesh?.pathUp(device),
@@ -134,37 +135,31 @@ export class Daemon {
         () => this.#plan.tunnel.mtu,
         () => this.apply(),
       ),
-      clock: options.clock,
-      random: options.random,
-      log: options.log,
+      ...{ clock, random, log },
     }
   }
 
   /** What mesh/ needs of us. */
-  meshOptions(): Omit<MeshOptions, 'evidence' | 'exitAnswer'> {
+  meshOptions(): Omit<MeshOptions, 'evidence' | 'exitAnswer' | 'relays'> {
     const { options } = this
+    const { knowledge, clock, random, log } = options
     return {
       deviceKey: options.directory.deviceKey,
       organization: options.join.organization,
-      state: () => options.knowledge.state(),
+      state: () => knowledge.state(),
       receive: (envelope) => this.receive(envelope),
-      learn: (state) => options.knowledge.adopt(state),
+      learn: (state) => knowledge.adopt(state),
       listen: options.meshListen,
-      rendezvous: () =>
-        rendezvousMultiaddrs(options.knowledge.state(), this.#join, options.clock.now()),
+      rendezvous: () => rendezvousMultiaddrs(knowledge.state(), this.#join, clock.now()),
       relayServer: true,
       relayRate: options.relayRate,
       mdns: options.mdns,
-      onDatagram: (...came) => this.#paths?.receiveDatagram(...came),
-      onRelayDoubt: (device) => this.#paths?.relaysChanged(device),
       onPunch: (from, punch) => this.#paths?.punched(from, punch.candidates, punch.spray),
       onChange: () => {
         this.sayReachability()
         this.#paths?.relaysChanged()
       },
-      clock: options.clock,
-      random: options.random,
-      log: options.log,
+      ...{ clock, random, log },
     }
   }
 
@@ -183,6 +178,11 @@ export class Daemon {
     this.#paths?.networkChanged()
     this.#mesh?.networkChanged()
     this.apply()
+  }
+
+  useRelays(relays: Relays): void {
+    this.#relays = relays
+    relays.setPeers(meshPeers(this.#plan))
   }
 
   useMesh(mesh: Mesh): void {
@@ -267,6 +267,7 @@ export class Daemon {
     this.#isNews = false
     if (isSame) return this.#routes?.applied(this.#plan)
     // A device that is out leaves the mesh at once, before the tunnel has been changed.
+    this.#relays?.setPeers(meshPeers(this.#plan))
     this.#mesh?.setPeers(meshPeers(this.#plan))
     this.#paths?.setPeers(pathPeers(this.#plan))
     await this.#configure()

@@ -121,7 +121,7 @@ export interface PathHost {
   readonly plan: { readonly peers: { readonly size: number; keys(): Iterable<DeviceId> } }
   readonly parts: {
     readonly paths: { status(device: DeviceId): PathStatus } | undefined
-    readonly mesh: { relayInUse(to: DeviceId): RelayUsed | undefined } | undefined
+    readonly relays: { inUse(to: DeviceId): RelayUsed | undefined } | undefined
   }
 }
 interface RelayUsed {
@@ -150,7 +150,7 @@ export class PathReports {
   }
 
   #seen(): readonly SeenPath[] {
-    const { paths, mesh } = this.#host.parts
+    const { paths, relays } = this.#host.parts
     return [...this.#host.plan.peers.keys()].flatMap((device): readonly SeenPath[] => {
       const status = paths?.status(device) ?? { kind: 'offline' }
       const peer = this.#addressOf(device)
@@ -160,7 +160,7 @@ export class PathReports {
         case 'direct':
           return [{ peer, kind: 'direct', roundTripMs: status.roundTripMs }]
         case 'relay': {
-          const used = mesh?.relayInUse(device)
+          const used = relays?.inUse(device)
           const relay =
             used && (used.device === undefined ? 'registry' : this.#addressOf(used.device))
           const measured = status.roundTripMs !== undefined && { roundTripMs: status.roundTripMs }

@@ -144,6 +144,11 @@ export function withPaths(
   return { ...tunnel, peers: new Map([...tunnel.peers, ...known]) }
 }
 
-function meetings(state: OrganizationState, join: Join, now: Seconds): readonly Rendezvous[] {
+/** Where devices meet, as the manifest and the registry say it. */
+export function meetings(
+  state: OrganizationState,
+  join: Join,
+  now: Seconds,
+): readonly Rendezvous[] {
   return [...(currentManifest(state, now)?.body.rendezvous ?? []), join.rendezvous]
 }

@@ -19,6 +19,7 @@ import {
 } from './host-side.ts'
 import type { Joined } from './joining.ts'
 import type { MeshOptions } from './mesh/mesh.ts'
+import type { Relays } from './mesh/relays.ts'
 import type { ExitAnswer } from './names/exit-resolver.ts'
 import type { NamesSideOptions } from './names-side.ts'
 import { followNeighbours, type Neighbourhood } from './organizations/neighbourhood.ts'
@@ -148,7 +149,7 @@ async function startDaemon(
     stack: inside,
   }: HostSide,
   stack: AsyncDisposableStack,
-): Promise<{ readonly daemon: Daemon; readonly paths: Paths }> {
+): Promise<{ readonly daemon: Daemon; readonly paths: Paths; readonly relays: Relays }> {
   const { Daemon } = await import('./daemon.ts')
   const { startPaths } = await import('./path/paths.ts')
   const daemon = new Daemon({
@@ -173,8 +174,10 @@ async function startDaemon(
   const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets))
   await daemon.begin(paths)
   followNeighbours(options.neighbourhood, daemon, stack)
+  const { startRelays } = await import('./relay-side.ts')
+  const relays = stack.use(startRelays(daemon))
   await firstPaths(daemon.plan.peers, paths, clock)
-  return { daemon, paths }
+  return { daemon, paths, relays }
 }
 
 async function start(
@@ -184,10 +187,11 @@ async function start(
   stack: AsyncDisposableStack,
 ): Promise<RouteSide> {
   const { log } = options
-  const { daemon, paths } = await startDaemon(options, parts, host, stack)
+  const { daemon, paths, relays } = await startDaemon(options, parts, host, stack)
   await options.openLog()
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
-  daemon.useMesh(stack.use(await startMesh({ ...daemon.meshOptions(), ...lateAnswers(daemon) })))
+  const meshOptions = { ...daemon.meshOptions(), ...lateAnswers(daemon), relays }
+  daemon.useMesh(stack.use(await startMesh(meshOptions)))
   await firstRelays(daemon.plan.peers, paths, clock)
   const renewal = stack.use(await makeRenewal(parts, daemon, log))
   const networkChanged = (): void => {

@@ -226,10 +226,10 @@ export class DaemonView implements Controls {
     meshConnected: boolean,
   ): PeerReport {
     const { plan } = this.#daemon
-    const { paths, mesh } = this.#daemon.parts
+    const { paths, relays } = this.#daemon.parts
     const status = paths?.status(certificate.device) ?? { kind: 'offline' as const }
     const handshake = stats?.latestHandshake ?? 0
-    const relay = status.kind === 'relay' ? mesh?.relayInUse(certificate.device) : undefined
+    const relay = status.kind === 'relay' ? relays?.inUse(certificate.device) : undefined
     return {
       name: certificate.name,
       deviceId: certificate.device,

@@ -10,16 +10,13 @@ import {
   parseUdpControl,
   type UdpOffer,
 } from './relay-control.ts'
+import { RefusedBytes } from './relay-meter.ts'
 import { type RelayPipe, RelayQueue, relayReader } from './relay-queue.ts'
-import type { RelayPort } from './relay-switchboard.ts'
-import { RelayUdpSession, type UdpRoute } from './relay-udp-session.ts'
+import type { BoardPort } from './relay-switchboard.ts'
+import { PINGS, RelayUdpSession, type UdpRoute } from './relay-udp-session.ts'
 
 /** Milliseconds without UDP for a member that sent more than it may that way: a stream slows it down. */
 const BANNED_MS = 60_000
-const SECOND_MS = 1000
-/** Pings of one stream that are answered, by both ways: a client sends four a second while it is used, and a pong is
- *  as long as its ping. */
-const PINGS = { burst: 32, perSecond: 8 } as const
 
 /** The stream as the relay uses it. */
 export interface HubPipe extends RelayPipe {
@@ -39,7 +36,7 @@ export interface HubPortOptions {
   onSurplusPing(bytes: number): void
 }
 
-export class HubPort<M> implements RelayPort {
+export class HubPort<M> implements BoardPort<M> {
   readonly member: M
   readonly #queue: RelayQueue
   readonly #pipe: HubPipe
@@ -50,7 +47,7 @@ export class HubPort<M> implements RelayPort {
   #paused: Cancellable | undefined
   #banned: Cancellable | undefined
   readonly #pings = new Pace(PINGS)
-  #refused = { sinceMs: -Infinity, bytes: 0 }
+  readonly #refused = new RefusedBytes()
 
   constructor(member: M, pipe: HubPipe, options: HubPortOptions) {
     this.member = member
@@ -106,10 +103,8 @@ export class HubPort<M> implements RelayPort {
 
   /** Bytes by UDP were more than it may send; as many again in one second end the session. */
   refused(bytes: number, bytesPerSecond: number): void {
-    const nowMs = this.#nowMs()
-    if (nowMs - this.#refused.sinceMs >= SECOND_MS) this.#refused = { sinceMs: nowMs, bytes: 0 }
-    this.#refused.bytes += bytes
-    if (this.#refused.bytes < bytesPerSecond || this.#session === undefined) return
+    const isTooMuch = this.#refused.count(bytes, this.#nowMs()) >= bytesPerSecond
+    if (!isTooMuch || this.#session === undefined) return
     const offer = this.#session.offer(0)
     this.#replace(undefined)
     this.#say({ ...offer, key: new Uint8Array(offer.key.length) })

@@ -1,12 +1,15 @@
 /** Relay hub: a relay whole, apart from streams and sockets (SPEC §12). Members of an organization join by a
- *  stream each; what they send to one another is passed on, within bounds, by stream or UDP. */
+ *  stream each, or are attached by UDP alone; what they send to one another is passed on, within bounds, by either. */
 import type { Clock } from './clock.ts'
 import type { RelayAddress, RelayFrame } from './relay.ts'
+import { isAttachRequest } from './relay-attach.ts'
+import { AttachedPort } from './relay-attached-port.ts'
+import { type Attached, type AttachingOptions, RelayAttaching } from './relay-attaching.ts'
 import { relayedKind } from './relay-datagram.ts'
 import { type Excess, RelayExcess } from './relay-excess.ts'
 import { type HubPipe, HubPort } from './relay-hub-port.ts'
 import { RelayMeter, type RelayRate } from './relay-meter.ts'
-import { RelaySwitchboard } from './relay-switchboard.ts'
+import { type BoardPort, RelaySwitchboard } from './relay-switchboard.ts'
 import { isRelayDatagram, sessionOf } from './relay-udp.ts'
 import type { UdpRoute } from './relay-udp-session.ts'
 
@@ -39,6 +42,11 @@ export interface HubOptions<M extends HubMember> {
   forOthers(): boolean
   /** This device itself, where it is a member. */
   readonly own?: { readonly address: RelayAddress; deliver(from: M, datagram: Uint8Array): void }
+  /** Who this relay is to members that attach. */
+  readonly attaching: Omit<AttachingOptions<M>, 'random'>
+  /** A member is reached by UDP alone, or is so no more. */
+  onAttached?(port: BoardPort<M>): void
+  onDetached?(port: BoardPort<M>): void
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>
   random(length: number): Uint8Array
   /** At most once a minute for each member and reason. */
@@ -46,7 +54,7 @@ export interface HubOptions<M extends HubMember> {
 }
 
 interface Board<M extends HubMember> {
-  readonly switchboard: RelaySwitchboard<HubPort<M>>
+  readonly switchboard: RelaySwitchboard<BoardPort<M>>
   readonly meter: RelayMeter<RelayAddress>
   streams: number
 }
@@ -55,7 +63,10 @@ export class RelayHub<M extends HubMember> {
   readonly #options: HubOptions<M>
   readonly #boards = new Map<string, Board<M>>()
   readonly #total: RelayMeter<string>
-  readonly #sessions = new Map<string, HubPort<M>>()
+  readonly #sessions = new Map<string, BoardPort<M>>()
+  readonly #attaching: RelayAttaching<M>
+  /** The one of each member that is attached. */
+  readonly #attached = new Map<string, AttachedPort<M>>()
   readonly #excess: RelayExcess<M>
   #streams = 0
   #udpPort: number | undefined
@@ -64,6 +75,7 @@ export class RelayHub<M extends HubMember> {
     this.#options = options
     this.#total = new RelayMeter({ total: options.rate.total, member: options.rate.total })
     this.#excess = new RelayExcess(options.onExcess)
+    this.#attaching = new RelayAttaching({ ...options.attaching, random: options.random })
   }
 
   /** From now on members are offered UDP at this port. */
@@ -87,26 +99,39 @@ export class RelayHub<M extends HubMember> {
       onSession: (from, to) => this.#session(port, from, to),
       onSurplusPing: (bytes) => this.#drop(port, bytes, 'pings'),
     })
-    this.#boards.set(member.organization, board)
-    board.switchboard.attach(member.address, port)
-    board.streams += 1
-    this.#streams += 1
+    const attached = this.#attached.get(nameOf(port))
+    this.#add(board, port)
+    if (attached !== undefined) this.#detach(attached)
     this.#offer(port)
     return port
   }
 
-  leave(port: HubPort<M>): void {
+  #add(board: Board<M>, port: BoardPort<M>): void {
+    const { organization, address } = port.member
+    this.#boards.set(organization, board)
+    board.switchboard.attach(address, port)
+    board.streams += 1
+    this.#streams += 1
+  }
+
+  leave(port: BoardPort<M>): void {
+    const { organization, address } = port.member
+    const board = this.#boards.get(organization)
+    if (board?.switchboard.of(address).includes(port) === true) port.close()
+    this.#remove(port)
+  }
+
+  #remove(port: BoardPort<M>): void {
     const { organization, address } = port.member
     const board = this.#boards.get(organization)
     if (board?.switchboard.of(address).includes(port) !== true) return
     board.switchboard.detach(address, port)
     board.streams -= 1
     this.#streams -= 1
-    port.close()
     if (board.streams === 0) this.#boards.delete(organization)
   }
 
-  #end(port: HubPort<M> | undefined): void {
+  #end(port: BoardPort<M> | undefined): void {
     if (port === undefined) return
     this.leave(port)
     port.end()
@@ -114,8 +139,54 @@ export class RelayHub<M extends HubMember> {
 
   /** A datagram of the UDP port that is no STUN. Whatever is not authentic gets no answer. */
   receiveUdp(bytes: Uint8Array, route: UdpRoute): void {
-    if (!isRelayDatagram(bytes, 'to-relay')) return
-    this.#sessions.get(sessionOf(bytes))?.receiveUdp(bytes, route)
+    if (isAttachRequest(bytes)) this.#attachRequested(bytes, route)
+    else if (isRelayDatagram(bytes, 'to-relay'))
+      this.#sessions.get(sessionOf(bytes))?.receiveUdp(bytes, route)
+  }
+
+  #attachRequested(bytes: Uint8Array, route: UdpRoute): void {
+    if (this.#udpPort === undefined || !this.#options.forOthers()) return
+    const attached = this.#attaching.received(bytes, this.#options.clock.monotonicMs())
+    if (attached === undefined) return
+    const board = this.#boardOf(attached.member.organization)
+    if (board.streams >= ORGANIZATION_STREAMS || this.#streams >= STREAMS) return
+    this.#attach(attached)
+    route.send(attached.answer)
+  }
+
+  /** It counts from its first datagram on. */
+  #attach(attached: Attached<M>): void {
+    const { organization } = attached.member
+    const { clock, random } = this.#options
+    const port: AttachedPort<M> = new AttachedPort(attached, {
+      ...{ clock, random },
+      onFrame: (frame) => this.#received(this.#boardOf(organization), port, frame, 'udp'),
+      onClaimed: () => this.#claimed(port),
+      onSurplusPing: (length) => this.#drop(port, length, 'pings'),
+      onEnd: () => {
+        this.#sessions.delete(port.session)
+        if (this.#attached.get(nameOf(port)) === port) this.#attached.delete(nameOf(port))
+        this.#detach(port)
+      },
+    })
+    this.#sessions.set(port.session, port)
+  }
+
+  /** Of one member the newest alone, and where it has a stream, that is how it is reached. */
+  #claimed(port: AttachedPort<M>): void {
+    const { organization, address } = port.member
+    this.#attached.get(nameOf(port))?.end()
+    this.#attached.set(nameOf(port), port)
+    const board = this.#boardOf(organization)
+    if (board.switchboard.has(address)) return
+    this.#add(board, port)
+    this.#options.onAttached?.(port)
+  }
+
+  /** What it sends is passed on as long as it lasts. */
+  #detach(port: AttachedPort<M>): void {
+    this.#remove(port)
+    this.#options.onDetached?.(port)
   }
 
   /** UDP sessions open now. */
@@ -140,7 +211,7 @@ export class RelayHub<M extends HubMember> {
     if (this.#streams >= STREAMS) throw full('it', STREAMS)
   }
 
-  #offer(port: HubPort<M>): void {
+  #offer(port: BoardPort<M>): void {
     if (this.#udpPort !== undefined && this.#options.forOthers()) port.offerUdp(this.#udpPort)
   }
 
@@ -149,7 +220,7 @@ export class RelayHub<M extends HubMember> {
     if (to !== undefined) this.#sessions.set(to, port)
   }
 
-  #received(board: Board<M>, port: HubPort<M>, frame: RelayFrame, way: 'udp' | 'stream'): void {
+  #received(board: Board<M>, port: BoardPort<M>, frame: RelayFrame, way: 'udp' | 'stream'): void {
     const { own, forOthers } = this.#options
     const { member } = port
     if (frame.datagram.length === 0) return
@@ -178,7 +249,11 @@ export class RelayHub<M extends HubMember> {
     )
   }
 
-  #drop({ member }: HubPort<M>, bytes: number, reason: Excess['reason']): void {
+  #drop({ member }: BoardPort<M>, bytes: number, reason: Excess['reason']): void {
     this.#excess.count(member, reason, bytes, this.#options.clock.monotonicMs())
   }
+}
+
+function nameOf<M extends HubMember>({ member }: BoardPort<M>): string {
+  return `${member.organization} ${member.address}`
 }

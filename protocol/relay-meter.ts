@@ -86,3 +86,21 @@ export class RelayMeter<M> {
 function burst(rate: number): number {
   return rate === 0 ? 0 : Math.max(LEAST_BURST, rate * BURST_SECONDS)
 }
+
+const SECOND_MS = 1000
+
+/** What was refused in the last second. */
+export class RefusedBytes {
+  #sinceMs = -Infinity
+  #bytes = 0
+
+  /** With these. */
+  count(bytes: number, nowMs: number): number {
+    if (nowMs - this.#sinceMs >= SECOND_MS) {
+      this.#sinceMs = nowMs
+      this.#bytes = 0
+    }
+    this.#bytes += bytes
+    return this.#bytes
+  }
+}

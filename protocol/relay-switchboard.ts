@@ -1,10 +1,31 @@
 /** Relay switchboard: which frame goes to which device, inside one organization (SPEC §7.4). */
 import type { RelayAddress, RelayFrame } from './relay.ts'
+import type { UdpRoute } from './relay-udp-session.ts'
 
 /** The way to a device. Must not block: what does not fit its queue is dropped. */
 export interface RelayPort {
   /** Takes a frame, or drops it. */
   send(frame: RelayFrame): void
+}
+
+/** The same, of a member, as a hub has it. */
+export interface BoardPort<M> extends RelayPort {
+  readonly member: M
+  send(frame: RelayFrame): boolean
+  isOpen(): boolean
+  /** What the next datagram goes by. */
+  by(): 'udp' | 'tcp'
+  receiveUdp(bytes: Uint8Array, route: UdpRoute): void
+  /** Where it has a stream to be offered a session by. */
+  offerUdp(port: number): void
+  /** Reads nothing of its stream for so long. */
+  pause(forMs: number): void
+  /** Bytes by UDP were more than it may send. */
+  refused(bytes: number, bytesPerSecond: number): void
+  /** A newer one has taken its place. */
+  end(): void
+  /** It has ended. */
+  close(): void
 }
 
 const NOTHING = new Uint8Array(0)

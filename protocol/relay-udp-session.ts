@@ -11,8 +11,16 @@ import {
   type UdpOffer,
   type UdpUse,
 } from './relay-control.ts'
-import { openRelayDatagram, sealRelayDatagram, UDP_DATAGRAM_BYTES } from './relay-udp.ts'
+import {
+  openRelayDatagram,
+  type SessionKey,
+  sealRelayDatagram,
+  UDP_DATAGRAM_BYTES,
+} from './relay-udp.ts'
 import { ReplayWindow } from './replay-window.ts'
+
+/** Pings of one client that are answered: it sends four a second while it is used, and a pong is as long as its ping. */
+export const PINGS = { burst: 32, perSecond: 8 } as const
 
 /** Where a datagram came from, and the way back. */
 export interface UdpRoute {
@@ -39,11 +47,15 @@ export class RelayUdpSession {
   #challenge: { readonly bytes: Uint8Array; readonly route: string } | undefined
   #pingedMs = -Infinity
   #use: UdpUse = 'off'
+  readonly #provedMs: number
 
-  constructor(random: (length: number) => Uint8Array) {
+  /** @param attached its keys where they were agreed on; else they are random, to be offered
+   *  @param provedMs for how long after its last ping a client is sent datagrams, milliseconds */
+  constructor(random: (length: number) => Uint8Array, attached?: SessionKey, provedMs = PINGED_MS) {
     this.#random = random
-    this.session = toHex(random(SESSION_BYTES))
-    this.#key = random(SESSION_KEY_BYTES)
+    this.session = attached?.session ?? toHex(random(SESSION_BYTES))
+    this.#key = attached?.key ?? random(SESSION_KEY_BYTES)
+    this.#provedMs = provedMs
   }
 
   offer(port: number): UdpOffer {
@@ -69,12 +81,17 @@ export class RelayUdpSession {
     if (this.#challenge?.route !== route.name) {
       this.#challenge = { bytes: this.#random(TOKEN_BYTES), route: route.name }
     } else if (equal(ping.echo, this.#challenge.bytes)) {
-      this.#route = route
-      this.#pingedMs = nowMs
+      this.prove(route, nowMs)
     }
     const { bytes: challenge } = this.#challenge
     const pong = controlFrame({ kind: 'pong', token: ping.token, challenge, length: ping.length })
     return this.#seal(pong)
+  }
+
+  /** That is the client's address: what came from there shows that it had what was sent there. */
+  prove(route: UdpRoute, nowMs: number): void {
+    this.#route = route
+    this.#pingedMs = nowMs
   }
 
   use(use: UdpUse): void {
@@ -90,7 +107,7 @@ export class RelayUdpSession {
   /** By UDP where the client is reached so. False: it is to go by the stream, too or alone. */
   send(frame: RelayFrame, nowMs: number): boolean {
     const route = this.#route
-    if (route === undefined || this.#use === 'off' || nowMs - this.#pingedMs >= PINGED_MS) {
+    if (route === undefined || this.#use === 'off' || nowMs - this.#pingedMs >= this.#provedMs) {
       return false
     }
     if (frame.datagram.length > UDP_DATAGRAM_BYTES || this.#sent >= COUNTERS) return false
@@ -99,7 +116,9 @@ export class RelayUdpSession {
   }
 
   isUsed(nowMs: number): boolean {
-    return this.#route !== undefined && this.#use !== 'off' && nowMs - this.#pingedMs < PINGED_MS
+    return (
+      this.#route !== undefined && this.#use !== 'off' && nowMs - this.#pingedMs < this.#provedMs
+    )
   }
 
   #seal(frame: RelayFrame): Uint8Array {
@@ -108,7 +127,7 @@ export class RelayUdpSession {
     return sealRelayDatagram(this.#sessionKey(), 'to-client', counter, frame)
   }
 
-  #sessionKey(): { readonly session: string; readonly key: Uint8Array } {
+  #sessionKey(): SessionKey {
     return { session: this.session, key: this.#key }
   }
 }

@@ -70,7 +70,7 @@ export interface DialContext {
   readonly links: Links
   readonly admission: Admission
   readonly self: string
-  relays(link: Link): boolean
+  isRelay(link: Link): boolean
   readonly signal: AbortSignal
   readonly clock: Clock
   readonly log: Log
@@ -164,7 +164,7 @@ function relaysFor(target: DialTarget, peer: string, context: DialContext): read
     (named.has(link.peer) ? 0 : 2) + (link.who.kind === 'registry' ? 0 : 1)
   return context.links
     .all()
-    .filter((link) => link.kind === 'direct' && link.peer !== peer && context.relays(link))
+    .filter((link) => link.kind === 'direct' && link.peer !== peer && context.isRelay(link))
     .toSorted((a, b) => rank(a) - rank(b))
     .slice(0, RELAYS)
 }

@@ -2,6 +2,8 @@
 import type { Connection } from '@libp2p/interface'
 import type { HelloPeer } from '../../protocol/hello.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
+import { relayIdOf } from '../../protocol/relay-attach.ts'
+import type { RelayParty } from './relay-ends.ts'
 
 /** `overlay`: through the tunnel; `circuit`: through a libp2p relay; `direct`: neither. */
 export type LinkKind = 'direct' | 'overlay' | 'circuit'
@@ -25,6 +27,13 @@ export function deviceOfLink({ who }: Link): DeviceId | undefined {
 /** What people call the other end. */
 export function nameOfLink({ who }: Link): string {
   return who.kind === 'device' ? who.name : 'registry'
+}
+
+/** The other end as a relay. */
+export function relayOfLink(link: Link): RelayParty {
+  const { remotePeer } = link.connection
+  const id = remotePeer.type === 'Ed25519' ? relayIdOf(remotePeer.publicKey.raw) : link.peer
+  return { id, device: deviceOfLink(link), name: nameOfLink(link) }
 }
 
 export class Links {

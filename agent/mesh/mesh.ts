@@ -27,11 +27,11 @@ import { createNode, type MeshNode, stopNode } from './node.ts'
 import { oncePerTurn } from './once-per-turn.ts'
 import { ownMultiaddrs, watchOwnMultiaddrs } from './own-multiaddrs.ts'
 import { type Punches, startPunches } from './punch-stream.ts'
-import { RelayAddresses } from './relay-addresses.ts'
-import { RelayClient, type RelayInUse } from './relay-client.ts'
+import { RelayLines } from './relay-lines.ts'
 import { RelayOffers } from './relay-offers.ts'
 import { type RelayServer, startRelayServer } from './relay-server.ts'
-import { newRelaying, type Relaying, serveRelayUdp } from './relaying.ts'
+import { serveRelayUdp } from './relaying.ts'
+import type { Relays } from './relays.ts'
 import { startReservations } from './reservations.ts'
 import { Roster } from './roster.ts'
 import { watchStreams } from './stream-pace.ts'
@@ -56,10 +56,8 @@ export interface MeshOptions {
   readonly relayServer: boolean
   readonly relayRate: RelayRate
   readonly mdns: boolean
-  /** @param relay id of the one that brought it */
-  onDatagram(from: DeviceId, datagram: Uint8Array, relay: string): void
-  /** The relay in use may not reach the device any more: checks through its relays are due. */
-  onRelayDoubt(device: DeviceId): void
+  /** They send by its streams, too. */
+  readonly relays: Relays
   onPunch(from: DeviceId, punch: Punch): void
   /** What this device knows of the path to `to`, which asks. */
   evidence(to: DeviceId): Promise<Evidence>
@@ -101,17 +99,6 @@ export interface Mesh extends AsyncDisposable {
   why(to: DeviceId): Promise<WhyReply>
   /** Asks an exit a DNS message, by the connections that there are. Undefined where no answer came; never rejects. */
   askExit(exit: DeviceId, question: Uint8Array): Promise<Uint8Array | undefined>
-  /** Never waits. False: no relay reaches the device now, or all are full.
-   *  @param relay id of the one to send by, for checks and their answers */
-  sendDatagram(to: DeviceId, datagram: Uint8Array, relay?: string): boolean
-  /** Ids of the relays through which the device is to be checked: the one in use, and another kept warm. */
-  relayRoutes(to: DeviceId): readonly string[]
-  /** A check through a relay was answered through it. The round trip of the relay used now, milliseconds. */
-  relayAnswered(from: DeviceId, relay: string, roundTripMs: number): number | undefined
-  /** By which relay datagrams to the device go now; undefined where none is proved. */
-  relayInUse(to: DeviceId): RelayInUse | undefined
-  /** Names of relays by which the device may be reached now, the best first. */
-  relays(to: DeviceId): readonly string[]
   /** A path of the tunnel's leads to the device: connections through the tunnel are worth another try. */
   pathUp(device: DeviceId): void
   /** This host has moved: connections that do not answer within 2 s are closed, and all are dialled again. */
@@ -141,8 +128,6 @@ interface Parts {
   readonly links: Links
   readonly roster: Roster
   readonly admission: Admission
-  readonly addresses: RelayAddresses
-  readonly relaying: Relaying
   readonly server: RelayServer
   readonly denied: DeniedPeers
   readonly punches: Punches
@@ -160,10 +145,9 @@ async function assemble(options: MeshOptions): Promise<Parts> {
   const gater = createGater(denied, links)
   const mesh = await createNode({ ...options, privateKey: libp2pKeyOf(deviceKey), gater })
   const roster = new Roster({ ...options, mesh, links, denied })
-  const addresses = new RelayAddresses()
-  const rate = options.relayRate
-  const relaying = newRelaying({ ...options, self, rate })
-  const shared = { ...options, links, denied, addresses, onFault: roster.blame.bind(roster) }
+  const { relays, relayRate: rate } = options
+  const shared = { ...options, ...relays, links, denied, onFault: roster.blame.bind(roster) }
+  const forOthers = () => options.relayServer && rate.total > 0 && relays.roles.has(self)
   const gossip = startGossip(mesh, shared)
   watchStreams(mesh, shared)
   const party = { ...options, key: deviceKey, device: self }
@@ -173,11 +157,9 @@ async function assemble(options: MeshOptions): Promise<Parts> {
     mesh,
     links,
     roster,
-    addresses,
     gossip,
     admission: await startAdmission(mesh, { ...shared, party, kindOf }),
-    relaying,
-    server: await startRelayServer(mesh, { ...shared, ...relaying, self, rate }),
+    server: await startRelayServer(mesh, { ...shared, forOthers, self, rate }),
     denied,
     punches: await startPunches(mesh, shared),
     whys: await startWhys(mesh, shared),
@@ -188,24 +170,23 @@ async function assemble(options: MeshOptions): Promise<Parts> {
 
 /** What runs while libp2p does. */
 function run(parts: Parts, options: MeshOptions): Mesh {
-  const { self, mesh, links, relaying } = parts
-  const { clock } = options
+  const { self, mesh, links } = parts
+  const { clock, relays } = options
   const ended = new AbortController()
   const changed = oncePerTurn(clock, ended.signal, options.onChange)
   links.onUp(changed)
   links.onDown(changed)
   const offers = new RelayOffers(mesh, links, () => relayUp())
-  const relays = (link: Link): boolean => offers.isRelay(link)
-  const shared = { ...options, ...parts, relays, onFault: parts.roster.blame.bind(parts.roster) }
-  const passesOn = (link: Link): boolean => relaying.hasRole(link) && relays(link)
-  const client = new RelayClient({ ...shared, passesOn })
-  parts.server.useClient(client)
+  const isRelay = (link: Link): boolean => offers.isRelay(link)
+  const shared = { ...options, ...parts, isRelay, onFault: parts.roster.blame.bind(parts.roster) }
+  const passesOn = (link: Link): boolean => relays.roles.has(deviceOfLink(link)) && isRelay(link)
+  const lines = new RelayLines({ ...shared, passesOn, relays })
   const udp = serveRelayUdp(mesh, parts.server, options)
   const reservations = startReservations(mesh, { ...shared, onChange: changed })
   const peerId = mesh.node.peerId.toString()
   const dialer = new Dialer({ ...shared, device: self, self: peerId, signal: ended.signal })
   const relayUp = (): void => {
-    for (const link of links.all()) client.open(link)
+    for (const link of links.all()) lines.open(link)
     reservations.look()
     dialer.relayUp()
     changed()
@@ -218,13 +199,13 @@ function run(parts: Parts, options: MeshOptions): Mesh {
   const liveness = startLiveness(links, clock, options.log)
   const watched = watchOwnMultiaddrs(multiaddrs, clock, changed)
   const surplus = watchSurplus(links, peerId, clock)
-  const running = { client, dialer, liveness, multiaddrs }
+  const running = { dialer, liveness, multiaddrs }
   return {
     ...surfaceOf(parts, running),
     [Symbol.asyncDispose]: async () => {
       ended.abort(new Error('the mesh has ended'))
       watched.cancel()
-      const all = [client, reservations, dialer, liveness, surplus, parts.gossip, parts.sync]
+      const all = [lines, reservations, dialer, liveness, surplus, parts.gossip, parts.sync]
       for (const each of all) each.stop()
       await stopNode(mesh, clock)
       await (await udp)?.close()
@@ -233,15 +214,14 @@ function run(parts: Parts, options: MeshOptions): Mesh {
 }
 
 interface Running {
-  readonly client: RelayClient
   readonly dialer: Dialer
   readonly liveness: Liveness
   multiaddrs(): readonly string[]
 }
 
 function surfaceOf(
-  { links, roster, denied, addresses, punches, whys, exitNames, gossip, sync }: Parts,
-  { client, dialer, liveness, multiaddrs }: Running,
+  { links, roster, denied, punches, whys, exitNames, gossip, sync }: Parts,
+  { dialer, liveness, multiaddrs }: Running,
 ): Omit<Mesh, keyof AsyncDisposable> {
   return {
     multiaddrs,
@@ -252,8 +232,6 @@ function surfaceOf(
     },
     setPeers: (peers) => {
       const devices = peers.map(({ device }) => device)
-      addresses.setPeers(devices)
-      client.setPeers(peers)
       roster.set(devices)
       dialer.setPeers(peers)
     },
@@ -271,12 +249,6 @@ function surfaceOf(
       const known = links.to(peerIdOf(exit).toString())
       return exitNames.ask(known.length > 0 ? known : await dialer.reach(exit), question)
     },
-    sendDatagram: (to, datagram, relay) => addresses.isPeer(to) && client.send(to, datagram, relay),
-    relays: (to) => (addresses.isPeer(to) ? client.names(to) : []),
-    relayRoutes: (to) => (addresses.isPeer(to) ? client.routes(to) : []),
-    relayAnswered: (from, relay, roundTripMs) =>
-      addresses.isPeer(from) ? client.answered(from, relay, roundTripMs) : undefined,
-    relayInUse: (to) => (addresses.isPeer(to) ? client.inUse(to) : undefined),
     pathUp: (device) => dialer.pathUp(device),
     networkChanged: () => {
       liveness.check()

@@ -2,15 +2,9 @@
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { type IpAddress, parseIpAddress } from '../../protocol/address.ts'
 import { mayBeChecked } from '../host/usable-address.ts'
+import type { RelayHost } from './relay-udp-socket.ts'
 
 const CIRCUIT = '/p2p-circuit'
-
-/** Where a relay's stream goes, and so its UDP. */
-export interface RelayHost {
-  readonly family: 4 | 6
-  /** An address, or a name. */
-  readonly host: string
-}
 
 /** Undefined of text that is no multiaddr: it comes from other devices. */
 export function parseMultiaddr(text: string): Multiaddr | undefined {

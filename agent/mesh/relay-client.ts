@@ -5,13 +5,11 @@ import type { Log } from '../../protocol/log.ts'
 import type { RelayFrame } from '../../protocol/relay.ts'
 import { relayedKind } from '../../protocol/relay-datagram.ts'
 import { isStun } from '../../protocol/stun.ts'
-import { deviceOfLink, type Link, type Links, nameOfLink } from './links.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
 import { chooseRelays, mayReach } from './relay-choice.ts'
-import { type Choice, type RelayEnd, RelayEnds } from './relay-ends.ts'
-import { RelayLines } from './relay-lines.ts'
+import { type Choice, type RelayEnd, RelayEnds, type RelayParty } from './relay-ends.ts'
+import type { RelayRoles } from './relay-roles.ts'
 import { Undelivered } from './relay-undelivered.ts'
-import type { Relaying } from './relaying.ts'
 
 /** Datagrams passed so lately: a sign of a break is worth a check. Milliseconds. */
 const IN_USE_MS = 5000
@@ -25,17 +23,13 @@ const QUICK_MS = 50
 const DOUBT_SPACING_MS = 500
 
 export interface RelayClientOptions {
-  readonly links: Links
-  /** Does the other end pass on datagrams to others? */
-  passesOn(link: Link): boolean
-  /** May it, by what its certificate says? */
-  readonly relaying: Pick<Relaying, 'hasRole'>
+  /** Who may pass on datagrams to others, by what its certificate says? */
+  readonly roles: RelayRoles
   readonly addresses: RelayAddresses
   /** @param relay id of the one that brought it */
   onDatagram(from: DeviceId, datagram: Uint8Array, relay: string): void
   /** The relay in use may not reach the device any more: checks through the relays are due. */
   onRelayDoubt(device: DeviceId): void
-  onFault(link: Link, error: unknown): void
   readonly clock: Clock
   readonly random: (n: number) => Uint8Array
   readonly log: Log
@@ -62,7 +56,6 @@ interface Used {
 
 export class RelayClient {
   readonly #ends = new RelayEnds()
-  readonly #lines: RelayLines
   readonly #used = new Map<DeviceId, Used>()
   readonly #undelivered: Undelivered
   #peerNames: ReadonlyMap<DeviceId, string> = new Map()
@@ -74,26 +67,13 @@ export class RelayClient {
       const choices = this.#choices(to)
       return sendBy(choices, { peer: options.addresses.of(to), datagram })
     })
-    this.#lines = new RelayLines({
-      ...options,
-      onOpen: (end) => this.#ends.add(end),
-      onClose: (end) => this.remove(end),
-      onFrame: (end, frame) => this.received(end, frame),
-      onDoubt: (end) => this.#lineDoubted(end),
-    })
   }
 
   stop(): void {
-    this.#lines.stop()
     this.#undelivered.stop()
   }
 
-  /** Opens a relay stream where there should be one; harmless when there is. */
-  open(link: Link): void {
-    this.#lines.open(link)
-  }
-
-  /** The near end of a stream that the other side has opened. */
+  /** From now on it is a way. */
   add(end: RelayEnd): void {
     this.#ends.add(end)
   }
@@ -115,7 +95,7 @@ export class RelayClient {
   received(end: RelayEnd, { peer, datagram }: RelayFrame): void {
     const now = this.#options.clock.monotonicMs()
     const device = this.#options.addresses.deviceAt(peer)
-    if (!this.#maySpeakFor(end.link, device)) return
+    if (!this.#maySpeakFor(end.relay, device)) return
     if (datagram.length === 0) {
       this.#ends.unreachable(end, peer, now)
       if (device !== undefined) this.#undelivered.retry(device)
@@ -125,12 +105,9 @@ export class RelayClient {
     if (device === undefined) return
     this.#undelivered.forget(device)
     const used = this.#usedFor(device)
-    if (relayedKind(datagram) === 'wireguard') {
-      used.usedAt = now
-      this.#lines.wake()
-    }
+    if (relayedKind(datagram) === 'wireguard') used.usedAt = now
     this.#follow(device, used, end, now)
-    this.#options.onDatagram(device, datagram, end.link.peer)
+    this.#options.onDatagram(device, datagram, end.relay.id)
   }
 
   /** False when no relay is connected, or all have said that they do not reach the device. One that is full drops, as any
@@ -201,18 +178,17 @@ export class RelayClient {
     const now = this.#options.clock.monotonicMs()
     const [best, second] = chooseRelays(this.#choices(to), now, this.#used.get(to)?.id)
     if (best === undefined || second !== undefined) return undefined
-    return { name: best.name, device: deviceOfLink(best.end.link), by: best.end.by() }
+    return { name: best.name, device: best.end.relay.device, by: best.end.by() }
   }
 
   /** Whoever is no relay brings nothing of others: it could break handshakes in their name. */
-  #maySpeakFor(link: Link, device: DeviceId | undefined): boolean {
-    if (device !== undefined && deviceOfLink(link) === device) return true
-    return this.#options.relaying.hasRole(link)
+  #maySpeakFor(relay: RelayParty, device: DeviceId | undefined): boolean {
+    if (device !== undefined && relay.device === device) return true
+    return this.#options.roles.has(relay.device)
   }
 
   #choices(to: DeviceId): readonly Choice[] {
-    const { addresses, passesOn } = this.#options
-    return this.#ends.choices(to, addresses.of(to), passesOn)
+    return this.#ends.choices(to, this.#options.addresses.of(to))
   }
 
   #choose(to: DeviceId, choices: readonly Choice[], now: number): readonly Choice[] {
@@ -235,7 +211,7 @@ export class RelayClient {
 
   /** The device sends by another relay than we do: it may have lost ours. Which works, a check tells. */
   #follow(device: DeviceId, used: Used, end: RelayEnd, now: number): void {
-    if (end.link.peer === used.id || now - used.usedAt >= IN_USE_MS) return
+    if (end.relay.id === used.id || now - used.usedAt >= IN_USE_MS) return
     const ours = this.#choices(device).find(({ id }) => id === used.id)
     if (ours === undefined || now - (ours.heardAt ?? -Infinity) < UNHEARD_MS) return
     if (now - (ours.answeredAt ?? -Infinity) < PROVED_MS) return
@@ -243,15 +219,15 @@ export class RelayClient {
   }
 
   /** Whoever is reached by this relay now hears of us by another one. */
-  #lineDoubted(end: RelayEnd): void {
+  doubted(end: RelayEnd): void {
     const now = this.#options.clock.monotonicMs()
     const isDoubted = end.isDoubted()
     this.#options.log('info', isDoubted ? 'relay.silent' : 'relay.answers', {
-      relay: nameOfLink(end.link),
+      relay: end.relay.name,
     })
     if (!isDoubted) return
     for (const [device, used] of this.#used) {
-      if (used.id === end.link.peer && now - used.usedAt < IN_USE_MS) this.#doubt(device, used, now)
+      if (used.id === end.relay.id && now - used.usedAt < IN_USE_MS) this.#doubt(device, used, now)
     }
   }
 

@@ -2,15 +2,23 @@
  *  each device. */
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { RelayAddress, RelayFrame } from '../../protocol/relay.ts'
-import { deviceOfLink, type Link, nameOfLink } from './links.ts'
+import type { RelayId } from '../../protocol/relay-attach.ts'
 import type { RelayEvidence } from './relay-choice.ts'
 
-/** The near end of a stream, whoever opened it, and of the UDP beside it. */
+/** Who is at the other end. */
+export interface RelayParty {
+  readonly id: RelayId
+  /** Undefined: a registry. */
+  readonly device: DeviceId | undefined
+  readonly name: string
+}
+
+/** The near end of a stream, whoever opened it, and of the UDP beside it; or of UDP alone. */
 export interface RelayEnd {
-  readonly link: Link
-  /** We opened it: a relay at the other end passes on what is for others. Else the other end is the client, to whom
-   *  alone it leads. */
-  readonly isOurs: boolean
+  readonly relay: RelayParty
+  readonly isCircuit: boolean
+  /** Does the other end pass on what is for others? Not where it is the client, to whom alone it leads. */
+  passesOn(): boolean
   /** False: dropped, the way is full or has ended. */
   send(frame: RelayFrame): boolean
   isOpen(): boolean
@@ -71,7 +79,7 @@ export class RelayEnds {
   /** @param id of the relay through which the check went and its answer came */
   answered(id: string, peer: RelayAddress, roundTripMs: number, now: number): void {
     for (const [end, lessons] of this.#lessons) {
-      if (end.link.peer !== id) continue
+      if (end.relay.id !== id) continue
       const known = lessons.get(peer)?.roundTripMs
       // Shorter is true at once; longer may have been a burst.
       const smoothed =
@@ -83,19 +91,16 @@ export class RelayEnds {
     }
   }
 
-  /** @param passesOn does the relay at the other end carry for others? */
-  choices(to: DeviceId, peer: RelayAddress, passesOn: (link: Link) => boolean): readonly Choice[] {
+  choices(to: DeviceId, peer: RelayAddress): readonly Choice[] {
     const choices: Choice[] = []
     for (const [end, lessons] of this.#lessons) {
-      const { link } = end
-      const isItself = deviceOfLink(link) === to
-      if (!end.isOpen() || (!isItself && !(end.isOurs && passesOn(link)))) continue
+      const { id, device, name } = end.relay
+      const isItself = device === to
+      if (!end.isOpen() || (!isItself && !end.passesOn())) continue
       choices.push({
-        end,
-        id: link.peer,
-        name: nameOfLink(link),
-        to: isItself ? (link.kind === 'circuit' ? 'itself-by-circuit' : 'itself') : 'others',
-        isRegistry: link.who.kind === 'registry',
+        ...{ end, id, name },
+        to: isItself ? (end.isCircuit ? 'itself-by-circuit' : 'itself') : 'others',
+        isRegistry: device === undefined,
         isDoubted: end.isDoubted(),
         ...(lessons.get(peer) ?? NOTHING_LEARNT),
       })

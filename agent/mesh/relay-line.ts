@@ -14,7 +14,6 @@ import {
 } from '../../protocol/relay-control.ts'
 import { relayedKind } from '../../protocol/relay-datagram.ts'
 import { UDP_DATAGRAM_BYTES } from '../../protocol/relay-udp.ts'
-import type { RelayHost } from './multiaddrs.ts'
 import {
   beat,
   isDoubted,
@@ -30,6 +29,7 @@ import {
   isSameSession,
   NO_CHALLENGE,
   openRelayUdpSocket,
+  type RelayHost,
   type RelayUdpSocket,
 } from './relay-udp-socket.ts'
 

@@ -1,11 +1,13 @@
 /** Relay lines: a line kept warm to every relay that is linked, and to peers that can be reached no better. */
 import type { Cancellable, Clock } from '../../protocol/clock.ts'
-import { RELAY_PROTOCOL, type RelayFrame } from '../../protocol/relay.ts'
-import { type Link, type Links, nameOfLink } from './links.ts'
+import { RELAY_PROTOCOL } from '../../protocol/relay.ts'
+import { relayedKind } from '../../protocol/relay-datagram.ts'
+import { type Link, type Links, relayOfLink } from './links.ts'
 import { hostOf } from './multiaddrs.ts'
 import type { RelayEnd } from './relay-ends.ts'
 import { RelayLine } from './relay-line.ts'
 import { startRelayStream } from './relay-stream.ts'
+import type { Relays } from './relays.ts'
 
 const OPEN_MS = 5000
 /** Milliseconds before a stream that ended on a living link is opened again. */
@@ -17,11 +19,7 @@ export interface RelayLinesOptions {
   readonly links: Links
   /** Does the other end pass on datagrams to others? */
   passesOn(link: Link): boolean
-  onOpen(end: RelayEnd): void
-  onFrame(end: RelayEnd, frame: RelayFrame): void
-  /** The relay is silent, or has come back. */
-  onDoubt(end: RelayEnd): void
-  onClose(end: RelayEnd): void
+  readonly relays: Pick<Relays, 'opened' | 'closed' | 'client'>
   onFault(link: Link, error: unknown): void
   readonly clock: Clock
   readonly random: (n: number) => Uint8Array
@@ -84,7 +82,7 @@ export class RelayLines {
     const isDoubted = line.isDoubted()
     if (isDoubted !== kept.wasDoubted) {
       kept.wasDoubted = isDoubted
-      this.#options.onDoubt(end)
+      this.#options.relays.client.doubted(end)
     }
     return isInUse || isDoubted
   }
@@ -98,7 +96,7 @@ export class RelayLines {
   }
 
   async #start(link: Link): Promise<void> {
-    const { clock, random, onFrame, onOpen, onFault } = this.#options
+    const { clock, random, passesOn, relays, onFault } = this.#options
     const { id } = link.connection
     const stream = await link.connection.newStream(RELAY_PROTOCOL, {
       signal: AbortSignal.timeout(OPEN_MS),
@@ -118,11 +116,15 @@ export class RelayLines {
     const host = link.kind === 'direct' ? hostOf(link.connection.remoteAddr) : undefined
     const line = new RelayLine(frames, {
       ...{ host, clock, random },
-      onFrame: (frame) => onFrame(end, frame),
+      onFrame: (frame) => {
+        if (relayedKind(frame.datagram) === 'wireguard') this.wake()
+        relays.client.received(end, frame)
+      },
     })
     const end: RelayEnd = {
-      link,
-      isOurs: true,
+      relay: relayOfLink(link),
+      isCircuit: link.kind === 'circuit',
+      passesOn: () => passesOn(link),
       isOpen: () => line.isOpen(),
       isDoubted: () => line.isDoubted(),
       by: () => line.by(),
@@ -133,7 +135,7 @@ export class RelayLines {
       },
     }
     this.#kept.set(id, { line, end, wasDoubted: false, wasInUse: false })
-    onOpen(end)
+    relays.opened(end)
   }
 
   #close(id: string): void {
@@ -141,15 +143,10 @@ export class RelayLines {
     if (kept === undefined) return
     this.#kept.delete(id)
     kept.line.close()
-    this.#options.onClose(kept.end)
+    this.#options.relays.closed(kept.end)
   }
 
   #reopen(link: Link): void {
     if (!this.#stopped) this.#options.clock.after(REOPEN_MS, () => this.open(link))
-  }
-
-  /** For logs. */
-  static describe({ link }: RelayEnd): Record<string, string> {
-    return { relay: nameOfLink(link), peer: link.peer }
   }
 }

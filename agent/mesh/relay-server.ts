@@ -1,18 +1,20 @@
 /** Relay server: takes datagrams for this device, and passes on those between others if it relays. */
 import type { Stream } from '@libp2p/interface'
+import { memberOf } from '../../protocol/belief.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import type { DeviceId, OrganizationId } from '../../protocol/keys.ts'
+import type { DeviceId, DeviceKeyPair, OrganizationId } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import { RELAY_PROTOCOL, type RelayAddress } from '../../protocol/relay.ts'
 import { RelayHub } from '../../protocol/relay-hub.ts'
-import type { HubPort } from '../../protocol/relay-hub-port.ts'
 import type { RelayRate } from '../../protocol/relay-meter.ts'
+import type { BoardPort } from '../../protocol/relay-switchboard.ts'
 import type { UdpRoute } from '../../protocol/relay-udp-session.ts'
-import { deviceOfLink, type Link, type Links, nameOfLink } from './links.ts'
+import type { OrganizationState } from '../../protocol/state.ts'
+import { type Link, type Links, relayOfLink } from './links.ts'
 import type { MeshNode } from './node.ts'
 import type { RelayAddresses } from './relay-addresses.ts'
 import type { RelayClient } from './relay-client.ts'
-import type { RelayEnd } from './relay-ends.ts'
+import type { RelayEnd, RelayParty } from './relay-ends.ts'
 import { pipeOf, readRelayStream } from './relay-stream.ts'
 import { serve } from './streams.ts'
 
@@ -21,12 +23,16 @@ const STREAMS = 2
 
 export interface RelayServerOptions {
   readonly self: DeviceId
+  readonly deviceKey: DeviceKeyPair
   readonly organization: OrganizationId
+  state(): OrganizationState
   /** Pass on what is not for this device, now? */
   forOthers(): boolean
   readonly rate: RelayRate
   readonly links: Links
   readonly addresses: RelayAddresses
+  /** What comes for this device goes to it, and it sends by these streams too. */
+  readonly client: RelayClient
   onFault(link: Link, error: unknown): void
   readonly clock: Clock
   readonly random: (n: number) => Uint8Array
@@ -37,13 +43,12 @@ interface Member {
   readonly organization: string
   readonly address: RelayAddress
   readonly device: DeviceId
-  readonly link: Link
+  readonly party: RelayParty
+  readonly isCircuit: boolean
   end?: RelayEnd
 }
 
 export interface RelayServer {
-  /** What comes for this device goes to the client, which sends by these streams too. */
-  useClient(client: RelayClient): void
   /** UDP is served at this port from now on. */
   offerUdp(port: number): void
   receiveUdp(bytes: Uint8Array, route: UdpRoute): void
@@ -53,20 +58,31 @@ export async function startRelayServer(
   mesh: MeshNode,
   options: RelayServerOptions,
 ): Promise<RelayServer> {
-  const { addresses, links, log, onFault } = options
-  let client: RelayClient | undefined
+  const { addresses, client, links, log, onFault } = options
   const own = addresses.of(options.self)
   const hub = new RelayHub<Member>({
     ...options,
     own: {
       address: own,
       deliver: ({ end, address }, datagram) => {
-        if (end !== undefined) client?.received(end, { peer: address, datagram })
+        if (end !== undefined) client.received(end, { peer: address, datagram })
       },
     },
-    onExcess: ({ device, link }, { reason, datagrams, bytes }) =>
+    attaching: {
+      ...{ key: options.deviceKey, address: own },
+      memberOf: (organization, device) => memberAt(options, organization, device),
+    },
+    onAttached: (port) => {
+      const end = endOf(port, own)
+      port.member.end = end
+      client.add(end)
+    },
+    onDetached: ({ member: { end } }) => {
+      if (end !== undefined) client.remove(end)
+    },
+    onExcess: ({ device, party: { name } }, { reason, datagrams, bytes }) =>
       log('warn', 'relay.datagrams-dropped', {
-        ...{ device, name: nameOfLink(link), reason, datagrams, bytes },
+        ...{ device, name, reason, datagrams, bytes },
       }),
   })
   const limits = { maxInboundStreams: STREAMS }
@@ -76,18 +92,27 @@ export async function startRelayServer(
     RELAY_PROTOCOL,
     limits,
     (stream, link) => {
-      const end = join(hub, stream, link, { ...options, own, left: (each) => client?.remove(each) })
-      if (link.kind === 'direct') client?.add(end)
+      const end = join(hub, stream, link, { ...options, own, left: (each) => client.remove(each) })
+      if (link.kind === 'direct') client.add(end)
     },
     onFault,
   )
   return {
-    useClient: (used) => {
-      client = used
-    },
     offerUdp: (port) => hub.offerUdp(port),
     receiveUdp: (bytes, route) => hub.receiveUdp(bytes, route),
   }
+}
+
+/** Whoever attaches, as it is now. */
+function memberAt(
+  { organization, addresses, state, clock }: RelayServerOptions,
+  asked: OrganizationId,
+  device: DeviceId,
+): Member | undefined {
+  const member = asked === organization ? memberOf(state(), device, clock.now()) : undefined
+  if (member === undefined) return undefined
+  const party = { id: device, device, name: member.certificate.name }
+  return { organization, address: addresses.of(device), device, party, isCircuit: false }
 }
 
 /** Throws where there is nothing to relay, or no room. */
@@ -101,11 +126,14 @@ function join(
   },
 ): RelayEnd {
   const { organization, addresses, own, left, onFault } = options
-  const device = deviceOfLink(link)
+  const party = relayOfLink(link)
+  const { device } = party
   // Over the overlay the datagrams would run inside themselves.
   if (device === undefined || link.kind === 'overlay') throw new Error('no relaying here')
   if (stream.status !== 'open') throw new Error('the stream ended before it began')
-  const member: Member = { organization, address: addresses.of(device), device, link }
+  const isCircuit = link.kind === 'circuit'
+  const address = addresses.of(device)
+  const member: Member = { organization, address, device, party, isCircuit }
   const port = hub.join(member, pipeOf(stream))
   const end = endOf(port, own)
   member.end = end
@@ -122,10 +150,11 @@ function join(
 }
 
 /** The stream as a way to the device that opened it; it pings, so it is the one that notices a silence. */
-function endOf(port: HubPort<Member>, own: RelayAddress): RelayEnd {
+function endOf(port: BoardPort<Member>, own: RelayAddress): RelayEnd {
   return {
-    link: port.member.link,
-    isOurs: false,
+    relay: port.member.party,
+    isCircuit: port.member.isCircuit,
+    passesOn: () => false,
     isOpen: () => port.isOpen(),
     isDoubted: () => false,
     by: () => port.by(),

@@ -3,7 +3,7 @@ import { createSocket, type RemoteInfo, type Socket } from 'node:dgram'
 import { once } from 'node:events'
 import { isIPv6 } from 'node:net'
 import type { Log } from '../../protocol/log.ts'
-import { isRelayDatagram } from '../../protocol/relay-udp.ts'
+import { isForRelay } from '../../protocol/relay-attach.ts'
 import type { UdpRoute } from '../../protocol/relay-udp-session.ts'
 
 /** Bytes waiting for the kernel; beyond them datagrams are dropped, as a full link does. */
@@ -45,7 +45,7 @@ export async function openRelayUdpServer(options: {
     }
     socket.on('error', (error) => log('debug', 'relay.udp-failed', { reason: error.message }))
     socket.on('message', (bytes, from) => {
-      if (isRelayDatagram(bytes, 'to-relay')) onDatagram(bytes, routeTo(socket, from))
+      if (isForRelay(bytes)) onDatagram(bytes, routeTo(socket, from))
     })
     sockets.push(socket)
   }

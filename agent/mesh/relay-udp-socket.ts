@@ -1,5 +1,5 @@
 /** Relay UDP socket: the client's end of a relay's UDP session (SPEC §12.4). */
-import { createSocket, type SocketType } from 'node:dgram'
+import { createSocket, type Socket, type SocketType } from 'node:dgram'
 import { fromHex, toHex } from '../../crypto/bytes.ts'
 import type { RelayFrame } from '../../protocol/relay.ts'
 import type { UdpOffer } from '../../protocol/relay-control.ts'
@@ -10,12 +10,18 @@ import {
   sealRelayDatagram,
 } from '../../protocol/relay-udp.ts'
 import { ReplayWindow } from '../../protocol/replay-window.ts'
-import type { RelayHost } from './multiaddrs.ts'
 
 /** Bytes waiting for the kernel; beyond them datagrams are dropped, as a full link does. */
 const QUEUE_BYTES = 1 << 20
 /** Bytes of the kernel's buffers, where it allows so many. */
 const BUFFER_BYTES = 1 << 21
+
+/** Where a relay's stream goes, and so its UDP. */
+export interface RelayHost {
+  readonly family: 4 | 6
+  /** An address, or a name. */
+  readonly host: string
+}
 
 export interface RelayUdpSocket {
   readonly session: string
@@ -32,21 +38,30 @@ export function openRelayUdpSocket(
 ): RelayUdpSocket {
   const type: SocketType = family === 4 ? 'udp4' : 'udp6'
   const socket = createSocket({ type, recvBufferSize: BUFFER_BYTES, sendBufferSize: BUFFER_BYTES })
-  const keys: SessionKey = { session: toHex(session), key }
+  // A port that nobody listens on any more, a network that is gone: pings stay unanswered.
+  socket.on('error', () => undefined)
+  socket.connect(port, host)
+  return sessionOver(socket, { session: toHex(session), key }, onFrame)
+}
+
+/** The session by a socket that is being connected to the relay, or is. */
+export function sessionOver(
+  socket: Socket,
+  keys: SessionKey,
+  onFrame: (frame: RelayFrame) => void,
+  isConnectedNow = false,
+): RelayUdpSocket {
   const window = new ReplayWindow()
-  let isConnected = false
+  let isConnected = isConnectedNow
   let sent = 0
   socket.on('message', (bytes) => {
     if (!isRelayDatagram(bytes, 'to-client')) return
     const opened = openRelayDatagram(keys, 'to-client', bytes)
     if (opened !== undefined && window.take(opened.counter)) onFrame(opened)
   })
-  // A port that nobody listens on any more, a network that is gone: pings stay unanswered.
-  socket.on('error', () => undefined)
   socket.on('connect', () => {
     isConnected = true
   })
-  socket.connect(port, host)
   return {
     session: keys.session,
     send: (frame) => {

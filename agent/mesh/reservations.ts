@@ -11,7 +11,7 @@ const LOOK_MS = 5000
 
 export interface ReservationOptions {
   readonly links: Links
-  relays(link: Link): boolean
+  isRelay(link: Link): boolean
   onChange(): void
   readonly clock: Clock
   readonly log: Log
@@ -65,10 +65,10 @@ function circuitThrough({ connection, peer }: Link): string {
 
 /** Every registry, and of the relaying members those that gave a place already, then any. */
 function wanted(
-  { links, relays }: ReservationOptions,
+  { links, isRelay }: ReservationOptions,
   held: (link: Link) => boolean,
 ): readonly Link[] {
-  const direct = links.all().filter((link) => link.kind === 'direct' && relays(link))
+  const direct = links.all().filter((link) => link.kind === 'direct' && isRelay(link))
   const byPeer = [...new Map(direct.map((link) => [link.peer, link])).values()]
   const members = byPeer
     .filter(({ who }) => who.kind === 'device')

@@ -14,6 +14,7 @@ import {
 } from '../../protocol/limits.ts'
 import type { Knowledge } from '../knowledge.ts'
 import type { Mesh } from '../mesh/mesh.ts'
+import type { Relays } from '../mesh/relays.ts'
 import { noPathFacts, type PathFacts } from '../path/path-evidence.ts'
 import type { Paths } from '../path/paths.ts'
 import { type Plan, TAKEN } from '../plan.ts'
@@ -29,7 +30,8 @@ export interface WhySource {
   readonly join: { readonly name: string }
   readonly parts: {
     readonly paths: Pick<Paths, 'evidence'> | undefined
-    readonly mesh: Pick<Mesh, 'why' | 'relays' | 'connections'> | undefined
+    readonly relays: Pick<Relays, 'names'> | undefined
+    readonly mesh: Pick<Mesh, 'why' | 'connections'> | undefined
   }
   readonly options: {
     readonly system: string
@@ -43,7 +45,7 @@ export interface WhySource {
 /** Throws what the tunnel throws. */
 export async function ownEvidence(daemon: WhySource, to: DeviceId): Promise<Evidence> {
   const { options, device, local, plan } = daemon
-  const { paths, mesh } = daemon.parts
+  const { paths, relays, mesh } = daemon.parts
   const { clock, knowledge } = options
   const found = paths?.evidence(to) ?? noPathFacts('unknown')
   const wireguard = await wireguardOf(daemon, to, found)
@@ -57,7 +59,7 @@ export async function ownEvidence(daemon: WhySource, to: DeviceId): Promise<Evid
     candidates: local.candidates.slice(0, CANDIDATES),
     path: found.path,
     pairs: found.pairs,
-    relay: { ...found.relay, names: (mesh?.relays(to) ?? []).slice(0, EVIDENCE_RELAYS) },
+    relay: { ...found.relay, names: (relays?.names(to) ?? []).slice(0, EVIDENCE_RELAYS) },
     drops: found.drops,
     wireguard,
     certificateNotAfter: memberOf(state, device, now)?.certificate.notAfter,

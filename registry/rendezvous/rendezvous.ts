@@ -124,7 +124,7 @@ async function startNode(
   const partyOf = (id: OrganizationId) => partyFor(parts.organizations, id)
   await startAdmission(created, { partyOf, randomBytes, ...parts })
   await startSync(created, parts)
-  const relay = await startRelay(created, { ...parts, rate, randomBytes })
+  const relay = await startRelay(created, { ...parts, key, rate, randomBytes })
   try {
     await created.node.start()
   } catch (cause) {

@@ -8,7 +8,7 @@ import { addressBytes, parseIpAddress } from '../../protocol/address.ts'
 import type { Clock } from '../../protocol/clock.ts'
 import { MalformedError } from '../../protocol/errors.ts'
 import type { Log } from '../../protocol/log.ts'
-import { isRelayDatagram } from '../../protocol/relay-udp.ts'
+import { isForRelay } from '../../protocol/relay-attach.ts'
 import type { UdpRoute } from '../../protocol/relay-udp-session.ts'
 import {
   encodeStun,
@@ -72,7 +72,7 @@ export async function startStunResponder(options: StunResponderOptions): Promise
     started.defer(() => close(socket))
     socket.on('error', (error) => options.log('warn', 'stun.socket-failed', { host, error }))
     socket.on('message', (request, from) => {
-      if (isRelayDatagram(request, 'to-relay')) {
+      if (isForRelay(request)) {
         options.onRelayDatagram?.(request, routeTo(socket, from))
       } else if (budget.mayAsk(from.address)) answer(socket, request, from, budget)
     })

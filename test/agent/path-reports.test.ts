@@ -181,8 +181,8 @@ rule('come from the paths and relays of the daemon', () => {
     plan: { peers },
     parts: {
       paths: { status: (device) => states[device] ?? { kind: 'offline' } },
-      mesh: {
-        relayInUse: (to) =>
+      relays: {
+        inUse: (to) =>
           to === rack ? { device: undefined } : to === lamp ? { device: phone } : undefined,
       },
     },

@@ -1,7 +1,9 @@
 /** A relay hub on a virtual clock, and clients that say to it exactly what a test wants said. */
 import { fromHex, toHex } from '../../crypto/bytes.ts'
 import { sha256 } from '../../crypto/hash.ts'
+import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
 import { encodeRelayFrame, parseRelayFrames, type RelayFrame } from '../../protocol/relay.ts'
+import { ANY_REGISTRY } from '../../protocol/relay-attach.ts'
 import {
   controlFrame,
   isControl,
@@ -17,6 +19,11 @@ import { openRelayDatagram, sealRelayDatagram } from '../../protocol/relay-udp.t
 import { VirtualClock } from '../../simulations/world/virtual-clock.ts'
 
 export const UDP_PORT = 3478
+/** Who the relay is. */
+export const RELAY = {
+  key: signingKeyPairFromSeed<'rendezvous'>(new Uint8Array(32).fill(9)),
+  address: ANY_REGISTRY,
+}
 
 export interface Told extends Excess {
   readonly member: string
@@ -42,6 +49,7 @@ export function relayScene(change: Partial<HubOptions<HubMember>> = {}) {
     forOthers: () => true,
     clock,
     random: (length) => sha256(Uint8Array.of(seed >> 8, seed++ & 255)).slice(0, length),
+    attaching: { ...RELAY, memberOf: () => undefined },
     onExcess: ({ address }, excess) => told.push({ member: address, ...excess }),
     ...change,
   })

@@ -43,7 +43,7 @@ function begin(peers: readonly DialPeer[], ...linked: readonly Link[]) {
   const self = newDevice()
   const options = {
     ...{ mesh, links, clock, device: self, self: peerIdOf(self).toString() },
-    ...{ rendezvous: () => [], relays: () => false, log: () => undefined },
+    ...{ rendezvous: () => [], isRelay: () => false, log: () => undefined },
     admission: { admitted: () => undefined },
     random: (length: number) => new Uint8Array(length),
     signal: new AbortController().signal,

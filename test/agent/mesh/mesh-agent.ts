@@ -1,13 +1,16 @@
 /** An agent that is a mesh and a state and nothing else: the daemon's glue, as tests need it. */
 
+import type { AttachTarget } from '../../../agent/mesh/attached-relays.ts'
 import { peerIdOf } from '../../../agent/mesh/device-peer.ts'
 import { type Mesh, type MeshOptions, startMesh } from '../../../agent/mesh/mesh.ts'
+import { Relays } from '../../../agent/mesh/relays.ts'
 import { systemClock } from '../../../agent/system-clock.ts'
 import { randomBytes } from '../../../crypto/random.ts'
 import type { IpAddress } from '../../../protocol/address.ts'
 import { membersOf } from '../../../protocol/belief.ts'
 import { openEnvelope } from '../../../protocol/envelope.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
+import type { Log } from '../../../protocol/log.ts'
 import type { Punch } from '../../../protocol/punch.ts'
 import { parseRelayRate } from '../../../protocol/relay-rate.ts'
 import { apply, type OrganizationState } from '../../../protocol/state.ts'
@@ -23,6 +26,7 @@ export interface LogLine {
 export interface MeshAgent extends AsyncDisposable {
   readonly device: TestDevice
   readonly mesh: Mesh
+  readonly relays: Relays
   state(): OrganizationState
   /** Applies an envelope as if it came from outside, and follows it. */
   learn(bytes: Uint8Array): void
@@ -41,6 +45,8 @@ export interface AgentOptions extends Partial<MeshOptions> {
   readonly known?: Readonly<Record<string, readonly string[]>>
   /** Overlay addresses of members by name: there is no tunnel, and nothing may be dialled outside this machine. */
   readonly overlay?: Readonly<Record<string, readonly IpAddress[]>>
+  /** Relays to attach to. */
+  readonly targets?: () => readonly AttachTarget[]
 }
 
 const DEBUG = process.env['MESH_DEBUG'] !== undefined
@@ -48,7 +54,7 @@ const DEBUG = process.env['MESH_DEBUG'] !== undefined
 export async function startAgent(
   organization: Pick<TestOrganization, 'id' | 'device'>,
   name: string,
-  { initial, known = {}, overlay = {}, ...changed }: AgentOptions,
+  { initial, known = {}, overlay = {}, targets = () => [], ...changed }: AgentOptions,
 ): Promise<MeshAgent> {
   const device = organization.device(name)
   const datagrams: MeshAgent['datagrams'] = []
@@ -56,6 +62,21 @@ export async function startAgent(
   const lines: LogLine[] = []
   let state = initial
   let mesh: Mesh | undefined
+  const log: Log = (level, event, fields = {}) => {
+    lines.push({ level, event, fields })
+    if (DEBUG)
+      console.log(Math.round(performance.now()), name, level, event, JSON.stringify(fields))
+  }
+  const relays = new Relays({
+    deviceKey: device.key,
+    organization: organization.id,
+    state: () => state,
+    targets,
+    onDatagram: (from, datagram) => datagrams.push({ from, text: textOf(datagram) }),
+    onRelayDoubt: () => undefined,
+    onChange: () => undefined,
+    ...{ clock: systemClock, random: randomBytes, log },
+  })
   const follow = (): void => {
     const peers = [...membersOf(state, systemClock.now()).values()]
       .filter(({ certificate }) => certificate.device !== device.id)
@@ -66,6 +87,7 @@ export async function startAgent(
         multiaddrs: known[certificate.name] ?? endpoints?.body.multiaddrs ?? [],
         overlayAddresses: overlay[certificate.name] ?? [],
       }))
+    relays.setPeers(peers)
     mesh?.setPeers(peers)
   }
   const adopt = (next: OrganizationState): void => {
@@ -87,20 +109,15 @@ export async function startAgent(
     rendezvous: () => [],
     relayServer: false,
     relayRate: parseRelayRate('1000'),
-    onRelayDoubt: () => undefined,
     mdns: false,
-    onDatagram: (from, datagram) => datagrams.push({ from, text: textOf(datagram) }),
+    relays,
     onPunch: (from, punch) => punches.push({ from, punch }),
     evidence: () => Promise.reject(new Error('nothing is known')),
     exitAnswer: async () => undefined,
     onChange: () => undefined,
     clock: systemClock,
     random: randomBytes,
-    log: (level, event, fields = {}) => {
-      lines.push({ level, event, fields })
-      if (DEBUG)
-        console.log(Math.round(performance.now()), name, level, event, JSON.stringify(fields))
-    },
+    log,
     ...changed,
   })
   follow()
@@ -108,6 +125,7 @@ export async function startAgent(
   return {
     device,
     mesh: started,
+    relays,
     datagrams,
     punches,
     lines,
@@ -118,7 +136,10 @@ export async function startAgent(
       await started.publish(bytes)
     },
     address: () => `${started.multiaddrs()[0] ?? ''}/p2p/${peerIdOf(device.id).toString()}`,
-    [Symbol.asyncDispose]: async () => started[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await started[Symbol.asyncDispose]()
+      relays[Symbol.dispose]()
+    },
   }
 }
 

@@ -78,7 +78,7 @@ rule('drops a revoked device at once, everywhere, and lets it in no more', async
   await systemClock.sleep(1200)
   await a.publish(revoking('cow'))
   await until('dropped by both', () => !linked(a, c) && !linked(b, c))
-  assert.is(a.mesh.sendDatagram(c.device.id, Buffer.from('x')), false)
+  assert.is(a.relays.send(c.device.id, Buffer.from('x')), false)
   await systemClock.sleep(1500) // it dials again and again
   assert.equal([linked(a, c), linked(b, c), linked(c, a)], [false, false, false])
   assert.ok(linked(a, b), 'the others stay connected')

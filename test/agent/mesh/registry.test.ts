@@ -105,10 +105,10 @@ rule('carries datagrams through the registry', async () => {
   await until('each knows the other', () =>
     [a, b].every((each) => each.state().memberships.size === 2),
   )
-  await until('sent', () => a.mesh.sendDatagram(b.device.id, transportMessage('ping')))
+  await until('sent', () => a.relays.send(b.device.id, transportMessage('ping')))
   await until('came', () => b.datagrams.length > 0)
   assert.equal(b.datagrams[0], { from: a.device.id, text: 'ping' })
-  assert.ok(a.mesh.relays(b.device.id).includes('registry'))
+  assert.ok(a.relays.names(b.device.id).includes('registry'))
 })
 
 rule('makes every device drop one that is removed, and keeps it out', async () => {
@@ -126,7 +126,7 @@ rule('makes every device drop one that is removed, and keeps it out', async () =
   await until('dropped everywhere', apart)
   await systemClock.sleep(2000)
   assert.ok(apart())
-  assert.equal(a.mesh.relays(c.device.id), [])
+  assert.equal(a.relays.names(c.device.id), [])
 })
 
 rule('keeps two organizations of one registry apart', async () => {
@@ -144,9 +144,9 @@ rule('keeps two organizations of one registry apart', async () => {
       overlayAddresses: [],
     },
   ])
-  spy.mesh.sendDatagram(a.device.id, transportMessage('spam'))
+  spy.relays.send(a.device.id, transportMessage('spam'))
   await systemClock.sleep(1500)
-  spy.mesh.sendDatagram(a.device.id, transportMessage('spam'))
+  spy.relays.send(a.device.id, transportMessage('spam'))
   await systemClock.sleep(200)
   assert.equal([kindsTo(spy, a), kindsTo(a, spy), a.datagrams], [[], [], []])
   assert.equal(saysWarning(a, 'mesh.peer-refused'), [])

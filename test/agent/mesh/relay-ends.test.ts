@@ -1,6 +1,5 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Link } from '../../../agent/mesh/links.ts'
 import { isLate } from '../../../agent/mesh/relay-choice.ts'
 import { type RelayEnd, RelayEnds } from '../../../agent/mesh/relay-ends.ts'
 import { generateSigningKeyPair } from '../../../crypto/signing.ts'
@@ -11,8 +10,9 @@ const rule = suite('what is learnt of relays')
 const device = deviceIdOf(generateSigningKeyPair<'device'>().publicKey)
 const address = relayAddressOf(device)
 const end: RelayEnd = {
-  link: { who: { kind: 'registry' }, peer: 'registry', kind: 'direct' } as Link,
-  isOurs: true,
+  relay: { id: 'registry', device: undefined, name: 'registry' },
+  isCircuit: false,
+  passesOn: () => true,
   send: () => true,
   isOpen: () => true,
   isDoubted: () => false,
@@ -25,7 +25,7 @@ rule(
     const ends = new RelayEnds()
     ends.add(end)
     const late = (now: number): boolean => {
-      const [choice] = ends.choices(device, address, () => true)
+      const [choice] = ends.choices(device, address)
       return choice !== undefined && isLate(choice, now)
     }
     ends.asked(end, address, 1000)

@@ -35,8 +35,8 @@ async function talking(
     () => {
       if (performance.now() >= next) {
         next = performance.now() + 40
-        a.mesh.sendDatagram(b.device.id, transportMessage('there'))
-        b.mesh.sendDatagram(a.device.id, transportMessage('back'))
+        a.relays.send(b.device.id, transportMessage('there'))
+        b.relays.send(a.device.id, transportMessage('back'))
       }
       return holds()
     },
@@ -45,7 +45,7 @@ async function talking(
 }
 
 const inUse = (a: MeshAgent, b: MeshAgent): string => {
-  const found = a.mesh.relayInUse(b.device.id)
+  const found = a.relays.inUse(b.device.id)
   return found === undefined ? '' : `${found.name} ${found.by}`
 }
 
@@ -56,7 +56,7 @@ rule('changes to UDP while datagrams flow, at the number of the TCP port', async
   await talking(a, b, 'UDP', () => inUse(a, b) === 'hub udp' && inUse(b, a) === 'hub udp')
   const [before, sent] = [b.datagrams.length, 50]
   for (let n = 0; n < sent; n += 1) {
-    a.mesh.sendDatagram(b.device.id, transportMessage(`datagram ${n}`))
+    a.relays.send(b.device.id, transportMessage(`datagram ${n}`))
     await systemClock.sleep(1)
   }
   await until('all of them', () => b.datagrams.length >= before + sent)
@@ -91,10 +91,10 @@ rule(
     const leaf = (name: string) => startAgent(acme, name, { initial: roleless, known, listen: [] })
     const [a, b] = [stack.use(await leaf('ant')), stack.use(await leaf('bee'))]
     // The circuit that the control plane takes is there, and the hub itself can be reached.
-    await until('linked', () => a.mesh.relays(b.device.id).length > 0, 20_000)
-    assert.equal(a.mesh.relays(b.device.id), ['bee'])
-    await until('the hub', () => a.mesh.sendDatagram(hub.device.id, transportMessage('x')))
-    assert.equal(a.mesh.relays(hub.device.id), ['hub'])
+    await until('linked', () => a.relays.names(b.device.id).length > 0, 20_000)
+    assert.equal(a.relays.names(b.device.id), ['bee'])
+    await until('the hub', () => a.relays.send(hub.device.id, transportMessage('x')))
+    assert.equal(a.relays.names(hub.device.id), ['hub'])
   },
 )
 
@@ -109,7 +109,7 @@ rule('goes on by another relay when one ends, whichever it was', async () => {
     stack.use(await startLeaf('bee', relays.hub, relays.hive)),
   ]
   await until('two relays', () =>
-    [a.mesh.relays(b.device.id), b.mesh.relays(a.device.id)].every(
+    [a.relays.names(b.device.id), b.relays.names(a.device.id)].every(
       (names) => names.includes('hub') && names.includes('hive'),
     ),
   )
@@ -140,13 +140,13 @@ rule('carries the others while one member floods, and names it', async () => {
   await talking(flood, b, 'UDP too', () => inUse(flood, b) === 'hub udp')
   const large = transportMessage(new Uint8Array(1400))
   const flooding = systemClock.every(10, () => {
-    for (let n = 0; n < 60; n += 1) flood.mesh.sendDatagram(b.device.id, large)
+    for (let n = 0; n < 60; n += 1) flood.relays.send(b.device.id, large)
   })
   await until('named', () => hub.lines.some(({ event }) => event === 'relay.datagrams-dropped'))
   const fromA = (): number => b.datagrams.filter(({ text }) => text.startsWith('calm')).length
   const sent = 100
   for (let n = 0; n < sent; n += 1) {
-    a.mesh.sendDatagram(b.device.id, transportMessage(`calm ${n}`))
+    a.relays.send(b.device.id, transportMessage(`calm ${n}`))
     await systemClock.sleep(10)
   }
   await until('those who are calm are carried', () => fromA() >= sent * 0.9)

@@ -30,11 +30,11 @@ rule('carries datagrams between two members that only a third connects', async (
   const hub = stack.use(await startHub())
   const a = stack.use(await startLeaf('ant', hub))
   const b = stack.use(await startLeaf('bee', hub))
-  await until('a relay is known', () => a.mesh.relays(b.device.id).includes('hub'))
-  await until('sent', () => a.mesh.sendDatagram(b.device.id, text('ping')))
+  await until('a relay is known', () => a.relays.names(b.device.id).includes('hub'))
+  await until('sent', () => a.relays.send(b.device.id, text('ping')))
   await until('came', () => b.datagrams.length > 0)
   assert.equal(b.datagrams[0], { from: a.device.id, text: 'ping' })
-  assert.ok(b.mesh.sendDatagram(a.device.id, text('pong')))
+  assert.ok(b.relays.send(a.device.id, text('pong')))
   await until('answered', () => a.datagrams.length > 0)
   assert.equal(a.datagrams[0], { from: b.device.id, text: 'pong' })
   assert.equal(hub.datagrams, [])
@@ -47,11 +47,11 @@ rule('gives what is for others to a relay, also where that is a client here itse
   const options = { initial: everybody, known, listen: [], relayServer: true }
   const a = stack.use(await startAgent(acme, 'ant', options))
   const b = stack.use(await startLeaf('bee', hub))
-  await until('the hub could send by ant', () => hub.mesh.relays(b.device.id).includes('ant'))
-  await until('a relay is known', () => a.mesh.relayRoutes(b.device.id).length > 0)
+  await until('the hub could send by ant', () => hub.relays.names(b.device.id).includes('ant'))
+  await until('a relay is known', () => a.relays.relayRoutes(b.device.id).length > 0)
   await systemClock.sleep(300)
-  for (const relay of a.mesh.relayRoutes(b.device.id)) {
-    assert.ok(a.mesh.sendDatagram(b.device.id, text('ping'), relay))
+  for (const relay of a.relays.relayRoutes(b.device.id)) {
+    assert.ok(a.relays.send(b.device.id, text('ping'), relay))
   }
   await until('came', () => b.datagrams.length > 0)
   assert.equal(hub.datagrams, [])
@@ -63,13 +63,13 @@ rule('needs no relay between two that are connected, in either direction', async
   const known = { ant: [a.address()] }
   const b = stack.use(await startAgent(acme, 'bee', { initial: everybody, known }))
   await until('both ways', () => {
-    const [there, back] = [a.mesh.relays(b.device.id), b.mesh.relays(a.device.id)]
+    const [there, back] = [a.relays.names(b.device.id), b.relays.names(a.device.id)]
     return there.length > 0 && back.length > 0
   })
-  assert.ok(a.mesh.sendDatagram(b.device.id, text('one')))
-  assert.ok(b.mesh.sendDatagram(a.device.id, text('two')))
+  assert.ok(a.relays.send(b.device.id, text('one')))
+  assert.ok(b.relays.send(a.device.id, text('two')))
   await until('came', () => a.datagrams.length === 1 && b.datagrams.length === 1)
-  assert.equal([a.mesh.relays(b.device.id), b.mesh.relays(a.device.id)], [['bee'], ['ant']])
+  assert.equal([a.relays.names(b.device.id), b.relays.names(a.device.id)], [['bee'], ['ant']])
 })
 
 rule('does not pass on what is for others unless it is a relay', async () => {
@@ -79,10 +79,7 @@ rule('does not pass on what is for others unless it is a relay', async () => {
   const b = stack.use(await startLeaf('bee', hub))
   await until('linked', () => linked(a, hub) && linked(b, hub))
   await systemClock.sleep(300)
-  assert.equal(
-    [a.mesh.relays(b.device.id), a.mesh.sendDatagram(b.device.id, text('x'))],
-    [[], false],
-  )
+  assert.equal([a.relays.names(b.device.id), a.relays.send(b.device.id, text('x'))], [[], false])
   await systemClock.sleep(100)
   assert.equal(b.datagrams, [])
 })
@@ -92,11 +89,11 @@ rule('delivers the newest datagram to a peer that reaches the relay a moment lat
   const hub = stack.use(await startHub())
   const a = stack.use(await startLeaf('ant', hub))
   const bee = acme.device('bee')
-  await until('a relay is known', () => a.mesh.relays(bee.id).includes('hub'))
-  a.mesh.sendDatagram(bee.id, text('old'))
-  a.mesh.sendDatagram(bee.id, text('new'))
-  await until('the hub says that it does not reach it', () => a.mesh.relays(bee.id).length === 0)
-  assert.is(a.mesh.sendDatagram(bee.id, text('newest')), false)
+  await until('a relay is known', () => a.relays.names(bee.id).includes('hub'))
+  a.relays.send(bee.id, text('old'))
+  a.relays.send(bee.id, text('new'))
+  await until('the hub says that it does not reach it', () => a.relays.names(bee.id).length === 0)
+  assert.is(a.relays.send(bee.id, text('newest')), false)
   const b = stack.use(await startLeaf('bee', hub))
   await until('came', () => b.datagrams.length > 0)
   assert.equal(b.datagrams[0], { from: a.device.id, text: 'newest' })
@@ -107,11 +104,11 @@ rule('sends no check again, least of all in the place of another datagram', asyn
   const hub = stack.use(await startHub())
   const a = stack.use(await startLeaf('ant', hub))
   const bee = acme.device('bee')
-  await until('a relay is known', () => a.mesh.relays(bee.id).includes('hub'))
-  a.mesh.sendDatagram(bee.id, text('handshake'))
-  await until('the hub says that it does not reach it', () => a.mesh.relays(bee.id).length === 0)
+  await until('a relay is known', () => a.relays.names(bee.id).includes('hub'))
+  a.relays.send(bee.id, text('handshake'))
+  await until('the hub says that it does not reach it', () => a.relays.names(bee.id).length === 0)
   const check = encodeStun({ kind: 'request', transactionId: new Uint8Array(12) })
-  assert.is(a.mesh.sendDatagram(bee.id, check), false)
+  assert.is(a.relays.send(bee.id, check), false)
   const b = stack.use(await startLeaf('bee', hub))
   await until('came', () => b.datagrams.length > 0)
   assert.equal(b.datagrams[0], { from: a.device.id, text: 'handshake' })
@@ -122,14 +119,14 @@ rule('drops what does not fit, never grows its queue, and stays a way meanwhile'
   const hub = stack.use(await startHub())
   const a = stack.use(await startLeaf('ant', hub))
   const b = stack.use(await startLeaf('bee', hub))
-  await until('a relay is known', () => a.mesh.relays(b.device.id).includes('hub'))
+  await until('a relay is known', () => a.relays.names(b.device.id).includes('hub'))
   await until('proved', () => {
-    b.mesh.sendDatagram(a.device.id, text('x'))
+    b.relays.send(a.device.id, text('x'))
     return a.datagrams.length > 0
   })
   const datagram = transportMessage(new Uint8Array(1400))
   let refused = 0
-  for (let n = 0; n < 20_000; n++) if (!a.mesh.sendDatagram(b.device.id, datagram)) refused += 1
+  for (let n = 0; n < 20_000; n++) if (!a.relays.send(b.device.id, datagram)) refused += 1
   assert.is(refused, 0, 'a relay that is full is no relay that is gone')
   let came = 0
   do {
@@ -137,7 +134,7 @@ rule('drops what does not fit, never grows its queue, and stays a way meanwhile'
     await systemClock.sleep(500)
   } while (b.datagrams.length > came || came === 0)
   assert.ok(came > 50 && came < 2000, `${came} of 20000 came: the rest did not wait`)
-  a.mesh.sendDatagram(b.device.id, datagram)
+  a.relays.send(b.device.id, datagram)
   await until('there is room again', () => b.datagrams.length > came)
 })
 

@@ -56,12 +56,12 @@ function laptopKnowing(
     join: { name: 'laptop' },
     parts: {
       paths: { evidence: () => noPathFacts('answered') },
+      relays: { names: () => ['hub'] },
       mesh: {
         why: async (to) => {
           asked.push(to)
           return given.reply ?? NOBODY
         },
-        relays: () => ['hub'],
         connections: () => given.connections ?? [],
       },
     },

@@ -1,0 +1,118 @@
+/** Attached line: this device's UDP session at a relay where it has no stream yet (SPEC §12.7), and whether it lives. */
+import { equal } from '../../crypto/bytes.ts'
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
+import type { RelayFrame } from '../../protocol/relay.ts'
+import {
+  controlFrame,
+  isControl,
+  PING_BYTES,
+  parseUdpControl,
+  TOKEN_BYTES,
+} from '../../protocol/relay-control.ts'
+import { relayedKind } from '../../protocol/relay-datagram.ts'
+import { NO_CHALLENGE, type RelayUdpSocket } from './relay-udp-socket.ts'
+
+/** Milliseconds between pings while datagrams of users flow, and else; then NATs keep the mapping, too. */
+const PING_MS = { used: 1000, idle: 10_000 } as const
+/** Milliseconds after a datagram of users. */
+const IN_USE_MS = 5000
+/** Milliseconds after which a ping without an answer makes the relay doubted, and one that it lost its session. */
+const LATE_MS = 1000
+const DEAD_MS = 25_000
+
+export interface AttachedLineOptions {
+  readonly clock: Clock
+  random(length: number): Uint8Array
+  onFrame(frame: RelayFrame): void
+  /** It has fallen silent, or answers again. */
+  onDoubt(): void
+  /** Nothing has come for too long. */
+  onDead(): void
+}
+
+export class AttachedLine {
+  readonly #socket: RelayUdpSocket
+  readonly #options: AttachedLineOptions
+  readonly #ticking: Cancellable
+  #token: Uint8Array = NO_CHALLENGE
+  #pingedMs = -Infinity
+  /** The first ping since something was heard; Infinity: there is none. */
+  #askedMs = Infinity
+  #challenge: Uint8Array = NO_CHALLENGE
+  #heardMs: number
+  #usedMs = -Infinity
+  #wasDoubted = false
+  #isClosed = false
+
+  /** Claims the session by a ping. */
+  constructor(socket: RelayUdpSocket, options: AttachedLineOptions) {
+    this.#socket = socket
+    this.#options = options
+    this.#heardMs = this.#nowMs()
+    this.#ticking = options.clock.every(PING_MS.used, () => this.#tick())
+    this.#say()
+  }
+
+  isOpen(): boolean {
+    return !this.#isClosed
+  }
+
+  isDoubted(): boolean {
+    return this.#nowMs() - this.#askedMs >= LATE_MS
+  }
+
+  /** False where the socket has no room. */
+  send(frame: RelayFrame): boolean {
+    if (relayedKind(frame.datagram) === 'wireguard') this.#usedMs = this.#nowMs()
+    return !this.#isClosed && this.#socket.send(frame)
+  }
+
+  /** What the session brought. */
+  received(frame: RelayFrame): void {
+    if (this.#isClosed) return
+    this.#heardMs = this.#nowMs()
+    this.#askedMs = Infinity
+    if (!isControl(frame)) {
+      if (relayedKind(frame.datagram) === 'wireguard') this.#usedMs = this.#heardMs
+      this.#options.onFrame(frame)
+      return
+    }
+    const control = parseUdpControl(frame.datagram)
+    if (control?.kind === 'pong' && equal(control.token, this.#token))
+      this.#challenge = control.challenge
+  }
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#ticking.cancel()
+    this.#socket.close()
+  }
+
+  #tick(): void {
+    const nowMs = this.#nowMs()
+    if (nowMs - this.#heardMs >= DEAD_MS) {
+      this.#options.onDead()
+      return
+    }
+    const isDoubted = this.isDoubted()
+    if (isDoubted !== this.#wasDoubted) {
+      this.#wasDoubted = isDoubted
+      this.#options.onDoubt()
+    }
+    const isUsed = nowMs - this.#usedMs < IN_USE_MS
+    if (isUsed || isDoubted || nowMs - this.#pingedMs >= PING_MS.idle) this.#say()
+  }
+
+  #say(): void {
+    this.#token = this.#options.random(TOKEN_BYTES)
+    this.#pingedMs = this.#nowMs()
+    this.#askedMs = Math.min(this.#askedMs, this.#pingedMs)
+    const fields = { token: this.#token, echo: this.#challenge, length: PING_BYTES }
+    this.#socket.send(controlFrame({ kind: 'ping', ...fields }))
+  }
+
+  #nowMs(): number {
+    return this.#options.clock.monotonicMs()
+  }
+}

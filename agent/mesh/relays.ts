@@ -1,0 +1,110 @@
+/** Relays: what carries datagrams for this device, before libp2p is there and after. */
+import type { Clock } from '../../protocol/clock.ts'
+import type { DeviceId } from '../../protocol/keys.ts'
+import type { OrganizationState } from '../../protocol/state.ts'
+import { AttachedRelays, type AttachedRelaysOptions } from './attached-relays.ts'
+import { RelayAddresses } from './relay-addresses.ts'
+import { RelayClient, type RelayClientOptions, type RelayInUse } from './relay-client.ts'
+import type { RelayEnd } from './relay-ends.ts'
+import { RelayRoles } from './relay-roles.ts'
+
+/** Milliseconds for which a session that was attached goes on beside a stream, which may not be proved yet. */
+const BESIDE_MS = 3000
+
+export interface RelaysOptions
+  extends Pick<AttachedRelaysOptions, 'deviceKey' | 'organization' | 'targets'>,
+    Pick<RelayClientOptions, 'onDatagram' | 'onRelayDoubt' | 'log'> {
+  /** Belief at this moment. */
+  state(): OrganizationState
+  /** There is another relay, or one less. */
+  onChange(): void
+  readonly clock: Clock
+  random(length: number): Uint8Array
+}
+
+export class Relays implements Disposable {
+  readonly addresses = new RelayAddresses()
+  readonly roles: RelayRoles
+  readonly client: RelayClient
+  readonly #attached: AttachedRelays
+  readonly #options: RelaysOptions
+  /** Ends of streams to relays. */
+  readonly #streams = new Set<RelayEnd>()
+
+  constructor(options: RelaysOptions) {
+    this.#options = options
+    this.roles = new RelayRoles(() => options.state(), options.clock)
+    this.client = new RelayClient({ ...options, addresses: this.addresses, roles: this.roles })
+    this.#attached = new AttachedRelays({
+      ...options,
+      onOpen: (end) => {
+        this.client.add(end)
+        options.onChange()
+      },
+      onFrame: (end, frame) => this.client.received(end, frame),
+      onDoubt: (end) => this.client.doubted(end),
+      onClose: (end) => {
+        this.client.remove(end)
+        options.onChange()
+      },
+    })
+  }
+
+  /** Those that can be had without a stream. */
+  attach(): void {
+    if (this.#streams.size === 0) this.#attached.want()
+  }
+
+  /** A stream to the other end is open. */
+  opened(end: RelayEnd): void {
+    this.client.add(end)
+    if (!end.passesOn() || end.isCircuit) return
+    this.#streams.add(end)
+    this.#attached.suffice()
+    this.#options.clock.after(BESIDE_MS, () => {
+      if (this.#streams.size > 0) this.#attached.close()
+    })
+  }
+
+  closed(end: RelayEnd): void {
+    this.client.remove(end)
+    if (this.#streams.delete(end)) this.attach()
+  }
+
+  /** Forgets whoever is no peer any more. */
+  setPeers(peers: readonly { readonly device: DeviceId; readonly name: string }[]): void {
+    this.addresses.setPeers(peers.map(({ device }) => device))
+    this.client.setPeers(peers)
+  }
+
+  /** Never waits. False: no relay reaches the device now, or all are full.
+   *  @param relay id of the one to send by, for checks and their answers */
+  send(to: DeviceId, datagram: Uint8Array, relay?: string): boolean {
+    return this.addresses.isPeer(to) && this.client.send(to, datagram, relay)
+  }
+
+  /** Ids of the relays through which the device is to be checked: the one in use, and another kept warm. */
+  relayRoutes(to: DeviceId): readonly string[] {
+    return this.addresses.isPeer(to) ? this.client.routes(to) : []
+  }
+
+  /** A check through a relay was answered through it. The round trip of the relay used now, milliseconds. */
+  relayAnswered(from: DeviceId, relay: string, roundTripMs: number): number | undefined {
+    return this.addresses.isPeer(from) ? this.client.answered(from, relay, roundTripMs) : undefined
+  }
+
+  /** By which relay datagrams to the device go now; undefined where none is proved. */
+  inUse(to: DeviceId): RelayInUse | undefined {
+    return this.addresses.isPeer(to) ? this.client.inUse(to) : undefined
+  }
+
+  /** Names of relays by which the device may be reached now, the best first. */
+  names(to: DeviceId): readonly string[] {
+    return this.addresses.isPeer(to) ? this.client.names(to) : []
+  }
+
+  [Symbol.dispose](): void {
+    this.#attached[Symbol.dispose]()
+    this.client.stop()
+  }
+}

@@ -1,0 +1,28 @@
+/** Relay side: what carries the daemon's datagrams where there is no direct path. */
+import type { Daemon } from './daemon.ts'
+import { Relays } from './mesh/relays.ts'
+import { meetings, overlayPrefixes } from './plan-peers.ts'
+import { attachTargets } from './relay-targets.ts'
+
+/** Attaches at once, by UDP: what no hole can be punched to is reached before libp2p is there. */
+export function startRelays(daemon: Daemon): Relays {
+  const { directory, join, knowledge, clock, random, log } = daemon.options
+  const relays = new Relays({
+    deviceKey: directory.deviceKey,
+    organization: join.organization,
+    state: () => knowledge.state(),
+    targets: () => {
+      const [state, now] = [knowledge.state(), clock.now()]
+      const overlay = overlayPrefixes(state, daemon.plan, now)
+      const own = { self: daemon.device, overlay, now }
+      return attachTargets(meetings(state, daemon.join, now), state, own)
+    },
+    onDatagram: (...came) => daemon.parts.paths?.receiveDatagram(...came),
+    onRelayDoubt: (device) => daemon.parts.paths?.relaysChanged(device),
+    onChange: () => daemon.parts.paths?.relaysChanged(),
+    ...{ clock, random, log },
+  })
+  daemon.useRelays(relays)
+  relays.attach()
+  return relays
+}

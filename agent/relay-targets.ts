@@ -1,0 +1,103 @@
+/** Relay targets: the relays that this device may attach to, by what it believes. */
+import { base58btc } from 'multiformats/bases/base58'
+import { equal } from '../crypto/bytes.ts'
+import {
+  type Endpoint,
+  formatEndpoint,
+  hostPrefix,
+  type Prefix,
+  parseEndpoint,
+  prefixContains,
+} from '../protocol/address.ts'
+import { membersOf } from '../protocol/belief.ts'
+import { MalformedError } from '../protocol/errors.ts'
+import type { DeviceId } from '../protocol/keys.ts'
+import type { Rendezvous } from '../protocol/manifest.ts'
+import { relayAddressOf } from '../protocol/relay.ts'
+import { ANY_REGISTRY, type RelayId, relayIdOf } from '../protocol/relay-attach.ts'
+import type { OrganizationState } from '../protocol/state.ts'
+import type { Seconds } from '../protocol/time.ts'
+import { isUsable } from './host/usable-address.ts'
+import type { AttachTarget } from './mesh/attached-relays.ts'
+import type { RelayParty } from './mesh/relay-ends.ts'
+
+/** Relays that are asked at once. */
+const TARGETS = 4
+/** What an Ed25519 peer id begins with (libp2p's peer-ids specification): an identity hash of 36 bytes, a key of type 1
+ *  and its 32 bytes. */
+const PEER_ID_HEAD = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
+
+/** Registries first: everybody is there. Nothing inside the tunnel. */
+export function attachTargets(
+  meetings: readonly Rendezvous[],
+  state: OrganizationState,
+  { self, overlay, now }: { self: DeviceId; overlay: readonly Prefix[]; now: Seconds },
+): readonly AttachTarget[] {
+  const found = [...meetings.flatMap(registryTargets), ...memberTargets(state, self, now)]
+  const outside = found.filter(
+    ({ endpoint: { address } }) =>
+      !overlay.some((prefix) => prefixContains(prefix, hostPrefix(address))),
+  )
+  const byEndpoint = new Map(outside.map((target) => [formatEndpoint(target.endpoint), target]))
+  return [...byEndpoint.values()].slice(0, TARGETS)
+}
+
+/** A registry relays where it answers STUN, by the key of its peer id. */
+function registryTargets({ multiaddrs, stun }: Rendezvous): readonly AttachTarget[] {
+  const ids = multiaddrs.flatMap((text) => {
+    const id = registryIdOf(text)
+    return id === undefined ? [] : [id]
+  })
+  if (ids.length === 0) return []
+  const relays = new Map(
+    ids.map((id): [RelayId, RelayParty] => [id, { id, device: undefined, name: 'registry' }]),
+  )
+  return stun.flatMap((text) => {
+    const endpoint = endpointOf(text)
+    return endpoint === undefined ? [] : [{ endpoint, to: ANY_REGISTRY, relays }]
+  })
+}
+
+/** Undefined where the multiaddr names no Ed25519 peer id. */
+function registryIdOf(multiaddr: string): RelayId | undefined {
+  const [, peer] = /\/p2p\/(12D3KooW[1-9A-HJ-NP-Za-km-z]+)$/.exec(multiaddr) ?? []
+  if (peer === undefined) return undefined
+  const bytes = base58btc.decode(`z${peer}`)
+  const isKey = bytes.length === 38 && equal(bytes.subarray(0, 6), PEER_ID_HEAD)
+  return isKey ? relayIdOf(bytes.subarray(6)) : undefined
+}
+
+/** A member relays at the number of its mesh's TCP port. */
+function memberTargets(
+  state: OrganizationState,
+  self: DeviceId,
+  now: Seconds,
+): readonly AttachTarget[] {
+  return [...membersOf(state, now).values()].flatMap(({ certificate, endpoints }) => {
+    const { device, name, roles } = certificate
+    if (device === self || !roles.includes('relay')) return []
+    const relays = new Map([[device as RelayId, { id: device, device, name }]])
+    const [endpoint] = (endpoints?.body.multiaddrs ?? []).flatMap(
+      (text) => tcpEndpointOf(text) ?? [],
+    )
+    return endpoint === undefined ? [] : [{ endpoint, to: relayAddressOf(device), relays }]
+  })
+}
+
+/** Of a multiaddr of one host alone; members are believed no others. */
+function tcpEndpointOf(multiaddr: string): Endpoint | undefined {
+  const [, host, port] = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)(?:\/p2p\/[^/]+)?$/.exec(multiaddr) ?? []
+  const endpoint =
+    host && port && endpointOf(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
+  return endpoint && isUsable(endpoint.address) ? endpoint : undefined
+}
+
+/** Undefined of what a later version may write there. */
+function endpointOf(text: string): Endpoint | undefined {
+  try {
+    return parseEndpoint(text)
+  } catch (error) {
+    if (error instanceof MalformedError) return undefined
+    throw error
+  }
+}
