@@ -61,8 +61,14 @@ export function chooseRelays<R extends RelayEvidence>(
   const proved = straight.length > 0 ? straight : all
   const [best] = proved.toSorted((a, b) => roundTripOf(a) - roundTripOf(b) || rank(a) - rank(b))
   const used = proved.find(({ id }) => id === current)
-  if (best === undefined) return pool.toSorted((a, b) => rank(a) - rank(b)).slice(0, AT_ONCE)
+  if (best === undefined)
+    return firstOfEach(pool.toSorted((a, b) => rank(a) - rank(b))).slice(0, AT_ONCE)
   return [used !== undefined && !isFaster(best, used) ? used : best]
+}
+
+/** One way to each relay, that which is there for longer: what comes by two is one datagram too many. */
+function firstOfEach<R extends RelayEvidence>(relays: readonly R[]): readonly R[] {
+  return relays.filter(({ id }, index) => relays.findIndex((each) => each.id === id) === index)
 }
 
 function isProved({ heardAt, answeredAt }: RelayEvidence, now: number): boolean {
