@@ -1,14 +1,15 @@
 /** First paths: what a start waits for before it loads more code, which keeps the processor busy for longer than a check
- *  and a handshake take: direct paths before the mesh, and relays before the rest. */
+ *  and a handshake take: direct paths and relays that are attached to before the mesh, other relays before the rest. */
 import type { Clock } from '../protocol/clock.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import type { Paths } from './path/paths.ts'
 
-/** Milliseconds that direct paths get: a long round trip, and a peer that was started a little later. */
-const PATHS_MS = 150
-/** Milliseconds, with these, until WireGuard's sessions are up on them: as much again; and where a peer is left that
- *  only a relay may reach, and that waits for the mesh meanwhile. */
-const [SESSIONS_MS, SESSIONS_BESIDE_MS] = [500, 250]
+/** Milliseconds that paths get: a round trip to a relay and one through it, and a peer that was started a little later. */
+const PATHS_MS = 300
+/** Milliseconds, with these, until WireGuard's sessions are up on them. */
+const SESSIONS_MS = 500
+/** Milliseconds that the first packets by a relay get: they pass through this process. */
+const PACKETS_MS = 150
 /** Milliseconds that relays get, and the sessions by them. */
 const RELAYS_MS = 500
 /** Milliseconds between looks. */
@@ -18,18 +19,19 @@ type Peers = ReadonlyMap<DeviceId, { readonly endpoints?: object | undefined }>
 type PathsSeen = Pick<Paths, 'status' | 'hasSession'>
 type Waiting = Pick<Clock, 'monotonicMs' | 'sleep'>
 
-/** Resolves when each of the peers that can be checked at once, for its candidates are known, is reached directly and
- *  has a session, or has had its chance. */
+/** Resolves when each of the peers that can be checked at once, for its candidates are known, is reached and has a
+ *  session, or has had its chance. */
 export async function firstPaths(peers: Peers, paths: PathsSeen, clock: Waiting): Promise<void> {
   const known = [...peers].filter(([, { endpoints }]) => endpoints !== undefined)
-  const isDirect = (peer: DeviceId): boolean => paths.status(peer).kind === 'direct'
+  let doneMs = Infinity
   await whileSome(clock, (passedMs) => {
-    const areAllDirect = known.every(([peer]) => isDirect(peer))
-    const sessionsMs = areAllDirect ? SESSIONS_MS : SESSIONS_BESIDE_MS
-    return known.some(([peer]) => {
-      if (!isDirect(peer)) return passedMs < PATHS_MS
-      return !paths.hasSession(peer) && passedMs < sessionsMs
-    })
+    const kinds = known.map(([peer]) => paths.status(peer).kind)
+    // Whoever is not reached by then may wait for the mesh.
+    const areReached = kinds.every((kind) => kind === 'direct' || kind === 'relay')
+    const areDone = areReached && known.every(([peer]) => paths.hasSession(peer))
+    if (!areDone) return passedMs < (areReached ? SESSIONS_MS : PATHS_MS)
+    doneMs = Math.min(doneMs, passedMs)
+    return kinds.includes('relay') && passedMs < doneMs + PACKETS_MS
   })
 }
 

@@ -172,12 +172,16 @@ async function startDaemon(
   const portMappings = stack.use(await mapPorts(options, parts.directory, commands))
   const own = { portMappings, spray, redirected: redirected ?? share }
   const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets))
-  await daemon.begin(paths)
+  // The first checks are sent when it returns, and the tunnel is configured while relays are attached to.
+  const [relays] = await Promise.all([attachRelays(daemon, stack), daemon.begin(paths)])
   followNeighbours(options.neighbourhood, daemon, stack)
-  const { startRelays } = await import('./relay-side.ts')
-  const relays = stack.use(startRelays(daemon))
   await firstPaths(daemon.plan.peers, paths, clock)
   return { daemon, paths, relays }
+}
+
+async function attachRelays(daemon: Daemon, stack: AsyncDisposableStack): Promise<Relays> {
+  const { startRelays } = await import('./relay-side.ts')
+  return stack.use(startRelays(daemon))
 }
 
 async function start(

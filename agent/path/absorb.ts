@@ -54,7 +54,7 @@ export function absorb(state: PathState, input: PathInput, nowMs: number): PathS
     case 'relay':
       return relayAvailable(state, input.available, nowMs)
     case 'relays-changed':
-      return state.phase.kind === 'idle' ? state : checkingRelay(state, nowMs)
+      return state.phase.kind === 'idle' ? state : relaysChanged(state, nowMs)
     case 'check-answered':
       return checkAnswered(state, input, nowMs)
     case 'check-received':
@@ -92,6 +92,12 @@ function learnCandidates(
     return { ...state, pairs: unplanned(pairs) }
   const isNew = pairs.some(({ endpoint }) => pairAt(state.pairs, endpoint) === undefined)
   return isNew ? hinted({ ...state, pairs }, nowMs) : { ...state, pairs }
+}
+
+/** Where no relay took the last check, none was sent, and the next need not wait. */
+function relaysChanged(state: PathState, nowMs: number): PathState {
+  const { relay } = checkingRelay(state, nowMs)
+  return { ...state, relay: relay.available ? relay : { ...relay, sentMs: -Infinity } }
 }
 
 function relayAvailable(state: PathState, available: boolean, nowMs: number): PathState {

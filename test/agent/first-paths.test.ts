@@ -17,9 +17,10 @@ const direct: PathStatus = {
   roundTripMs: 40,
 }
 
-/** How long it waits, where a peer is direct and has a session from these moments on. */
+/** How long it waits, where a peer is reached and has a session from these moments on. */
 async function waitsMs(
   peers: ReadonlyMap<DeviceId, { readonly directMs: number; readonly sessionMs: number }>,
+  reached: PathStatus = direct,
 ): Promise<number> {
   const clock = new VirtualClock()
   let endedMs = Number.NaN
@@ -29,7 +30,7 @@ async function waitsMs(
     new Map([...peers.keys()].map((peer) => [peer, { endpoints: {} }])),
     {
       status: (peer) =>
-        clock.monotonicMs() >= at(peer).directMs ? direct : { kind: 'connecting' },
+        clock.monotonicMs() >= at(peer).directMs ? reached : { kind: 'connecting' },
       hasSession: (peer) => clock.monotonicMs() >= at(peer).sessionMs,
     },
     clock,
@@ -63,28 +64,35 @@ rule('waits for the handshake of every peer that is reached directly', async () 
   assert.is(await waitsMs(peers), 120)
 })
 
-rule('gives up a path after 150 ms, so that a relay is soon found', async () => {
+rule('gives up a path after 300 ms, for then it may take the mesh', async () => {
   const peers = new Map([
     [laptop, { directMs: 40, sessionMs: 80 }],
     [phone, { directMs: Infinity, sessionMs: Infinity }],
   ])
-  assert.is(await waitsMs(peers), 150)
+  assert.is(await waitsMs(peers), 300)
 })
 
 rule('gives up a session after 500 ms', async () => {
   assert.is(await waitsMs(new Map([[phone, { directMs: 140, sessionMs: Infinity }]])), 500)
 })
 
-rule('waits less for a session where another peer is left to relays', async () => {
+rule('waits less for a session where another peer is not reached', async () => {
   const peers = new Map([
     [laptop, { directMs: 40, sessionMs: Infinity }],
     [phone, { directMs: Infinity, sessionMs: Infinity }],
   ])
-  assert.is(await waitsMs(peers), 250)
+  assert.is(await waitsMs(peers), 300)
+})
+
+rule('lets the first packets pass where they go by a relay', async () => {
+  const peers = new Map([[phone, { directMs: 120, sessionMs: 160 }]])
+  assert.is(await waitsMs(peers, { kind: 'relay', roundTripMs: 80 }), 310)
+  const late = new Map([[phone, { directMs: 120, sessionMs: Infinity }]])
+  assert.is(await waitsMs(late, { kind: 'relay', roundTripMs: 80 }), 500)
 })
 
 rule('takes no session for a path', async () => {
-  assert.is(await waitsMs(new Map([[phone, { directMs: Infinity, sessionMs: 0 }]])), 150)
+  assert.is(await waitsMs(new Map([[phone, { directMs: Infinity, sessionMs: 0 }]])), 300)
 })
 
 rule.run()
