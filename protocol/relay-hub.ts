@@ -172,14 +172,11 @@ export class RelayHub<M extends HubMember> {
     this.#sessions.set(port.session, port)
   }
 
-  /** Of one member the newest alone, and where it has a stream, that is how it is reached. */
+  /** Of one member the newest alone. Streams that it has had are dead, most likely, for it would use them. */
   #claimed(port: AttachedPort<M>): void {
-    const { organization, address } = port.member
     this.#attached.get(nameOf(port))?.end()
     this.#attached.set(nameOf(port), port)
-    const board = this.#boardOf(organization)
-    if (board.switchboard.has(address)) return
-    this.#add(board, port)
+    this.#add(this.#boardOf(port.member.organization), port)
     this.#options.onAttached?.(port)
   }
 

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { agreementKeyPairFromPrivate } from '../../crypto/agreement.ts'
@@ -13,6 +14,7 @@ import {
 import { ATTACHED_MS } from '../../protocol/relay-attached-port.ts'
 import { controlFrame, isControl, PING_BYTES, parseControl } from '../../protocol/relay-control.ts'
 import type { HubMember, HubOptions } from '../../protocol/relay-hub.ts'
+import type { HubPipe } from '../../protocol/relay-hub-port.ts'
 import { openRelayDatagram, type SessionKey, sealRelayDatagram } from '../../protocol/relay-udp.ts'
 import { RELAY, relayScene } from '../support/relay-scene.ts'
 import { transportMessage } from '../support/wireguard-message.ts'
@@ -21,6 +23,16 @@ const ORGANIZATION = parseOrganizationId('a'.repeat(26))
 const RELAYS = new Set([relayIdOf(RELAY.key.publicKey)])
 const datagram = transportMessage('hello')
 const rule = suite('attached members of a relay (SPEC §12.7)')
+
+/** A stream's end that takes everything at once. */
+function pipe(frames: Uint8Array[]): HubPipe {
+  return {
+    ...{ isOpen: () => true, end: () => undefined, waiting: () => 0 },
+    ...{ pause: () => undefined, resume: () => undefined },
+    send: (bytes) => frames.push(bytes) > 0,
+    soon: (task) => queueMicrotask(task),
+  }
+}
 
 /** A relay whose members are those that are not `out`, and what they send to it. */
 function scene(change: Partial<HubOptions<HubMember>> = {}) {
@@ -121,6 +133,20 @@ rule('reach whoever has a stream, and are reached from there', () => {
   assert.equal(a.received(), [`${b.address} at home 1`])
 })
 
+rule('are reached by it though an older stream has not ended', async () => {
+  const { member, hub } = scene()
+  const [a, b] = [member(1), member(2)]
+  const dead: Uint8Array[] = []
+  hub.join({ organization: ORGANIZATION, address: b.address }, pipe(dead))
+  for (const each of [a, b]) each.ask()
+  for (const each of [a, b]) each.ping()
+  await turn()
+  const before = dead.length
+  a.send(b.address)
+  await turn()
+  assert.equal([dead.length, b.received()], [before, [`${a.address} at home 2`]])
+})
+
 rule('strangers, other organizations, other relays and forged requests get no answer', () => {
   const { member, out, sent } = scene()
   const [a, stranger] = [member(1), member(2)]
@@ -177,29 +203,17 @@ rule(
   },
 )
 
-rule('a stream takes over: it alone brings, and what is under way is still passed on', () => {
+rule('a stream takes over: it alone brings, and what is under way is still passed on', async () => {
   const { member, hub } = scene()
   const [a, b] = [member(1), member(2)]
   for (const each of [a, b]) each.ask()
   for (const each of [a, b]) each.ping()
   const frames: Uint8Array[] = []
-  const pending: (() => void)[] = []
-  const stream = hub.join(
-    { organization: ORGANIZATION, address: b.address },
-    {
-      ...{ isOpen: () => true, end: () => undefined, waiting: () => 0 },
-      ...{ pause: () => undefined, resume: () => undefined },
-      send: (bytes) => frames.push(bytes) > 0,
-      soon: (task) => pending.push(task),
-    },
-  )
-  const flush = (): void => {
-    for (const task of pending.splice(0)) task()
-  }
-  flush()
+  const stream = hub.join({ organization: ORGANIZATION, address: b.address }, pipe(frames))
+  await turn()
   const offered = frames.length
   a.send(b.address)
-  flush()
+  await turn()
   assert.equal([frames.length > offered, b.received()], [true, []])
   b.send(a.address)
   assert.is(a.received().length, 1)
