@@ -90,6 +90,7 @@ export class AttachedLine {
   }
 
   #tick(): void {
+    if (this.#isClosed) return
     const nowMs = this.#nowMs()
     if (nowMs - this.#heardMs >= DEAD_MS) {
       this.#options.onDead()
