@@ -27,6 +27,25 @@ rule('is relayed once a check came back by the relay', () => {
   assert.equal(statusOf(path.state, 81), { kind: 'relay', roundTripMs: 80 })
 })
 
+rule('asks by a relay that has just come at once, where none took what was asked before', () => {
+  const world = network([])
+  const path = start(world)
+  path.runUntil(30)
+  world.relay = 80
+  for (const atMs of [30, 31]) {
+    path.give({ kind: 'relays-changed' })
+    path.runUntil(atMs)
+  }
+  const asked = path.done.filter(({ action }) => action.kind === 'send-relay-check')
+  assert.equal(
+    asked.map(({ atMs }) => atMs),
+    [0, 30],
+    'once, until a tenth of a second has passed',
+  )
+  path.runUntil(111)
+  assert.is(statusOf(path.state, 111).kind, 'relay')
+})
+
 rule('becomes direct with the first answer, and tells WireGuard once a session is up', () => {
   const path = start(network([[PUBLIC, 40]], 80))
   path.runUntil(50)
