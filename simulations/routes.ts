@@ -2,7 +2,7 @@
  *
  *    npm run lab:routes -- --rounds 100 --events hand-over,drained --products nebula,tinc
  *
- *  Ours: two routers of one network behind a NAT stand by for an address, too; two public hosts ping, one with WireGuard
+ *  Ours: two routers of two networks behind a NAT stand by for an address, too; two public hosts ping, one with WireGuard
  *  of ours. Beside it other products whose users move an address. One echo every 10 ms, 40 ms of round trip. Each event
  *  happens `--rounds` times. Needs root. */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -97,6 +97,9 @@ await rivals()
 const agreeing = options.observers === 0 ? [] : await agreement(options.observers, 1)
 const rows = [...found].map(([label, all]) => rowOf(label, all))
 if (rows.length > 0) say(`\n${columns(HEADS, rows)}`)
+for (const { name, anew } of EVENTS)
+  if (anew !== undefined && found.has(name))
+    say(`${name}: each round is a first failure; before the next ${anew}.`)
 if (agreeing.length > 0) {
   say(`\n${options.observers} observers believe that an address has moved (virtual time):`)
   say(columns(AGREEMENT_HEADS, agreeing.map(agreementRow)))

@@ -9,6 +9,8 @@ export interface ReachHealth {
   readonly unanswered: number
   readonly firstUnansweredMs: number
   readonly answeredMs: number
+  /** For how long it answered without a break, up to its last answer, milliseconds. Still known when it is down. */
+  readonly provedMs: number
   /** Of the last answer. */
   readonly roundTripMs: number | undefined
 }
@@ -31,17 +33,21 @@ export function unasked(nowMs: number): ReachHealth {
     unanswered: 0,
     firstUnansweredMs: Infinity,
     answeredMs: -Infinity,
+    provedMs: 0,
     roundTripMs: undefined,
   }
 }
 
 export function answered(health: ReachHealth, roundTripMs: number, nowMs: number): ReachHealth {
+  const { sinceMs, answeredMs, provedMs } = health
+  const isUnbroken = health.isUp && health.unanswered === 0
   return {
     isUp: true,
-    sinceMs: health.isUp && health.unanswered === 0 ? health.sinceMs : nowMs,
+    sinceMs: isUnbroken ? sinceMs : nowMs,
     unanswered: 0,
     firstUnansweredMs: Infinity,
     answeredMs: nowMs,
+    provedMs: isUnbroken && answeredMs !== -Infinity ? provedMs + nowMs - answeredMs : 0,
     roundTripMs,
   }
 }

@@ -172,13 +172,14 @@ export class RouteWatch implements RouteChoice, Disposable {
     return claims.map(({ device, prefix, envelope: { body } }): Router => {
       const { isUp, sinceMs, roundTripMs } = this.#reach.reach(device)
       const probe = this.#probes.get(prefix)
+      const target = probe?.device === device ? probe.asker.health : undefined
       return {
         device,
         isDraining: body.state === 'draining',
         sequence: body.sequence,
-        isUp,
-        upSinceMs: sinceMs,
-        hasFailedProbe: probe?.device === device && !probe.asker.health.isUp,
+        ...{ isUp, upSinceMs: sinceMs },
+        hasFailedProbe: target?.isUp === false,
+        provedMs: target?.provedMs ?? 0,
         usedUntilMs: usedUntilMs(this.#departures, prefix, device),
         ...(roundTripMs === undefined ? {} : { roundTripMs }),
       }

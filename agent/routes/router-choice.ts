@@ -1,6 +1,7 @@
 /** Router choice: which of the routers of one prefix this device uses. Pure. Each user decides for itself by what it
  *  measures; those that measure the same decide the same. Away from what fails at once; back to what was left only when
- *  that has worked without a break for a while, which doubles each time: so nothing flaps. */
+ *  that has worked without a break for a while, which doubles each time: so nothing flaps. Sooner only where the one in
+ *  use has worked for a part of that time: a target that is down, or flaps, behind all of them lets none do so. */
 import type { DeviceId } from '../../protocol/keys.ts'
 
 /** A claim as it is judged, best rank first in a list. */
@@ -16,6 +17,8 @@ export interface Router {
   readonly upSinceMs: number
   /** Does the target behind it answer, by way of it? Known of the one in use alone. */
   readonly hasFailedProbe: boolean
+  /** For how long it last answered so without a break, milliseconds; 0: not known. */
+  readonly provedMs: number
   readonly roundTripMs?: number
   /** It drains, and asks that who uses it does so until then, milliseconds; what works is not left before. */
   readonly usedUntilMs?: number
@@ -50,6 +53,9 @@ export interface Left {
 
 /** Milliseconds that a router which was left must have worked without a break: at first, and at most. */
 export const RETURN_MS = { first: 30_000, most: 600_000 } as const
+/** The part of another's wait for which the probe of the one in use must have been answered before it failed, for the
+ *  other to be tried at once. */
+export const PROVED_SHARE = 1 / 6
 /** A router that has been in use for so long without fault is as good as new, milliseconds. */
 export const FORGIVEN_MS = 600_000
 /** Routers remembered as left; the oldest go first. */
@@ -72,7 +78,8 @@ export function chooseRouter(
   const current = routers.find(({ device }) => device === choice.device)
   if (current !== undefined && isAwaited(current, nowMs)) return forgiven(choice, nowMs)
   const usable = routers.filter((router) => isUsable(router, current, choice, nowMs))
-  const best = usable[0] ?? leastBad(routers, current, choice)
+  const best =
+    usable[0] ?? triedAnew(routers, current, choice) ?? leastBad(routers, current, choice)
   if (best === undefined) {
     return choice.device === undefined ? choice : leave(choice, undefined, 'first by rank', nowMs)
   }
@@ -116,16 +123,35 @@ function worksFor({ upSinceMs, isDraining }: Router, { atMs }: Left, nowMs: numb
   return isDraining ? -Infinity : nowMs - Math.max(upSinceMs, atMs)
 }
 
+/** What is behind the one in use worked by way of it, and fails now: one that was left for that, the longest left, may
+ *  have been mended meanwhile. */
+function triedAnew(
+  routers: readonly Router[],
+  current: Router | undefined,
+  choice: RouterChoice,
+): Router | undefined {
+  if (current?.hasFailedProbe !== true) return undefined
+  return longestLeft(routers, choice).find(({ device, isUp, isDraining }) => {
+    const left = choice.left.get(device)
+    if (device === current.device || !isUp || isDraining) return false
+    return left !== undefined && current.provedMs >= left.waitMs * PROVED_SHARE
+  })
+}
+
 /** None is usable: the one in use while its path answers, else one whose path does, the longest left. */
 function leastBad(
   routers: readonly Router[],
   current: Router | undefined,
-  { left }: RouterChoice,
+  choice: RouterChoice,
 ): Router | undefined {
-  const atMs = ({ device }: Router): number => left.get(device)?.atMs ?? -Infinity
-  const others = routers.toSorted((a, b) => atMs(a) - atMs(b))
+  const others = longestLeft(routers, choice)
   if (current?.isUp === true) return current
   return others.find(({ isUp }) => isUp) ?? current ?? others[0]
+}
+
+function longestLeft(routers: readonly Router[], { left }: RouterChoice): readonly Router[] {
+  const atMs = ({ device }: Router): number => left.get(device)?.atMs ?? -Infinity
+  return routers.toSorted((a, b) => atMs(a) - atMs(b))
 }
 
 function reasonToLeave(current: Router | undefined): ChoiceReason {

@@ -2,6 +2,7 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { LabAgent } from '../../simulations/lab/agent.ts'
+import type { Host } from '../../simulations/lab/ground.ts'
 import type { Lab } from '../../simulations/lab/lab.ts'
 import { ping, untilAnswered } from '../../simulations/lab/ping.ts'
 import { ACCESS_DELAY_MS, startScene, until } from '../../simulations/lab/scene.ts'
@@ -20,6 +21,11 @@ const extra = ['--advertise-cidr', LAN, '--network-router', '--disable-nat']
 const site = { delayMs: ACCESS_DELAY_MS }
 /** Of the streams, one a user. */
 const PORTS = { user: 7001, guest: 7002 } as const
+
+/** Rules of hosts before any agent ran there. */
+const before = new Map<string, string>()
+const rulesOf = ({ namespace }: Pick<Host, 'namespace'>): Promise<string> =>
+  namespace.exec('nft', '--stateless', 'list', 'ruleset')
 
 /** The routers leave sources as they are. The server answers each connection by the router that its last packet came by;
  *  whoever holds the address leads streams to it on to the server. */
@@ -53,6 +59,7 @@ async function prepare(lab: Lab): Promise<void> {
       '}',
     ])
   }
+  for (const host of [lab.host(4), second]) before.set(host.namespace.name, await rulesOf(host))
 }
 
 /** The user's WireGuard is ours, over an interface: it takes what is under way from the holder before. The guest's is
@@ -80,6 +87,10 @@ const [user, guest, first, second] = ['user', 'guest', 'first', 'second'].map((n
 ) as [LabAgent, LabAgent, LabAgent, LabAgent]
 const carries = async (prefix: string, seen = user): Promise<string | undefined> =>
   (await seen.routes()).find((each) => each.prefix === prefix)?.holder
+const live = async (agent: LabAgent): Promise<void> => {
+  agent.start()
+  await agent.started()
+}
 const says = (agent: LabAgent, ...words: readonly string[]): Promise<number> =>
   until(`${agent.name}: ${words.join(' ')}`, 60_000, async () => {
     return (await agent.nexctl(...words)).status === 0
@@ -182,7 +193,7 @@ rule('no packet is lost when a router drains', async () => {
 rule('nothing of the aliases stays on any host', async () => {
   for (const { name, host } of [user, guest, first, second]) {
     await until(`${name} has no alias`, 10_000, async () => {
-      return !(await host.namespace.exec('nft', 'list', 'ruleset')).includes('alias-')
+      return !(await rulesOf(host)).includes('alias-')
     })
   }
   const routes = await guest.host.namespace.exec('ip', 'route')
@@ -206,6 +217,34 @@ rule('nor when its daemon is stopped, which drains by itself', async () => {
   await until('first carries it', 90_000, async () => (await carries(LAN)) === 'first')
   await losesNone(SERVER, 'daemon stopped', () => first.stop())
   assert.is(await carries(LAN), 'second')
+})
+
+/** Resolves when the agent has died while aliases were in its host's rules. */
+async function killedWithAliases(agent: LabAgent): Promise<void> {
+  const pids = await agent.pids()
+  const hasAliases = async (): Promise<boolean> => (await rulesOf(agent.host)).includes('alias-')
+  await until(`${agent.name} has an alias`, 30_000, hasAliases)
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
+  await agent.stop('SIGKILL').catch(() => undefined)
+  assert.ok(await hasAliases(), `${agent.name} died too late`)
+}
+
+rule('no alias stays of agents that are killed, once they have come and gone again', async () => {
+  await live(first)
+  await until('first could carry it', 60_000, async () => {
+    const route = (await guest.routes()).find(({ prefix }) => prefix === LAN)
+    return route?.holder === 'second' && route.others.includes('first')
+  })
+  await untilAnswered(guest.host.namespace, SERVER, 60_000)
+  // The one sends by an alias, the other takes what comes by it.
+  const killed = [second, guest]
+  const dying = killed.map(killedWithAliases)
+  await Promise.all([second.nexctl('router', 'drain'), ...dying])
+  for (const agent of killed) {
+    await live(agent)
+    await agent.stop()
+    assert.is(await rulesOf(agent.host), before.get(agent.host.namespace.name))
+  }
 })
 
 rule.after(() => scene.stop())

@@ -1,7 +1,9 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { systemClock } from '../../../agent/system-clock.ts'
+import { openEnvelope } from '../../../protocol/envelope.ts'
 import { MANIFEST_BYTES } from '../../../protocol/limits.ts'
+import { apply } from '../../../protocol/state.ts'
 import { testOrganization } from '../../support/organization.ts'
 import { linked, type MeshAgent, saysWarning, startAgent, until } from './mesh-agent.ts'
 import { startRogue } from './rogue.ts'
@@ -28,6 +30,13 @@ const subscribed = (agents: readonly MeshAgent[]): boolean =>
   })
 const sequenceAt = (agent: MeshAgent, of: MeshAgent): number =>
   agent.state().endpoints.get(of.device.id)?.body.sequence ?? 0
+const peer = (of: MeshAgent) => ({
+  device: of.device.id,
+  name: of.device.name,
+  updateSequence: 0,
+  multiaddrs: [of.address()],
+  overlayAddresses: [],
+})
 
 rule('takes an endpoint update down a row of five, and back', async () => {
   await using stack = new AsyncDisposableStack()
@@ -49,17 +58,30 @@ rule('reaches peers that came up in the same moment: sync fills what gossip miss
   await until('all know', () => row.every((each) => sequenceAt(each, first) === 3))
 })
 
+rule(
+  'passes on what sync has taught, to those who are not linked to whom it came from',
+  async () => {
+    await using stack = new AsyncDisposableStack()
+    const [dog, sequence] = [acme.device('dog'), 7]
+    const told = openEnvelope(acme.endpoint(dog, { sequence }))
+    const knowing = apply(everybody, told, systemClock.now()).state
+    const knows = (agent: MeshAgent): boolean =>
+      agent.state().endpoints.get(dog.id)?.body.sequence === sequence
+    const [ant, bee] = (await startRow(stack, 2)) as [MeshAgent, MeshAgent]
+    await until('linked', () => linked(ant, bee) && linked(bee, ant))
+    await systemClock.sleep(4000) // they have synced twice: the next time is a minute off
+    const eel = stack.use(await startAgent(acme, 'eel', { initial: knowing }))
+    eel.mesh.setPeers([peer(ant)])
+    await until('the neighbour is taught', () => knows(ant))
+    await until('the one behind hears of it', () => knows(bee))
+    assert.equal([linked(eel, bee), linked(eel, ant)], [false, true])
+  },
+)
+
 rule('goes on between two that dialled each other at the same time', async () => {
   await using stack = new AsyncDisposableStack()
   const a = stack.use(await startAgent(acme, 'ant', { initial: everybody }))
   const b = stack.use(await startAgent(acme, 'bee', { initial: everybody }))
-  const peer = (of: MeshAgent) => ({
-    device: of.device.id,
-    name: of.device.name,
-    updateSequence: 0,
-    multiaddrs: [of.address()],
-    overlayAddresses: [],
-  })
   a.mesh.setPeers([peer(b)])
   b.mesh.setPeers([peer(a)])
   await until('each has dialled the other', () => a.mesh.connections().length === 2)

@@ -12,7 +12,9 @@ import {
 import {
   chooseRouter,
   NO_CHOICE,
+  PROVED_SHARE,
   RETURN_MS,
+  type Router,
   type RouterChoice,
 } from '../../../agent/routes/router-choice.ts'
 import type { DeviceId } from '../../../protocol/keys.ts'
@@ -114,6 +116,22 @@ rule('tries one whose target failed again only when it says something new', () =
   assert.is(chooseRouter(choice, [router(A), router(B)], RETURN_MS.most + 10).device, A)
 })
 
+rule('tries one whose target failed at once when what had proved itself meanwhile fails', () => {
+  const at = (provedMs: number, change: Partial<Router> = {}): RouterChoice => {
+    let choice = chooseRouter(NO_CHOICE, [router(A), router(B)], 0)
+    choice = chooseRouter(choice, [router(A, { hasFailedProbe: true }), router(B)], 1)
+    const fails = router(B, { hasFailedProbe: true, provedMs })
+    return chooseRouter(choice, [router(A, change), fails], RETURN_MS.first / 2)
+  }
+  const needed = RETURN_MS.first * PROVED_SHARE
+  assert.is(needed, 5000)
+  const { device, reason } = at(needed)
+  assert.equal([device, reason], [A, 'the target behind the one before does not answer'])
+  assert.is(at(needed - 1).device, B)
+  assert.is(at(needed, { isUp: false }).device, B)
+  assert.is(at(needed, { isDraining: true }).device, B)
+})
+
 rule('does not go round in circles where the target fails behind every router', () => {
   let choice: RouterChoice = NO_CHOICE
   for (let nowMs = 0; nowMs < 60_000; nowMs += 250) {
@@ -148,6 +166,57 @@ rule('does not move between routers that are all dead', () => {
       nowMs,
     )
   assert.ok(choice.switches <= 1, `${choice.switches}`)
+})
+
+/** Probes of what lies behind the router in use, anew after each switch; both paths work. Resolves with when it switched,
+ *  in seconds. */
+function followTarget(
+  seconds: number,
+  isDown: (device: DeviceId, ms: number) => boolean,
+): readonly number[] {
+  let [health, choice, nowMs] = [unasked(0), NO_CHOICE, 0]
+  const switchedS: number[] = []
+  while (nowMs < seconds * 1000) {
+    const { device: used = A, switches } = choice
+    nowMs += isDown(used, nowMs) ? overdueAfterMs(health) : 40
+    health = isDown(used, nowMs) ? overdue(health, nowMs) : answered(health, 40, nowMs)
+    const routers = [A, B].map((device) => {
+      const { isUp, provedMs } = device === used ? health : { isUp: true, provedMs: 0 }
+      return router(device, { hasFailedProbe: !isUp, provedMs })
+    })
+    choice = chooseRouter(choice, routers, nowMs)
+    if (choice.switches > switches) {
+      switchedS.push(Math.round(nowMs / 1000))
+      health = unasked(nowMs)
+    } else nowMs += askAgainMs(health, true)
+  }
+  return switchedS
+}
+
+rule('goes to and fro at once between routers whose targets fail in turn', () => {
+  // A's fails at 10 s and is mended at 15 s; B's fails at 25 s.
+  const switchedS = followTarget(60, (device, ms) =>
+    device === A ? ms > 10_000 && ms < 15_000 : ms > 25_000,
+  )
+  assert.is(switchedS.length, 2, `${switchedS}`)
+  assert.ok(Number(switchedS[1]) <= 28, `${switchedS}`)
+})
+
+rule('tries the other one after waits alone where the target is down behind both', () => {
+  const switchedS = followTarget(600, (_, ms) => ms > 60_000)
+  // Away at once; then after 30, 30, 60, 60, 120 and 120 seconds.
+  assert.ok(switchedS.length <= 7, `${switchedS}`)
+  const gaps = switchedS.slice(1).map((atS, index) => atS - Number(switchedS[index]))
+  assert.ok(Math.min(...gaps) >= 29, `${switchedS}`)
+})
+
+rule('switches at most 12 times in half an hour while the target flaps slowly behind both', () => {
+  const counts = [2, 5, 10, 20, 40, 60].map((upS) => {
+    const isDown = (_: DeviceId, ms: number): boolean => (ms / 1000) % (2 * upS) >= upS
+    return [upS, followTarget(1800, isDown).length] as const
+  })
+  for (const [upS, switches] of counts)
+    assert.ok(switches <= 12, `${upS} s up, ${upS} s down: ${switches}`)
 })
 
 /** An echo a second, four times as often once one is overdue, of a router that is up or down by `isDown`. */

@@ -10,6 +10,7 @@ export function router(device: DeviceId, change: Partial<Router> = {}): Router {
     isUp: true,
     upSinceMs: 0,
     hasFailedProbe: false,
+    provedMs: 0,
     ...change,
   }
 }
