@@ -4,7 +4,7 @@ import { Relays } from './mesh/relays.ts'
 import { meetings, overlayPrefixes } from './plan-peers.ts'
 import { attachTargets } from './relay-targets.ts'
 
-/** Attaches at once, by UDP: what no hole can be punched to is reached before libp2p is there. */
+/** They have no way yet. */
 export function startRelays(daemon: Daemon): Relays {
   const { directory, join, knowledge, clock, random, log } = daemon.options
   const relays = new Relays({
@@ -23,6 +23,5 @@ export function startRelays(daemon: Daemon): Relays {
     ...{ clock, random, log },
   })
   daemon.useRelays(relays)
-  relays.attach()
   return relays
 }

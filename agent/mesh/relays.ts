@@ -10,6 +10,8 @@ import { RelayRoles } from './relay-roles.ts'
 
 /** Milliseconds for which a session that was attached goes on beside a stream, which may not be proved yet. */
 const BESIDE_MS = 3000
+/** Milliseconds that the mesh gets to bring another stream where there is none any more. */
+const MISSED_MS = 1000
 
 export interface RelaysOptions
   extends Pick<AttachedRelaysOptions, 'deviceKey' | 'organization' | 'targets'>,
@@ -30,6 +32,7 @@ export class Relays implements Disposable {
   readonly #options: RelaysOptions
   /** Ends of streams to relays. */
   readonly #streams = new Set<RelayEnd>()
+  #isEnded = false
 
   constructor(options: RelaysOptions) {
     this.#options = options
@@ -52,7 +55,7 @@ export class Relays implements Disposable {
 
   /** Those that can be had without a stream. */
   attach(): void {
-    if (this.#streams.size === 0) this.#attached.want()
+    if (this.#streams.size === 0 && !this.#isEnded) this.#attached.want()
   }
 
   /** A stream to the other end is open. */
@@ -68,7 +71,7 @@ export class Relays implements Disposable {
 
   closed(end: RelayEnd): void {
     this.client.remove(end)
-    if (this.#streams.delete(end)) this.attach()
+    if (this.#streams.delete(end)) this.#options.clock.after(MISSED_MS, () => this.attach())
   }
 
   /** Forgets whoever is no peer any more. */
@@ -104,6 +107,7 @@ export class Relays implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isEnded = true
     this.#attached[Symbol.dispose]()
     this.client.stop()
   }

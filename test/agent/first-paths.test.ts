@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { firstPaths, firstRelays } from '../../agent/first-paths.ts'
+import { directPaths, firstPaths, firstRelays } from '../../agent/first-paths.ts'
 import type { PathStatus } from '../../agent/path/paths.ts'
 import { generateSigningKeyPair } from '../../crypto/signing.ts'
 import { parseEndpoint } from '../../protocol/address.ts'
@@ -43,7 +43,33 @@ async function waitsMs(
   return endedMs
 }
 
+/** What `directPaths` says, and after how long. */
+async function directAfter(directMs: readonly number[]): Promise<readonly [boolean, number]> {
+  const clock = new VirtualClock()
+  const peers = [laptop, phone].slice(0, directMs.length)
+  const status = (peer: DeviceId): PathStatus =>
+    clock.monotonicMs() >= (directMs[peers.indexOf(peer)] ?? 0) ? direct : { kind: 'connecting' }
+  let said: readonly [boolean, number] = [false, Number.NaN]
+  const waiting = directPaths(
+    new Map(peers.map((peer) => [peer, { endpoints: {} }])),
+    { status, hasSession: () => false },
+    clock,
+  ).then((areDirect) => {
+    said = [areDirect, clock.monotonicMs()]
+  })
+  await turn()
+  await clock.advance(5000)
+  await waiting
+  return said
+}
+
 const rule = suite('firstPaths')
+
+rule('says whether all are direct, after 70 ms at most', async () => {
+  assert.equal(await directAfter([]), [true, 0])
+  assert.equal(await directAfter([40, 55]), [true, 55])
+  assert.equal(await directAfter([40, 200]), [false, 70])
+})
 
 rule('does not wait where nobody can be checked', async () => {
   assert.is(await waitsMs(new Map()), 0)
