@@ -47,8 +47,9 @@ export const AGENT_SOURCES: AgentProgram = {
 
 /** In the order in which nexd needs them: each is read at once. */
 const CHUNKS: CodeSplittingGroup[] = [
-  chunk('compile-cache', 4, 'compile-cache'),
-  chunk('paths', 3, 'nexd-up|joining|daemon|path/paths'),
+  chunk('compile-cache', 5, 'compile-cache'),
+  chunk('paths', 4, 'nexd-up|joining|daemon|path/paths'),
+  chunk('relays', 3, 'relay-side'),
   chunk('mesh', 2, 'mesh/(load|mesh)|log-lines'),
   chunk('rest', 1, 'own-approvals|view|names-side|renewal|control/server|routes/route-side'),
 ]

@@ -148,6 +148,7 @@ export class AttachedRelays implements Disposable {
       }
       asking.repeating?.cancel()
       this.#asking.delete(asking)
+      socket.removeAllListeners('message')
       const session = sessionOver(socket, opened.keys, (frame) => line.received(frame), true)
       const line: AttachedLine = this.#attach(relay, session, target.endpoint)
       return

@@ -88,4 +88,12 @@ rule('reads few files before its first packet, and neither zod, libp2p nor expre
   assert.match(text, 'node_modules/cborg/')
 })
 
+rule('reads little more to attach to relays', () => {
+  const paths = [...readAtOnce(loadedLater(program.nexd, 'nexd'))].find((file) =>
+    basename(file).startsWith('paths-'),
+  )
+  const files = [...readAtOnce(loadedLater(paths ?? '', 'relays'))]
+  assert.not(files.some((file) => /^(mesh|rest)-/.test(basename(file))), files.join())
+})
+
 rule.run()
