@@ -4,11 +4,12 @@ import { randomBytes } from '../crypto/random.ts'
 import { deviceIdOf } from '../protocol/keys.ts'
 import type { Log } from '../protocol/log.ts'
 import type { RelayRate } from '../protocol/relay-meter.ts'
+import { attachRelays } from './attach-relays.ts'
 import { writeCompiledCode } from './compile-cache.js'
 import type { Daemon } from './daemon.ts'
 import { VERSION } from './defaults.ts'
 import { OperatorError } from './errors.ts'
-import { directPaths, firstPaths, firstRelays } from './first-paths.ts'
+import { firstPaths, firstRelays } from './first-paths.ts'
 import type { Commands } from './host/run.ts'
 import { deviceName, systemDescription } from './host/system.ts'
 import {
@@ -64,8 +65,6 @@ export interface UpOptions
   waiting(): void
 }
 
-/** Milliseconds that the mesh gets to bring a relay's stream. */
-const ATTACH_MS = 5000
 /** Milliseconds between looks at what time alone changes. */
 const TICK_MS = 5000
 
@@ -176,23 +175,10 @@ async function startDaemon(
   const paths = stack.use(await startPaths({ ...daemon.pathsOptions(), ...own }, sockets))
   // The tunnel is configured while the first checks are answered.
   const begun = daemon.begin(paths)
-  const [relays] = await Promise.all([attachRelays(daemon, paths, stack), begun])
+  const [relays] = await Promise.all([attachRelays(daemon, paths, clock, stack), begun])
   followNeighbours(options.neighbourhood, daemon, stack)
   await firstPaths(daemon.plan.peers, paths, clock)
   return { daemon, paths, relays }
-}
-
-/** Where a direct path is found at once relays can wait: then the mesh brings them. */
-async function attachRelays(
-  daemon: Daemon,
-  paths: Paths,
-  stack: AsyncDisposableStack,
-): Promise<Relays> {
-  const areDirect = await directPaths(daemon.plan.peers, paths, clock)
-  const { startRelays } = await import('./relay-side.ts')
-  const relays = stack.use(startRelays(daemon))
-  if (!areDirect) relays.attach()
-  return relays
 }
 
 async function start(
@@ -207,7 +193,6 @@ async function start(
   const { startMesh } = await (await import('./mesh/load.ts')).loadMesh()
   const meshOptions = { ...daemon.meshOptions(), ...lateAnswers(daemon), relays }
   daemon.useMesh(stack.use(await startMesh(meshOptions)))
-  clock.after(ATTACH_MS, () => relays.attach())
   await firstRelays(daemon.plan.peers, paths, clock)
   const renewal = stack.use(await makeRenewal(parts, daemon, log))
   const networkChanged = (): void => {
