@@ -80,13 +80,14 @@ export class AttachedRelays implements Disposable {
     for (const asking of [...this.#asking]) this.#endAsking(asking)
   }
 
-  close(): void {
-    for (const id of [...this.#attached.keys()]) this.#detach(id)
+  /** Ends sessions at these relays. */
+  close(isMeant: (id: RelayId) => boolean): void {
+    for (const id of [...this.#attached.keys()].filter(isMeant)) this.#detach(id)
   }
 
   [Symbol.dispose](): void {
     this.suffice()
-    this.close()
+    this.close(() => true)
   }
 
   #ask(): void {

@@ -187,6 +187,7 @@ function run(parts: Parts, options: MeshOptions): Mesh {
   const dialer = new Dialer({ ...shared, device: self, self: peerId, signal: ended.signal })
   const relayUp = (): void => {
     for (const link of links.all()) lines.open(link)
+    relays.look()
     reservations.look()
     dialer.relayUp()
     changed()

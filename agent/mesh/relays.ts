@@ -1,6 +1,7 @@
 /** Relays: what carries datagrams for this device, before libp2p is there and after. */
 import type { Clock } from '../../protocol/clock.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
+import type { RelayId } from '../../protocol/relay-attach.ts'
 import type { OrganizationState } from '../../protocol/state.ts'
 import { AttachedRelays, type AttachedRelaysOptions } from './attached-relays.ts'
 import { RelayAddresses } from './relay-addresses.ts'
@@ -8,8 +9,9 @@ import { RelayClient, type RelayClientOptions, type RelayInUse } from './relay-c
 import type { RelayEnd } from './relay-ends.ts'
 import { RelayRoles } from './relay-roles.ts'
 
-/** Milliseconds for which a session that was attached goes on beside a stream, which may not be proved yet. */
-const BESIDE_MS = 3000
+/** Milliseconds for which a session that was attached goes on beside a stream to the same relay, which may not be proved
+ *  yet; and beside one to another. */
+const BESIDE_MS = { same: 3000, other: 15_000 } as const
 /** Milliseconds that the mesh gets to bring another stream where there is none any more. */
 const MISSED_MS = 1000
 
@@ -30,7 +32,7 @@ export class Relays implements Disposable {
   readonly client: RelayClient
   readonly #attached: AttachedRelays
   readonly #options: RelaysOptions
-  /** Ends of streams to relays. */
+  /** Ends of streams that lead to relays, where those pass on to others. */
   readonly #streams = new Set<RelayEnd>()
   #isEnded = false
 
@@ -55,23 +57,35 @@ export class Relays implements Disposable {
 
   /** Those that can be had without a stream. */
   attach(): void {
-    if (this.#streams.size === 0 && !this.#isEnded) this.#attached.want()
+    if (this.#streamed().size === 0 && !this.#isEnded) this.#attached.want()
   }
 
   /** A stream to the other end is open. */
   opened(end: RelayEnd): void {
     this.client.add(end)
-    if (!end.passesOn() || end.isCircuit) return
+    if (end.isCircuit) return
     this.#streams.add(end)
-    this.#attached.suffice()
-    this.#options.clock.after(BESIDE_MS, () => {
-      if (this.#streams.size > 0) this.#attached.close()
-    })
+    this.look()
   }
 
   closed(end: RelayEnd): void {
     this.client.remove(end)
     if (this.#streams.delete(end)) this.#options.clock.after(MISSED_MS, () => this.attach())
+  }
+
+  /** Another end passes on to others, perhaps: what it is was not known when its stream was opened. */
+  look(): void {
+    if (this.#streamed().size === 0) return
+    this.#attached.suffice()
+    const { clock } = this.#options
+    clock.after(BESIDE_MS.same, () => this.#attached.close((id) => this.#streamed().has(id)))
+    clock.after(BESIDE_MS.other, () => this.#attached.close(() => this.#streamed().size > 0))
+  }
+
+  /** Relays that there is a stream to. */
+  #streamed(): ReadonlySet<RelayId> {
+    const ends = [...this.#streams].filter((end) => end.isOpen() && end.passesOn())
+    return new Set(ends.map(({ relay }) => relay.id))
   }
 
   /** Forgets whoever is no peer any more. */
