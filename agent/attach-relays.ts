@@ -32,8 +32,8 @@ export async function attachRelays(
 
 type Said = Pick<EndpointUpdate, 'candidates' | 'nat'>
 
-/** Not by IPv4 where a NAT makes a new mapping for each destination and the other does so too, or lets in only what
- *  was asked (RFC 4787 §4.1, §5), as both said last. */
+/** Hardly by IPv4 where a NAT makes a new mapping for each destination and the other does so too, or lets in only what
+ *  was asked for all that is known (RFC 4787 §4.1, §5), as both said last. */
 export function mayBeDirect(own: Said, theirs: Said): boolean {
   if ([own, theirs].every(({ candidates }) => candidates.some(isIpv6))) return true
   const [a, b] = [own, theirs].map(({ nat }) => nat?.find(({ family }) => family === 4))
@@ -50,5 +50,7 @@ function isHard({ mapping }: NatReport): boolean {
 }
 
 function isClosed(report: NatReport): boolean {
-  return isHard(report) || report.filtering === 'address-and-port-dependent'
+  const { mapping, filtering } = report
+  if (mapping !== 'endpoint-independent') return isHard(report)
+  return filtering === 'unknown' || filtering === 'address-and-port-dependent'
 }

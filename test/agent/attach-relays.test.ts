@@ -22,6 +22,7 @@ rule('not where both NATs make new mappings, or one does and the other asks for 
     [HARD, HARD],
     [HARD, report('address-dependent')],
     [HARD, PORT],
+    [HARD, report('endpoint-independent')],
   ] as const) {
     assert.not(mayBeDirect(said([a]), said([b])))
     assert.not(mayBeDirect(said([b]), said([a])))
