@@ -176,7 +176,7 @@ export class Daemon {
     // Others are losing packets until they have left this device.
     this.#routes?.networkChanged()
     this.#paths?.networkChanged()
-    this.#mesh?.networkChanged()
+    for (const part of [this.#relays, this.#mesh]) part?.networkChanged()
     this.apply()
   }
 

@@ -11,10 +11,10 @@ export function startRelays(daemon: Daemon): Relays {
     deviceKey: directory.deviceKey,
     organization: join.organization,
     state: () => knowledge.state(),
-    targets: () => {
+    targets: (turn) => {
       const [state, now] = [knowledge.state(), clock.now()]
       const overlay = overlayPrefixes(state, daemon.plan, now)
-      const own = { self: daemon.device, overlay, now }
+      const own = { self: daemon.device, overlay, now, turn }
       return attachTargets(meetings(state, daemon.join, now), state, own)
     },
     onDatagram: (...came) => daemon.parts.paths?.receiveDatagram(...came),

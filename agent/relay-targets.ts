@@ -21,25 +21,41 @@ import { isUsable } from './host/usable-address.ts'
 import type { AttachTarget } from './mesh/attached-relays.ts'
 import type { RelayParty } from './mesh/relay-ends.ts'
 
-/** Relays that are asked at once. */
-const TARGETS = 4
+/** Relays that are asked at once, of these so many registries' endpoints at most where members relay, too. */
+const [TARGETS, REGISTRIES] = [4, 2]
 /** What an Ed25519 peer id begins with (libp2p's peer-ids specification): an identity hash of 36 bytes, a key of type 1
  *  and its 32 bytes. */
 const PEER_ID_HEAD = Uint8Array.of(0x00, 0x24, 0x08, 0x01, 0x12, 0x20)
 
-/** Registries first: everybody is there. Nothing inside the tunnel. */
+/** Registries first: everybody is there. Nothing inside the tunnel. Of many others each turn has others. */
 export function attachTargets(
   meetings: readonly Rendezvous[],
   state: OrganizationState,
-  { self, overlay, now }: { self: DeviceId; overlay: readonly Prefix[]; now: Seconds },
+  { self, overlay, now, turn }: AttachContext,
 ): readonly AttachTarget[] {
-  const found = [...meetings.flatMap(registryTargets), ...memberTargets(state, self, now)]
-  const outside = found.filter(
-    ({ endpoint: { address } }) =>
-      !overlay.some((prefix) => prefixContains(prefix, hostPrefix(address))),
-  )
-  const byEndpoint = new Map(outside.map((target) => [formatEndpoint(target.endpoint), target]))
-  return [...byEndpoint.values()].slice(0, TARGETS)
+  const isOutside = ({ endpoint: { address } }: AttachTarget): boolean =>
+    !overlay.some((prefix) => prefixContains(prefix, hostPrefix(address)))
+  const registries = turned(meetings.flatMap(registryTargets).filter(isOutside), turn)
+  const members = turned(memberTargets(state, self, now).filter(isOutside), turn)
+  const most = Math.max(REGISTRIES, TARGETS - members.length)
+  return [...registries.slice(0, most), ...members].slice(0, TARGETS)
+}
+
+export interface AttachContext {
+  readonly self: DeviceId
+  /** Prefixes inside the tunnel. */
+  readonly overlay: readonly Prefix[]
+  readonly now: Seconds
+  /** How often was asked before. */
+  readonly turn: number
+}
+
+/** Each endpoint once. The next ones in each turn where they are too many for one. */
+function turned(targets: readonly AttachTarget[], turn: number): readonly AttachTarget[] {
+  const all = [...new Map(targets.map((each) => [formatEndpoint(each.endpoint), each])).values()]
+  if (all.length <= REGISTRIES) return all
+  const first = (turn * REGISTRIES) % all.length
+  return [...all.slice(first), ...all.slice(0, first)]
 }
 
 /** A registry relays where it answers STUN, by the key of its peer id. */

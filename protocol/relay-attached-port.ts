@@ -18,10 +18,14 @@ const MEMBER_MS = 1000
 export interface AttachedPortOptions {
   readonly clock: Pick<Clock, 'monotonicMs' | 'after'>
   random(length: number): Uint8Array
+  /** Whence the request came, and where the answer went. */
+  readonly asked: UdpRoute
   onFrame(frame: RelayFrame): void
   /** The first authentic datagram has come. */
   onClaimed(): void
   onSurplusPing(bytes: number): void
+  /** It has sent too much. */
+  onBanned(): void
   /** Once. */
   onEnd(): void
 }
@@ -29,6 +33,7 @@ export interface AttachedPortOptions {
 export class AttachedPort<M> implements BoardPort<M> {
   readonly member: M
   readonly session: string
+  readonly sinceMs: number
   readonly #isMember: () => boolean
   readonly #options: AttachedPortOptions
   readonly #session: RelayUdpSession
@@ -47,8 +52,9 @@ export class AttachedPort<M> implements BoardPort<M> {
     this.#options = options
     this.#session = new RelayUdpSession(options.random, keys, ATTACHED_MS)
     this.#session.use('on')
-    this.#heardMs = this.#nowMs()
-    this.#lookedMs = this.#heardMs
+    this.sinceMs = this.#nowMs()
+    this.#heardMs = this.sinceMs
+    this.#lookedMs = this.sinceMs
     this.#ending = this.#endAfter(CLAIMED_MS)
   }
 
@@ -69,9 +75,9 @@ export class AttachedPort<M> implements BoardPort<M> {
     if (opened === undefined) return
     this.#heardMs = this.#nowMs()
     if (!this.#isClaimed) {
-      // Who can make it got the relay's key there: the address is its own.
       this.#isClaimed = true
-      this.#session.prove(route, this.#heardMs)
+      // Who can make it has the relay's key, which went to that address alone: it is its own.
+      if (route.name === this.#options.asked.name) this.#session.prove(route, this.#heardMs)
       this.#options.onClaimed()
     }
     const { frame, hasMoved } = opened
@@ -81,6 +87,7 @@ export class AttachedPort<M> implements BoardPort<M> {
       return
     }
     const control = parseUdpControl(frame.datagram)
+    if (control?.kind === 'udp-use' && control.use === 'off') this.end()
     if (control?.kind !== 'ping') return
     if (!this.#pings.spend('all', 1, this.#heardMs)) this.#options.onSurplusPing(control.length)
     else route.send(this.#session.pinged(control, route, this.#heardMs))
@@ -93,7 +100,9 @@ export class AttachedPort<M> implements BoardPort<M> {
 
   /** As much again in one second ends the session. */
   refused(bytes: number, bytesPerSecond: number): void {
-    if (this.#refused.count(bytes, this.#nowMs()) >= bytesPerSecond) this.end()
+    if (this.#refused.count(bytes, this.#nowMs()) < bytesPerSecond) return
+    this.#options.onBanned()
+    this.end()
   }
 
   end(): void {

@@ -13,10 +13,16 @@ import {
 import { SESSION_BYTES } from './relay-control.ts'
 import type { SessionKey } from './relay-udp.ts'
 
-/** Requests that are looked at closely: of one device, which sends four at a start, and of all; each costs half a
- *  millisecond. */
-const OF_DEVICE = { burst: 8, perSecond: 1 } as const
-const OF_ALL = { burst: 200, perSecond: 100 } as const
+/** Requests that are verified: in the name of one organization, and of all; each costs a tenth of a millisecond. Whoever
+ *  forges more of them keeps devices to their streams. */
+const VERIFIED = {
+  organization: { burst: 200, perSecond: 100 },
+  all: { burst: 500, perSecond: 500 },
+} as const
+/** Requests that are answered, of one device, which sends four at a start; each costs half a millisecond. */
+const ANSWERED = { burst: 8, perSecond: 1 } as const
+/** Milliseconds that a device's clock may be ahead: one that was further is not refused for long when it is right again. */
+const AHEAD_MS = 300_000
 /** Devices whose newest request is remembered; of one forgotten an old request may be answered once more. */
 const REMEMBERED = 4096
 
@@ -39,26 +45,30 @@ export interface Attached<M> {
 
 export class RelayAttaching<M> {
   readonly #options: AttachingOptions<M>
-  readonly #devices = new Pace(OF_DEVICE)
-  readonly #all = new Pace(OF_ALL)
+  readonly #organizations = new Pace(VERIFIED.organization)
+  readonly #all = new Pace(VERIFIED.all)
+  readonly #devices = new Pace(ANSWERED)
   readonly #newest = new Map<DeviceId, number>()
 
   constructor(options: AttachingOptions<M>) {
     this.#options = options
   }
 
-  /** Undefined: no answer. The answer is shorter than the request, and goes to where that came from. */
-  received(bytes: Uint8Array, nowMs: number): Attached<M> | undefined {
+  /** Undefined: no answer. The answer is shorter than the request, and goes to where that came from.
+   *  @param wallMs since the epoch; @param nowMs monotonic */
+  received(bytes: Uint8Array, wallMs: number, nowMs: number): Attached<M> | undefined {
     const { key, address, memberOf, random } = this.#options
     const request = parseAttachRequest(bytes)
     if (request === undefined || request.to !== address) return undefined
     const { organization, device, sentAtMs } = request
     const member = memberOf(organization, device)
-    // As WireGuard does it: of what was recorded nothing is answered again, and no two clocks need agree.
-    if (member === undefined || sentAtMs <= (this.#newest.get(device) ?? -1)) return undefined
-    if (!this.#devices.spend(device, 1, nowMs) || !this.#all.spend('all', 1, nowMs))
-      return undefined
-    if (!isAuthenticRequest(bytes, request)) return undefined
+    // As WireGuard does it: of what was recorded nothing is answered again.
+    const isNewer = sentAtMs > (this.#newest.get(device) ?? -1) && sentAtMs <= wallMs + AHEAD_MS
+    if (member === undefined || !isNewer) return undefined
+    const mayVerify =
+      this.#organizations.spend(organization, 1, nowMs) && this.#all.spend('all', 1, nowMs)
+    if (!mayVerify || !isAuthenticRequest(bytes, request)) return undefined
+    if (!this.#devices.spend(device, 1, nowMs)) return undefined
     this.#remember(device, sentAtMs)
     const ephemeral = agreementKeyPairFromPrivate(random(32))
     const session = random(SESSION_BYTES)

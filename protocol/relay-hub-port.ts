@@ -16,7 +16,7 @@ import type { BoardPort } from './relay-switchboard.ts'
 import { PINGS, RelayUdpSession, type UdpRoute } from './relay-udp-session.ts'
 
 /** Milliseconds without UDP for a member that sent more than it may that way: a stream slows it down. */
-const BANNED_MS = 60_000
+export const BANNED_MS = 60_000
 
 /** The stream as the relay uses it. */
 export interface HubPipe extends RelayPipe {
@@ -38,6 +38,7 @@ export interface HubPortOptions {
 
 export class HubPort<M> implements BoardPort<M> {
   readonly member: M
+  readonly sinceMs: number
   readonly #queue: RelayQueue
   readonly #pipe: HubPipe
   readonly #options: HubPortOptions
@@ -53,6 +54,7 @@ export class HubPort<M> implements BoardPort<M> {
     this.member = member
     this.#pipe = pipe
     this.#options = options
+    this.sinceMs = options.clock.monotonicMs()
     this.#queue = new RelayQueue(pipe)
     this.#read = relayReader((frame) => {
       if (isControl(frame)) this.#told(frame)

@@ -7,7 +7,7 @@ import { AttachedPort } from './relay-attached-port.ts'
 import { type Attached, type AttachingOptions, RelayAttaching } from './relay-attaching.ts'
 import { relayedKind } from './relay-datagram.ts'
 import { type Excess, RelayExcess } from './relay-excess.ts'
-import { type HubPipe, HubPort } from './relay-hub-port.ts'
+import { BANNED_MS, type HubPipe, HubPort } from './relay-hub-port.ts'
 import { RelayMeter, type RelayRate } from './relay-meter.ts'
 import { type BoardPort, RelaySwitchboard } from './relay-switchboard.ts'
 import { isRelayDatagram, sessionOf } from './relay-udp.ts'
@@ -47,7 +47,7 @@ export interface HubOptions<M extends HubMember> {
   /** A member is reached by UDP alone, or is so no more. */
   onAttached?(port: BoardPort<M>): void
   onDetached?(port: BoardPort<M>): void
-  readonly clock: Pick<Clock, 'monotonicMs' | 'after'>
+  readonly clock: Pick<Clock, 'nowMs' | 'monotonicMs' | 'after'>
   random(length: number): Uint8Array
   /** At most once a minute for each member and reason. */
   onExcess(member: M, excess: Excess): void
@@ -67,6 +67,8 @@ export class RelayHub<M extends HubMember> {
   readonly #attaching: RelayAttaching<M>
   /** The one of each member that is attached. */
   readonly #attached = new Map<string, AttachedPort<M>>()
+  /** Members that sent too much by one. */
+  readonly #banned = new Set<string>()
   readonly #excess: RelayExcess<M>
   #streams = 0
   #udpPort: number | undefined
@@ -119,6 +121,9 @@ export class RelayHub<M extends HubMember> {
     const board = this.#boards.get(organization)
     if (board?.switchboard.of(address).includes(port) === true) port.close()
     this.#remove(port)
+    // What it had before goes on.
+    const attached = this.#attached.get(nameOf(port))
+    if (attached !== undefined && attached !== port) this.#reach(attached)
   }
 
   #remove(port: BoardPort<M>): void {
@@ -146,23 +151,28 @@ export class RelayHub<M extends HubMember> {
 
   #attachRequested(bytes: Uint8Array, route: UdpRoute): void {
     if (this.#udpPort === undefined || !this.#options.forOthers()) return
-    const attached = this.#attaching.received(bytes, this.#options.clock.monotonicMs())
-    if (attached === undefined) return
+    const { clock } = this.#options
+    const attached = this.#attaching.received(bytes, clock.nowMs(), clock.monotonicMs())
+    if (attached === undefined || this.#banned.has(nameOf(attached))) return
     const board = this.#boardOf(attached.member.organization)
     if (board.streams >= ORGANIZATION_STREAMS || this.#streams >= STREAMS) return
-    this.#attach(attached)
+    this.#attach(attached, route)
     route.send(attached.answer)
   }
 
   /** It counts from its first datagram on. */
-  #attach(attached: Attached<M>): void {
+  #attach(attached: Attached<M>, asked: UdpRoute): void {
     const { organization } = attached.member
     const { clock, random } = this.#options
     const port: AttachedPort<M> = new AttachedPort(attached, {
-      ...{ clock, random },
+      ...{ clock, random, asked },
       onFrame: (frame) => this.#received(this.#boardOf(organization), port, frame, 'udp'),
       onClaimed: () => this.#claimed(port),
       onSurplusPing: (length) => this.#drop(port, length, 'pings'),
+      onBanned: () => {
+        this.#banned.add(nameOf(port))
+        clock.after(BANNED_MS, () => this.#banned.delete(nameOf(port)))
+      },
       onEnd: () => {
         this.#sessions.delete(port.session)
         if (this.#attached.get(nameOf(port)) === port) this.#attached.delete(nameOf(port))
@@ -176,7 +186,15 @@ export class RelayHub<M extends HubMember> {
   #claimed(port: AttachedPort<M>): void {
     this.#attached.get(nameOf(port))?.end()
     this.#attached.set(nameOf(port), port)
-    this.#add(this.#boardOf(port.member.organization), port)
+    this.#reach(port)
+  }
+
+  /** By it from now on, unless a stream has come since it was answered. */
+  #reach(port: AttachedPort<M>): void {
+    const board = this.#boardOf(port.member.organization)
+    const newest = board.switchboard.of(port.member.address).at(-1)
+    if (newest === port || (newest !== undefined && newest.sinceMs > port.sinceMs)) return
+    this.#add(board, port)
     this.#options.onAttached?.(port)
   }
 
@@ -251,6 +269,6 @@ export class RelayHub<M extends HubMember> {
   }
 }
 
-function nameOf<M extends HubMember>({ member }: BoardPort<M>): string {
+function nameOf({ member }: { readonly member: HubMember }): string {
   return `${member.organization} ${member.address}`
 }

@@ -11,6 +11,8 @@ export interface RelayPort {
 /** The same, of a member, as a hub has it. */
 export interface BoardPort<M> extends RelayPort {
   readonly member: M
+  /** Since when it is there, or was promised, milliseconds. */
+  readonly sinceMs: number
   send(frame: RelayFrame): boolean
   isOpen(): boolean
   /** What the next datagram goes by. */

@@ -29,11 +29,14 @@ export interface AttachTarget {
 export interface AttachedRelaysOptions {
   readonly deviceKey: DeviceKeyPair
   readonly organization: OrganizationId
-  targets(): readonly AttachTarget[]
+  /** @param turn grows from one to the next, so that all have theirs */
+  targets(turn: number): readonly AttachTarget[]
   onOpen(end: RelayEnd): void
   onFrame(end: RelayEnd, frame: RelayFrame): void
   onDoubt(end: RelayEnd): void
   onClose(end: RelayEnd): void
+  /** May the relay pass on datagrams, by what is believed now? */
+  isRelay(relay: RelayParty): boolean
   readonly clock: Clock
   random(length: number): Uint8Array
   readonly log: Log
@@ -61,6 +64,7 @@ export class AttachedRelays implements Disposable {
   #isWanted = false
   #again: Cancellable | undefined
   #newestMs = 0
+  #turn = 0
 
   constructor(options: AttachedRelaysOptions) {
     this.#options = options
@@ -80,6 +84,13 @@ export class AttachedRelays implements Disposable {
     for (const asking of [...this.#asking]) this.#endAsking(asking)
   }
 
+  /** Attaches anew, from where this host is now. */
+  again(): void {
+    this.close(() => true)
+    this.#isWanted = true
+    this.#ask()
+  }
+
   /** Ends sessions at these relays. */
   close(isMeant: (id: RelayId) => boolean): void {
     for (const id of [...this.#attached.keys()].filter(isMeant)) this.#detach(id)
@@ -92,15 +103,18 @@ export class AttachedRelays implements Disposable {
 
   #ask(): void {
     const { targets, clock } = this.#options
-    for (const target of targets()) this.#begin(target)
+    this.#again?.cancel()
+    for (const asking of [...this.#asking]) this.#endAsking(asking)
+    for (const target of targets(this.#turn)) this.#begin(target)
+    this.#turn += 1
     this.#again = clock.after(AGAIN_MS, () => {
-      for (const asking of [...this.#asking]) this.#endAsking(asking)
+      if (this.#attached.size === 0) this.#options.log('info', 'relay.none-answers')
       this.#ask()
     })
   }
 
   #begin(target: AttachTarget): void {
-    if ([...target.relays.keys()].some((id) => this.#attached.has(id))) return
+    if ([...target.relays.keys()].some((id) => this.#isWell(id))) return
     const { address, port } = target.endpoint
     const family = addressFamily(address)
     const socket = createSocket({ type: `udp${family}`, lookup: noLookup(family) })
@@ -143,13 +157,14 @@ export class AttachedRelays implements Disposable {
       const relay = opened && target.relays.get(opened.relay)
       if (opened === undefined || relay === undefined) continue
       // The same relay by another of its addresses.
-      if (this.#attached.has(relay.id)) {
+      if (this.#isWell(relay.id)) {
         this.#endAsking(asking)
         return
       }
       asking.repeating?.cancel()
       this.#asking.delete(asking)
       socket.removeAllListeners('message')
+      this.#detach(relay.id)
       const session = sessionOver(socket, opened.keys, (frame) => line.received(frame), true)
       const line: AttachedLine = this.#attach(relay, session, target.endpoint)
       return
@@ -166,12 +181,15 @@ export class AttachedRelays implements Disposable {
       ...{ clock, random },
       onFrame: (frame) => onFrame(end, frame),
       onDoubt: () => onDoubt(end),
-      onDead: () => this.#detach(relay.id),
+      onDead: () => {
+        this.#detach(relay.id)
+        if (this.#isWanted) this.#ask()
+      },
     })
     const end: RelayEnd = {
       relay,
       isCircuit: false,
-      passesOn: () => true,
+      passesOn: () => this.#options.isRelay(relay),
       isOpen: () => line.isOpen(),
       isDoubted: () => line.isDoubted(),
       by: () => 'udp',
@@ -183,11 +201,16 @@ export class AttachedRelays implements Disposable {
     return line
   }
 
+  #isWell(id: RelayId): boolean {
+    return this.#attached.get(id)?.line.isDoubted() === false
+  }
+
   #detach(id: RelayId): void {
     const attached = this.#attached.get(id)
     if (attached === undefined) return
     this.#attached.delete(id)
     attached.line.close()
+    this.#options.log('debug', 'relay.detached', { relay: attached.end.relay.name })
     this.#options.onClose(attached.end)
   }
 

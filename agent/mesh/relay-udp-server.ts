@@ -60,11 +60,20 @@ export async function openRelayUdpServer(options: {
   }
 }
 
+/** Not where it was closed meanwhile. */
+function hasRoom(socket: Socket): boolean {
+  try {
+    return socket.getSendQueueSize() <= QUEUE_BYTES
+  } catch {
+    return false
+  }
+}
+
 function routeTo(socket: Socket, { address, port, family }: RemoteInfo): UdpRoute {
   return {
     name: `${family} ${address} ${port}`,
     send: (bytes) => {
-      if (socket.getSendQueueSize() > QUEUE_BYTES || port === 0) return
+      if (port === 0 || !hasRoom(socket)) return
       socket.send(bytes, port, address, () => undefined)
     },
   }

@@ -13,7 +13,7 @@ import { RelayRoles } from './relay-roles.ts'
  *  yet; and beside one to another. */
 const BESIDE_MS = { same: 3000, other: 15_000 } as const
 /** Milliseconds that the mesh gets to bring another stream where there is none any more. */
-const MISSED_MS = 1000
+const MISSED_MS = 1500
 
 export interface RelaysOptions
   extends Pick<AttachedRelaysOptions, 'deviceKey' | 'organization' | 'targets'>,
@@ -48,6 +48,7 @@ export class Relays implements Disposable {
       },
       onFrame: (end, frame) => this.client.received(end, frame),
       onDoubt: (end) => this.client.doubted(end),
+      isRelay: ({ device }) => this.roles.has(device),
       onClose: (end) => {
         this.client.remove(end)
         options.onChange()
@@ -58,6 +59,13 @@ export class Relays implements Disposable {
   /** Those that can be had without a stream. */
   attach(): void {
     if (this.#streamed().size === 0 && !this.#isEnded) this.#attached.want()
+  }
+
+  /** This host has moved: its streams may take seconds to notice. */
+  networkChanged(): void {
+    if (this.#isEnded) return
+    this.#attached.again()
+    this.#options.clock.after(BESIDE_MS.same, () => this.look())
   }
 
   /** A stream to the other end is open. */

@@ -33,9 +33,10 @@ const targets = (
   state: OrganizationState,
   meetings: Parameters<typeof attachTargets>[0] = [],
   overlay: readonly string[] = [],
+  turn = 0,
 ): readonly string[] =>
   attachTargets(meetings, state, {
-    ...{ self: laptop.id, now: NOON, overlay: overlay.map(parsePrefix) },
+    ...{ self: laptop.id, now: NOON, overlay: overlay.map(parsePrefix), turn },
   }).map(({ endpoint, to, relays }) => `${formatEndpoint(endpoint)} ${to} ${[...relays.keys()]}`)
 const rule = suite('relays that may be attached to')
 
@@ -66,11 +67,13 @@ rule('nobody without the role, no loopback, no circuit, nothing inside the tunne
   assert.equal(targets(saying(['/ip4/100.64.0.9/tcp/51822']), [], ['100.64.0.0/10']), [])
 })
 
-rule('four at most, registries first', () => {
+rule('four at most, registries first, members too, and each in its turn', () => {
   const stun = [1, 2, 3, 4, 5].map((n) => `198.18.4.${n}:3478`)
-  const found = targets(saying(['/ip4/198.18.1.2/tcp/51822']), [{ ...meeting, stun }])
-  assert.is(found.length, 4)
-  assert.ok(found.every((text) => text.includes(ANY_REGISTRY)))
+  const state = saying(['/ip4/198.18.1.2/tcp/51822'])
+  const ends = (turn: number) =>
+    targets(state, [{ ...meeting, stun }], [], turn).map((text) => text.split(':')[0])
+  assert.equal(ends(0), ['198.18.4.1', '198.18.4.2', '198.18.4.3', '198.18.1.2'])
+  assert.equal(ends(1), ['198.18.4.3', '198.18.4.4', '198.18.4.5', '198.18.1.2'])
 })
 
 rule.run()

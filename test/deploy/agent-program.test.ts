@@ -93,7 +93,10 @@ rule('reads little more to attach to relays', () => {
     basename(file).startsWith('paths-'),
   )
   const files = [...readAtOnce(loadedLater(paths ?? '', 'relays'))]
-  assert.not(files.some((file) => /^(mesh|rest)-/.test(basename(file))), files.join())
+  assert.not(
+    files.some((file) => /^(mesh|rest)-/.test(basename(file))),
+    files.join(),
+  )
 })
 
 rule.run()

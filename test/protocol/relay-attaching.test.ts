@@ -1,113 +1,13 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { agreementKeyPairFromPrivate } from '../../crypto/agreement.ts'
-import { signingKeyPairFromSeed } from '../../crypto/signing.ts'
-import { type DeviceId, deviceIdOf, parseOrganizationId } from '../../protocol/keys.ts'
-import { relayAddressOf } from '../../protocol/relay.ts'
-import {
-  ANY_REGISTRY,
-  openAttachAnswer,
-  relayIdOf,
-  sealAttachRequest,
-} from '../../protocol/relay-attach.ts'
+import { parseOrganizationId } from '../../protocol/keys.ts'
 import { ATTACHED_MS } from '../../protocol/relay-attached-port.ts'
-import { controlFrame, isControl, PING_BYTES, parseControl } from '../../protocol/relay-control.ts'
-import type { HubMember, HubOptions } from '../../protocol/relay-hub.ts'
-import type { HubPipe } from '../../protocol/relay-hub-port.ts'
-import { openRelayDatagram, type SessionKey, sealRelayDatagram } from '../../protocol/relay-udp.ts'
-import { RELAY, relayScene } from '../support/relay-scene.ts'
+import { controlFrame } from '../../protocol/relay-control.ts'
+import { datagram, ORGANIZATION, pipe, attachScene as scene } from '../support/attach-scene.ts'
 import { transportMessage } from '../support/wireguard-message.ts'
 
-const ORGANIZATION = parseOrganizationId('a'.repeat(26))
-const RELAYS = new Set([relayIdOf(RELAY.key.publicKey)])
-const datagram = transportMessage('hello')
 const rule = suite('attached members of a relay (SPEC §12.7)')
-
-/** A stream's end that takes everything at once. */
-function pipe(frames: Uint8Array[]): HubPipe {
-  return {
-    ...{ isOpen: () => true, end: () => undefined, waiting: () => 0 },
-    ...{ pause: () => undefined, resume: () => undefined },
-    send: (bytes) => frames.push(bytes) > 0,
-    soon: (task) => queueMicrotask(task),
-  }
-}
-
-/** A relay whose members are those that are not `out`, and what they send to it. */
-function scene(change: Partial<HubOptions<HubMember>> = {}) {
-  const out = new Set<DeviceId>()
-  const looks: DeviceId[] = []
-  const base = relayScene({
-    attaching: {
-      ...RELAY,
-      memberOf: (organization, device) => {
-        looks.push(device)
-        return organization === ORGANIZATION && !out.has(device)
-          ? { organization, address: relayAddressOf(device) }
-          : undefined
-      },
-    },
-    ...change,
-  })
-  const member = (seed: number) => {
-    const key = signingKeyPairFromSeed<'device'>(new Uint8Array(32).fill(seed))
-    const device = deviceIdOf(key.publicKey)
-    const ephemeral = agreementKeyPairFromPrivate(new Uint8Array(32).fill(seed + 100))
-    let sentAtMs = 1000
-    let counter = 0
-    let keys: SessionKey | undefined
-    const arrive = (bytes: Uint8Array, from = `home ${seed}`): readonly Uint8Array[] => {
-      const before = base.sent.length
-      base.hub.receiveUdp(bytes, {
-        name: from,
-        send: (answer) => base.sent.push({ to: from, bytes: answer }),
-      })
-      return base.sent.slice(before).map(({ bytes: sent }) => sent)
-    }
-    const request = (fields: object = {}) => {
-      sentAtMs += 1
-      const own = { to: ANY_REGISTRY, organization: ORGANIZATION, sentAtMs, ...fields }
-      return sealAttachRequest({ ...own, ephemeral: ephemeral.publicKey }, key)
-    }
-    const seal = (frame: { peer: string; datagram: Uint8Array }): Uint8Array => {
-      if (keys === undefined) throw new Error('not attached')
-      counter += 1
-      return sealRelayDatagram(keys, 'to-relay', counter, frame)
-    }
-    return {
-      ...{ device, address: relayAddressOf(device), arrive, request, seal },
-      /** Asks, and takes the answer; undefined: none came. */
-      ask(fields: object = {}, from?: string): SessionKey | undefined {
-        const bytes = request(fields)
-        const [answer = new Uint8Array(0)] = arrive(bytes, from)
-        const opened = openAttachAnswer(answer, bytes, ephemeral.privateKey, RELAYS)
-        if (opened !== undefined) keys = opened.keys
-        return opened?.keys
-      },
-      use(session: SessionKey): void {
-        keys = session
-      },
-      ping(echo: Uint8Array = new Uint8Array(8), from?: string): Uint8Array | undefined {
-        const token = new Uint8Array(8).fill(3)
-        const frame = controlFrame({ kind: 'ping', token, echo, length: PING_BYTES })
-        const [pong = new Uint8Array(0)] = arrive(seal(frame), from)
-        const opened = keys && openRelayDatagram(keys, 'to-client', pong)
-        const control = opened && isControl(opened) ? parseControl(opened.datagram) : undefined
-        return control?.kind === 'pong' ? control.challenge : undefined
-      },
-      send: (to: string, from?: string) => arrive(seal({ peer: to, datagram }), from),
-      /** From whom, and where it was sent to. */
-      received: () =>
-        base.sent.flatMap(({ to, bytes }) => {
-          const opened = keys && openRelayDatagram(keys, 'to-client', bytes)
-          if (opened === undefined || isControl(opened)) return []
-          return [`${opened.datagram.length === 0 ? 'not ' : ''}${opened.peer} at ${to}`]
-        }),
-    }
-  }
-  return { ...base, member, out, looks }
-}
 
 rule('send to each other after one answer, and not before they have claimed it', () => {
   const { member } = scene()
@@ -170,15 +70,38 @@ rule('nothing that was recorded is answered again, nor what is older', () => {
   assert.is(sent.length, 1)
 })
 
-rule('so many requests are looked at closely, of one and of all', async () => {
+rule(
+  'nobody uses up what a device may ask by forging it, and all together only so much',
+  async () => {
+    const { member, clock, sent } = scene()
+    const flood = member(1)
+    const forged = (): Uint8Array => flood.request().fill(0, -64)
+    for (let n = 0; n < 100; n += 1) flood.arrive(forged())
+    assert.ok(flood.ask())
+    for (let n = 0; n < 200; n += 1) flood.arrive(forged())
+    assert.not(member(2).ask(), 'their organization has no more')
+    await clock.advance(1000)
+    const before = sent.length
+    for (let n = 0; n < 90; n += 1) flood.ask()
+    assert.is(sent.length - before, 8, 'answers of one device')
+  },
+)
+
+rule('a clock far ahead is not believed, so that it is heard when it is right again', () => {
   const { member, clock } = scene()
-  const flood = member(1)
-  const forged = (): Uint8Array => flood.request().fill(0, -64)
-  for (let n = 0; n < 100; n += 1) flood.arrive(forged())
-  assert.not(flood.ask(), 'its own are used up by whoever names it')
-  assert.ok(member(2).ask(), 'those of others are not')
-  await clock.advance(1000)
-  assert.ok(flood.ask())
+  const a = member(1)
+  assert.not(a.ask({ sentAtMs: clock.nowMs() + 600_000 }))
+  assert.ok(a.ask({ sentAtMs: clock.nowMs() + 200_000 }))
+})
+
+rule('a claim from elsewhere proves nothing', () => {
+  const { member } = scene()
+  const [a, b] = [member(1), member(2)]
+  for (const each of [a, b]) each.ask()
+  b.ping()
+  a.ping(undefined, 'victim')
+  b.send(a.address)
+  assert.equal(a.received(), [])
 })
 
 rule(
@@ -219,7 +142,34 @@ rule('a stream takes over: it alone brings, and what is under way is still passe
   assert.is(a.received().length, 1)
   hub.leave(stream)
   a.send(b.address)
-  assert.equal(b.received(), [], 'whoever had a stream attaches anew')
+  assert.is(b.received().length, 1, 'the session goes on')
+})
+
+rule('a claim does not take the place of a stream that came since its answer', async () => {
+  const { member, hub, clock } = scene()
+  const [a, b] = [member(1), member(2)]
+  for (const each of [a, b]) each.ask()
+  a.ping()
+  await clock.advance(10)
+  const frames: Uint8Array[] = []
+  hub.join({ organization: ORGANIZATION, address: b.address }, pipe(frames))
+  b.ping()
+  await turn()
+  const offered = frames.length
+  a.send(b.address)
+  await turn()
+  assert.equal([frames.length > offered, b.received()], [true, []])
+})
+
+rule('ends where the member says so', () => {
+  const { member, hub } = scene()
+  const [a, b] = [member(1), member(2)]
+  for (const each of [a, b]) each.ask()
+  for (const each of [a, b]) each.ping()
+  b.arrive(b.seal(controlFrame({ kind: 'udp-use', use: 'off' })))
+  a.send(b.address)
+  assert.equal([hub.sessions, b.received()], [1, []])
+  assert.equal(a.received(), [`not ${b.address} at home 1`])
 })
 
 rule('is forgotten where nobody claims it, or nothing comes for half a minute', async () => {
@@ -265,8 +215,8 @@ rule('who moves is sent nothing before the new address is proved', () => {
   assert.equal(b.received(), [`${a.address} at elsewhere`])
 })
 
-rule('who sends too much loses the session, and is named', () => {
-  const { member, hub, told } = scene({ rate: { total: 1e6, member: 1e6 } })
+rule('who sends too much loses the session for a minute, and is named', async () => {
+  const { member, hub, told, clock } = scene({ rate: { total: 1e6, member: 1e6 } })
   const [flood, b] = [member(1), member(2)]
   for (const each of [flood, b]) each.ask()
   for (const each of [flood, b]) each.ping()
@@ -278,6 +228,9 @@ rule('who sends too much loses the session, and is named', () => {
     told.map(({ member: name, reason }) => [name, reason]),
     [[flood.address, 'over-rate']],
   )
+  assert.not(flood.ask())
+  await clock.advance(60_000)
+  assert.ok(flood.ask())
 })
 
 rule('a relay without the role attaches nobody', () => {

@@ -152,7 +152,7 @@ rule('a registry attaches its devices, by the key of its peer id alone', async (
   )
   const { meeting } = rendezvous
   const of = (id: TestDevice['id'], meetings = [meeting]) =>
-    attachTargets(meetings, state, { self: id, overlay: [], now: systemClock.now() })
+    attachTargets(meetings, state, { self: id, overlay: [], now: systemClock.now(), turn: 0 })
   const [a, b] = enrolled.map((each) =>
     leaf(stack, each, () => of(each.id), [organization, state]),
   ) as [Leaf, Leaf]
@@ -174,6 +174,32 @@ rule('a registry attaches its devices, by the key of its peer id alone', async (
   c.relays.attach()
   await systemClock.sleep(300)
   assert.is(c.changes, 0)
+})
+
+rule('attaches anew where the host has moved, or a relay is no more one', async () => {
+  await using stack = new AsyncDisposableStack()
+  const hub = stack.use(await startRelay())
+  const [a, b] = devices.map((device) => leaf(stack, device, () => [targetOf(hub)])) as [Leaf, Leaf]
+  for (const { relays } of [a, b]) {
+    relays.setPeers([...devices, hub.device].map(({ id, name }) => ({ device: id, name })))
+    relays.attach()
+  }
+  await reaches(a, b, devices[1])
+  b.datagrams.length = 0
+  const before = b.changes
+  b.relays.networkChanged()
+  await until('another session', () => b.changes >= before + 2)
+  await reaches(a, b, devices[1])
+  const out = acme.state(
+    ...[acme.issuerCertificate(), acme.manifest()],
+    ...devices.map((device) => acme.certificate(device)),
+    acme.certificate(hub.device, { roles: [] }),
+  )
+  const c = leaf(stack, devices[0], () => [targetOf(hub)], [acme.id, out])
+  c.relays.setPeers([{ device: devices[1].id, name: 'bee' }])
+  c.relays.attach()
+  await until('attached', () => c.changes > 0)
+  assert.not(c.relays.send(devices[1].id, transportMessage('x')))
 })
 
 rule('asks again where the first requests are lost, and ends with its relays', async () => {
