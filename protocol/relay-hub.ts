@@ -204,6 +204,11 @@ export class RelayHub<M extends HubMember> {
     this.#options.onDetached?.(port)
   }
 
+  /** Ends the sessions of members that have no stream, whose ends end theirs. */
+  close(): void {
+    for (const port of [...this.#sessions.values()]) if (port instanceof AttachedPort) port.end()
+  }
+
   /** UDP sessions open now. */
   get sessions(): number {
     return this.#sessions.size

@@ -62,6 +62,8 @@ export class AttachedRelays implements Disposable {
   readonly #asking = new Set<Asking>()
   readonly #attached = new Map<RelayId, Attached>()
   #isWanted = false
+  /** That none answers was told. */
+  #isTold = false
   #again: Cancellable | undefined
   #newestMs = 0
   #turn = 0
@@ -108,7 +110,9 @@ export class AttachedRelays implements Disposable {
     for (const target of targets(this.#turn)) this.#begin(target)
     this.#turn += 1
     this.#again = clock.after(AGAIN_MS, () => {
-      if (this.#attached.size === 0) this.#options.log('info', 'relay.none-answers')
+      if (this.#attached.size === 0 && !this.#isTold)
+        this.#options.log('info', 'relay.none-answers')
+      this.#isTold = this.#attached.size === 0
       this.#ask()
     })
   }

@@ -206,8 +206,9 @@ function run(parts: Parts, options: MeshOptions): Mesh {
     [Symbol.asyncDispose]: async () => {
       ended.abort(new Error('the mesh has ended'))
       watched.cancel()
-      const all = [lines, reservations, dialer, liveness, surplus, parts.gossip, parts.sync]
-      for (const each of all) each.stop()
+      const { server, gossip, sync } = parts
+      for (const each of [lines, reservations, dialer, liveness, surplus, gossip, sync, server])
+        each.stop()
       await stopNode(mesh, clock)
       await (await udp)?.close()
     },

@@ -52,6 +52,8 @@ export interface RelayServer {
   /** UDP is served at this port from now on. */
   offerUdp(port: number): void
   receiveUdp(bytes: Uint8Array, route: UdpRoute): void
+  /** Ends what no stream does. */
+  stop(): void
 }
 
 export async function startRelayServer(
@@ -100,6 +102,7 @@ export async function startRelayServer(
   return {
     offerUdp: (port) => hub.offerUdp(port),
     receiveUdp: (bytes, route) => hub.receiveUdp(bytes, route),
+    stop: () => hub.close(),
   }
 }
 

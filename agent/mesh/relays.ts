@@ -1,5 +1,5 @@
 /** Relays: what carries datagrams for this device, before libp2p is there and after. */
-import type { Clock } from '../../protocol/clock.ts'
+import type { Cancellable, Clock } from '../../protocol/clock.ts'
 import type { DeviceId } from '../../protocol/keys.ts'
 import type { RelayId } from '../../protocol/relay-attach.ts'
 import type { OrganizationState } from '../../protocol/state.ts'
@@ -34,6 +34,8 @@ export class Relays implements Disposable {
   readonly #options: RelaysOptions
   /** Ends of streams that lead to relays, where those pass on to others. */
   readonly #streams = new Set<RelayEnd>()
+  /** When sessions are looked at that a stream may take the place of. */
+  #closing: readonly Cancellable[] | undefined
   #isEnded = false
 
   constructor(options: RelaysOptions) {
@@ -86,8 +88,13 @@ export class Relays implements Disposable {
     if (this.#streamed().size === 0) return
     this.#attached.suffice()
     const { clock } = this.#options
-    clock.after(BESIDE_MS.same, () => this.#attached.close((id) => this.#streamed().has(id)))
-    clock.after(BESIDE_MS.other, () => this.#attached.close(() => this.#streamed().size > 0))
+    this.#closing ??= [
+      clock.after(BESIDE_MS.same, () => this.#attached.close((id) => this.#streamed().has(id))),
+      clock.after(BESIDE_MS.other, () => {
+        this.#closing = undefined
+        this.#attached.close(() => this.#streamed().size > 0)
+      }),
+    ]
   }
 
   /** Relays that there is a stream to. */
@@ -130,6 +137,7 @@ export class Relays implements Disposable {
 
   [Symbol.dispose](): void {
     this.#isEnded = true
+    for (const timer of this.#closing ?? []) timer.cancel()
     this.#attached[Symbol.dispose]()
     this.client.stop()
   }

@@ -74,6 +74,7 @@ export async function startRendezvous(options: RendezvousOptions): Promise<Rende
   const { node, relay } = await startNode(options, parts)
   started.defer(async () => {
     await node.stop()
+    relay.close()
   })
   const liveness = startLiveness(links, clock, log)
   started.defer(() => liveness.stop())
