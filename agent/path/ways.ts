@@ -15,27 +15,25 @@ export interface Ways {
 }
 
 /** By the path that is proved. Where there is none yet, the initiation of the side that initiates goes to
- *  where the peer said it is, beside the checks, and by a relay: where one of these opens the way, the handshake is
- *  half done when its answer comes. The other side's must not, or both would initiate at once. */
+ *  where the peer said it is, beside the checks: where one of these opens the way, the handshake is half done
+ *  when its answer comes. The other side's must not, or both would initiate at once. */
 export function waysOf(
   state: PathState,
   candidates: readonly Candidate[],
   datagram: Uint8Array,
 ): Ways {
   const route = routeOf(state)
-  const isTried = state.initiates && wireguardMessage(datagram) === 'initiation'
   switch (route.kind) {
     case 'direct':
       return { direct: [route.endpoint], relay: false }
     case 'both':
       return { direct: [route.endpoint], relay: true }
     case 'relay':
-      return {
-        direct: isTried && state.phase.kind === 'connecting' ? guesses(candidates) : [],
-        relay: true,
-      }
-    case 'none':
+      return { direct: [], relay: true }
+    case 'none': {
+      const isTried = state.initiates && wireguardMessage(datagram) === 'initiation'
       return { direct: isTried ? guesses(candidates) : [], relay: false }
+    }
     default:
       return unreachable(route)
   }

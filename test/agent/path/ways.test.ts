@@ -50,16 +50,10 @@ rule('tries at four candidates, whatever a peer says', () => {
   assert.is(waysOf(state(true), many, INITIATION).direct.length, 4)
 })
 
-rule('tries it by a relay, too, and alone where the relay is the path', () => {
-  const none = state(true)
-  const withRelay = { ...none, relay: { ...none.relay, available: true } }
-  assert.equal(waysOf(withRelay, CANDIDATES, INITIATION), {
-    direct: waysOf(none, CANDIDATES, INITIATION).direct,
-    relay: true,
-  })
-  const relayed: PathState = { ...withRelay, phase: { kind: 'relayed' } }
-  assert.equal(waysOf(relayed, CANDIDATES, INITIATION), { direct: [], relay: true })
-  assert.equal(waysOf(withRelay, CANDIDATES, DATA), { direct: [], relay: true })
+rule('tries nothing where a relay takes datagrams', () => {
+  const relayed = state(true)
+  const withRelay = { ...relayed, relay: { ...relayed.relay, available: true } }
+  assert.equal(waysOf(withRelay, CANDIDATES, INITIATION), { direct: [], relay: true })
 })
 
 rule('tries nothing where a path was proved', () => {
