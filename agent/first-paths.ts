@@ -5,7 +5,7 @@ import type { DeviceId } from '../protocol/keys.ts'
 import type { Paths } from './path/paths.ts'
 
 /** Milliseconds that direct paths get alone: a round trip within a continent, and what a processor needs meanwhile. */
-const DIRECT_MS = 70
+const DIRECT_MS = 120
 /** Milliseconds that paths get: a round trip to a relay and one through it, and a peer that was started a little later. */
 const PATHS_MS = 300
 /** Milliseconds, with these, until WireGuard's sessions are up on them. */
