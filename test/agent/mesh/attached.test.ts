@@ -66,6 +66,16 @@ const targetOf = (relay: MeshAgent): AttachTarget => {
 }
 const devices = ['ant', 'bee'].map((name) => acme.device(name)) as [TestDevice, TestDevice]
 
+/** Two devices that attach to it. */
+function attachedTo(stack: AsyncDisposableStack, hub: MeshAgent): [Leaf, Leaf] {
+  const both = devices.map((device) => leaf(stack, device, () => [targetOf(hub)])) as [Leaf, Leaf]
+  for (const { relays } of both) {
+    relays.setPeers([...devices, hub.device].map(({ id, name }) => ({ device: id, name })))
+    relays.attach()
+  }
+  return both
+}
+
 /** Sends from one to the other until something has come. */
 const reaches = (from: Leaf, to: Leaf, device: Pick<TestDevice, 'id'>): Promise<number> => {
   let next = 0
@@ -81,11 +91,7 @@ const reaches = (from: Leaf, to: Leaf, device: Pick<TestDevice, 'id'>): Promise<
 rule('two devices reach each other by a member that relays, by UDP alone', async () => {
   await using stack = new AsyncDisposableStack()
   const hub = stack.use(await startRelay())
-  const [a, b] = devices.map((device) => leaf(stack, device, () => [targetOf(hub)])) as [Leaf, Leaf]
-  for (const { relays } of [a, b]) {
-    relays.setPeers([...devices, hub.device].map(({ id, name }) => ({ device: id, name })))
-    relays.attach()
-  }
+  const [a, b] = attachedTo(stack, hub)
   await Promise.all([reaches(a, b, devices[1]), reaches(b, a, devices[0])])
   assert.equal(a.relays.inUse(devices[1].id), { name: 'hub', device: hub.device.id, by: 'udp' })
   assert.ok(a.changes > 0)
@@ -179,11 +185,7 @@ rule('a registry attaches its devices, by the key of its peer id alone', async (
 rule('attaches anew where the host has moved, or a relay is no more one', async () => {
   await using stack = new AsyncDisposableStack()
   const hub = stack.use(await startRelay())
-  const [a, b] = devices.map((device) => leaf(stack, device, () => [targetOf(hub)])) as [Leaf, Leaf]
-  for (const { relays } of [a, b]) {
-    relays.setPeers([...devices, hub.device].map(({ id, name }) => ({ device: id, name })))
-    relays.attach()
-  }
+  const [a, b] = attachedTo(stack, hub)
   await reaches(a, b, devices[1])
   b.datagrams.length = 0
   const before = b.changes
