@@ -105,14 +105,12 @@ export class Daemon {
 
   /** What path/ needs of us. */
   pathsOptions(): PathsOptions {
-    const { options } = this
-    const { knowledge, clock, random, log, tunnel } = options
+    const { directory, listenPort, checkPort, tunnel, commands } = this.options
+    const { knowledge, clock, random, log } = this.options
     return {
       device: this.device,
-      wireguardKey: options.directory.wireguardKey,
-      listenPort: options.listenPort,
-      checkPort: options.checkPort,
-      tunnel,
+      wireguardKey: directory.wireguardKey,
+      ...{ listenPort, checkPort, tunnel },
       sendDatagram: (...sent) => this.#relays?.send(...sent) ?? false,
       relays: () => this.#relays,
       sendPunch: (...said) => this.#punches.send(...said),
@@ -131,7 +129,7 @@ export class Daemon {
       },
       onSession: (device) => this.#mesh?.pathUp(device),
       mtu: mtuHost(
-        options.commands,
+        commands,
         () => this.#plan.tunnel.mtu,
         () => this.apply(),
       ),

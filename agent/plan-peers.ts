@@ -72,8 +72,12 @@ export function stunServers(
   join: Join,
   now: Seconds,
 ): readonly Endpoint[] {
-  const texts = new Set(meetings(state, join, now).flatMap(({ stun }) => stun))
-  return [...texts].flatMap((text) => {
+  return endpointsIn([...new Set(meetings(state, join, now).flatMap(({ stun }) => stun))])
+}
+
+/** Those of them that are endpoints. */
+export function endpointsIn(texts: readonly string[]): readonly Endpoint[] {
+  return texts.flatMap((text) => {
     try {
       return [parseEndpoint(text)]
     } catch (error) {

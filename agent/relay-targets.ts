@@ -1,16 +1,8 @@
 /** Relay targets: the relays that this device may attach to, by what it believes. */
 import { base58btc } from 'multiformats/bases/base58'
 import { equal } from '../crypto/bytes.ts'
-import {
-  type Endpoint,
-  formatEndpoint,
-  hostPrefix,
-  type Prefix,
-  parseEndpoint,
-  prefixContains,
-} from '../protocol/address.ts'
+import { formatEndpoint, hostPrefix, type Prefix, prefixContains } from '../protocol/address.ts'
 import { membersOf } from '../protocol/belief.ts'
-import { MalformedError } from '../protocol/errors.ts'
 import type { DeviceId } from '../protocol/keys.ts'
 import type { Rendezvous } from '../protocol/manifest.ts'
 import { relayAddressOf } from '../protocol/relay.ts'
@@ -20,6 +12,7 @@ import type { Seconds } from '../protocol/time.ts'
 import { isUsable } from './host/usable-address.ts'
 import type { AttachTarget } from './mesh/attached-relays.ts'
 import type { RelayParty } from './mesh/relay-ends.ts'
+import { endpointsIn } from './plan-peers.ts'
 
 /** Relays that are asked at once, of these so many registries' endpoints at most where members relay, too. */
 const [TARGETS, REGISTRIES] = [4, 2]
@@ -68,10 +61,7 @@ function registryTargets({ multiaddrs, stun }: Rendezvous): readonly AttachTarge
   const relays = new Map(
     ids.map((id): [RelayId, RelayParty] => [id, { id, device: undefined, name: 'registry' }]),
   )
-  return stun.flatMap((text) => {
-    const endpoint = endpointOf(text)
-    return endpoint === undefined ? [] : [{ endpoint, to: ANY_REGISTRY, relays }]
-  })
+  return endpointsIn(stun).map((endpoint) => ({ endpoint, to: ANY_REGISTRY, relays }))
 }
 
 /** Undefined where the multiaddr names no Ed25519 peer id. */
@@ -93,27 +83,16 @@ function memberTargets(
     const { device, name, roles } = certificate
     if (device === self || !roles.includes('relay')) return []
     const relays = new Map([[device as RelayId, { id: device, device, name }]])
-    const [endpoint] = (endpoints?.body.multiaddrs ?? []).flatMap(
-      (text) => tcpEndpointOf(text) ?? [],
+    const [endpoint] = endpointsIn((endpoints?.body.multiaddrs ?? []).flatMap(tcpEndpoint)).filter(
+      ({ address }) => isUsable(address),
     )
     return endpoint === undefined ? [] : [{ endpoint, to: relayAddressOf(device), relays }]
   })
 }
 
-/** Of a multiaddr of one host alone; members are believed no others. */
-function tcpEndpointOf(multiaddr: string): Endpoint | undefined {
-  const [, host, port] = /^\/ip[46]\/([^/]+)\/tcp\/(\d+)(?:\/p2p\/[^/]+)?$/.exec(multiaddr) ?? []
-  const endpoint =
-    host && port && endpointOf(host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`)
-  return endpoint && isUsable(endpoint.address) ? endpoint : undefined
-}
-
-/** Undefined of what a later version may write there. */
-function endpointOf(text: string): Endpoint | undefined {
-  try {
-    return parseEndpoint(text)
-  } catch (error) {
-    if (error instanceof MalformedError) return undefined
-    throw error
-  }
+/** As text, of a multiaddr of one host alone; members are believed no others. */
+function tcpEndpoint(multiaddr: string): readonly string[] {
+  const [, family, host, port] =
+    /^\/ip([46])\/([^/]+)\/tcp\/(\d+)(?:\/p2p\/[^/]+)?$/.exec(multiaddr) ?? []
+  return family === undefined ? [] : [family === '6' ? `[${host}]:${port}` : `${host}:${port}`]
 }

@@ -66,10 +66,10 @@ export class AttachedLine {
   isDoubted(): boolean {
     const { tries, sentMs, isProved } = this.#full
     const isNarrow = !isProved && tries >= FULL_TRIES && this.#nowMs() - sentMs >= LATE_MS
-    return this.#isLate() || isNarrow
+    return this.isSilent() || isNarrow
   }
 
-  #isLate(): boolean {
+  isSilent(): boolean {
     return this.#nowMs() - this.#askedMs >= LATE_MS
   }
 

@@ -118,7 +118,7 @@ export class AttachedRelays implements Disposable {
   }
 
   #begin(target: AttachTarget): void {
-    if ([...target.relays.keys()].some((id) => this.#isWell(id))) return
+    if ([...target.relays.keys()].some((id) => this.#isAnswering(id))) return
     const { address, port } = target.endpoint
     const family = addressFamily(address)
     const socket = createSocket({ type: `udp${family}`, lookup: noLookup(family) })
@@ -161,7 +161,7 @@ export class AttachedRelays implements Disposable {
       const relay = opened && target.relays.get(opened.relay)
       if (opened === undefined || relay === undefined) continue
       // The same relay by another of its addresses.
-      if (this.#isWell(relay.id)) {
+      if (this.#isAnswering(relay.id)) {
         this.#endAsking(asking)
         return
       }
@@ -205,8 +205,8 @@ export class AttachedRelays implements Disposable {
     return line
   }
 
-  #isWell(id: RelayId): boolean {
-    return this.#attached.get(id)?.line.isDoubted() === false
+  #isAnswering(id: RelayId): boolean {
+    return this.#attached.get(id)?.line.isSilent() === false
   }
 
   #detach(id: RelayId): void {
