@@ -13,6 +13,8 @@ const NO_TCP = [
   'chain forward { type filter hook forward priority -300; meta l4proto tcp drop; }',
   '}',
 ]
+/** A session that is begun anew only when it is given up takes four times as long. */
+const LIMIT_MS = 8000
 const scene = await startScene({
   sites: [{ kind: 'public' }, { kind: 'public' }, { kind: 'symm' }, { kind: 'symm' }],
   registrySite: 1,
@@ -48,6 +50,21 @@ rule('lose nothing for as long as they have packets, nor after a while without a
   await new Promise((resolve) => setTimeout(resolve, 35_000))
   await untilAnswered(from, phone4, 5000)
 })
+
+for (const [what, move] of [
+  ['the host moves', () => scene.lab.moveHost(laptop.host)],
+  ['its public address is another', () => scene.lab.renumber(3)],
+] as const) {
+  rule(`have packets again when ${what}`, async () => {
+    const pings = ping(from, phone4, { count: 400, intervalMs: 25, waitMs: 3000 })
+    await new Promise((resolve) => setTimeout(resolve, 1500))
+    await move()
+    const { longestSilenceMs } = await pings
+    process.stdout.write(`${what}: ${longestSilenceMs.toFixed(0)} ms of silence\n`)
+    assert.ok(longestSilenceMs < LIMIT_MS)
+    await untilAnswered(from, phone4, 5000)
+  })
+}
 
 rule('do so by a member when the registry is dead', async () => {
   await scene.stopRegistry('SIGKILL')
