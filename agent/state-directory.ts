@@ -46,15 +46,16 @@ export interface StateDirectory extends AsyncDisposable {
  *  or holds something unreadable; what is there is never overwritten. */
 export async function openStateDirectory(path: string): Promise<StateDirectory> {
   await makeDirectory(path)
-  const deviceKey = await deviceKeyIn(path)
-  const wireguardKey = await wireguardKeyIn(path)
-  const joined = await readJoin(path)
-  const store = await openStore(path)
+  const [files, opened] = await Promise.allSettled([readFiles(path), openStore(path)])
+  if (files.status === 'rejected') {
+    if (opened.status === 'fulfilled') await opened.value.close()
+    throw files.reason
+  }
+  if (opened.status === 'rejected') throw opened.reason
+  const store = opened.value
   return {
     path,
-    deviceKey,
-    wireguardKey,
-    join: joined,
+    ...files.value,
     saveJoin: (value) =>
       writeAtomically(join(path, 'join.json'), JSON.stringify(value, undefined, 2)),
     envelopes: () => store.values().all(),
@@ -68,6 +69,14 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
       ),
     [Symbol.asyncDispose]: () => store.close(),
   }
+}
+
+type Files = Pick<StateDirectory, 'deviceKey' | 'wireguardKey' | 'join'>
+
+async function readFiles(path: string): Promise<Files> {
+  const deviceKey = await deviceKeyIn(path)
+  const wireguardKey = await wireguardKeyIn(path)
+  return { deviceKey, wireguardKey, join: await readJoin(path) }
 }
 
 async function makeDirectory(path: string): Promise<void> {

@@ -6,7 +6,7 @@ import { seconds } from '../protocol/time.ts'
 export const systemClock: Clock = {
   now: () => seconds(Math.floor(Date.now() / 1000)),
   nowMs: () => Date.now(),
-  monotonicMs: () => performance.now(),
+  monotonicMs,
   sleep: (ms, signal) => sleep(ms, undefined, { signal }),
   every: (ms, task) => {
     const timer = setInterval(task, ms)
@@ -16,4 +16,10 @@ export const systemClock: Clock = {
     const timer = setTimeout(task, ms)
     return { cancel: () => clearTimeout(timer) }
   },
+}
+
+/** As `performance.now()`, whose module need not be loaded for it. */
+function monotonicMs(): number {
+  const [whole, nanoseconds] = process.hrtime()
+  return whole * 1000 + nanoseconds / 1e6
 }

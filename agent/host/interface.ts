@@ -1,43 +1,22 @@
 /** Interface: the tunnel's network interface as the host sees it: its owner, MTU, addresses and routes. */
-import { addressFamily, type Prefix, parsePrefix } from '../../protocol/address.ts'
-import {
-  fieldsOf,
-  numberField,
-  optionalText,
-  recordsOf,
-  textField,
-  textsOf,
-} from '../json-fields.ts'
+import type { Prefix } from '../../protocol/address.ts'
+import { interfacesByIp } from './interface-by-ip.ts'
+import { interfacesByNetlink } from './interface-by-netlink.ts'
+import type {
+  ConfiguredInterface,
+  InterfaceChange,
+  InterfaceState,
+  InterfaceTool,
+  Link,
+} from './interface-tool.ts'
 import { ownerIn, ownerMark } from './owner.ts'
-import { type Route, readRoutes, routeCommands } from './routes.ts'
-import { CommandError, type Commands } from './run.ts'
+import { type Route, routeChanges } from './routes.ts'
+import type { Commands } from './run.ts'
 
 /** The whole wanted state. */
 export interface InterfaceConfig {
   /** Bytes. */
   readonly mtu: number
-  readonly addresses: readonly Prefix[]
-  readonly routes: readonly Route[]
-}
-
-export interface Link {
-  readonly name: string
-  /** `wireguard`, `tun`, …; empty for a physical one. */
-  readonly kind: string
-  /** ifalias(8), where our owner's mark is. */
-  readonly alias: string
-}
-
-export interface ConfiguredInterface {
-  /** False where the host has IPv6 switched off: then IPv6 addresses and routes were left out. */
-  readonly hasIpv6: boolean
-}
-
-/** What the interface has now. */
-export interface InterfaceState {
-  /** Bytes. */
-  readonly mtu: number
-  readonly isUp: boolean
   readonly addresses: readonly Prefix[]
   readonly routes: readonly Route[]
 }
@@ -50,23 +29,16 @@ export function isInterfaceName(text: string): boolean {
   return /^(?!\.{1,2}$)[A-Za-z0-9_=+.-]{1,15}$/.test(text)
 }
 
-/** Every interface of the namespace. */
-export async function readLinks(commands: Commands): Promise<readonly Link[]> {
-  const text = await commands.run('ip', ['-json', '-details', 'link', 'show'])
-  return recordsOf(JSON.parse(text || '[]'), 'links').map((fields) => ({
-    name: textField(fields, 'ifname'),
-    kind: optionalText(fieldsOf(fields['linkinfo'] ?? {}, 'linkinfo'), 'info_kind') ?? '',
-    alias: optionalText(fields, 'ifalias') ?? '',
-  }))
+export async function interfaceTool(commands: Commands): Promise<InterfaceTool> {
+  const rtnetlink = await commands.rtnetlink?.()
+  return rtnetlink === undefined
+    ? interfacesByIp(commands)
+    : interfacesByNetlink(rtnetlink, commands)
 }
 
 /** Writes this process's mark on it and brings it up. Throws CommandError. */
 export async function claimInterface(commands: Commands, name: string): Promise<void> {
-  await commands.run('ip', ['link', 'set', 'dev', name, 'alias', ownerMark(), 'up'])
-}
-
-export async function deleteInterface(commands: Commands, name: string): Promise<void> {
-  await commands.run('ip', ['link', 'delete', 'dev', name])
+  await (await interfaceTool(commands)).claim(name, ownerMark())
 }
 
 /** Removes interfaces that agents left when they died, with their routes; also `name` where a container
@@ -75,12 +47,13 @@ export async function removeLeftoverInterfaces(
   commands: Commands,
   name: string,
 ): Promise<{ readonly removed: readonly string[]; readonly holder: Link | undefined }> {
-  const links = await readLinks(commands)
+  const tool = await interfaceTool(commands)
+  const links = await tool.links()
   const leftovers = links.filter((link) => {
     const owner = ownerIn(link.alias)
     return owner === 'gone' || (owner === 'elsewhere' && link.name === name)
   })
-  for (const link of leftovers) await deleteInterface(commands, link.name)
+  for (const link of leftovers) await tool.delete(link.name)
   return { removed: leftovers.map((link) => link.name), holder: heldBy(name, links, leftovers) }
 }
 
@@ -101,76 +74,31 @@ export async function configureInterface(
   wanted: InterfaceConfig,
   current?: InterfaceState,
 ): Promise<ConfiguredInterface> {
-  const { mtu, isUp, addresses, routes } = current ?? (await readInterface(commands, name))
-  const addressing = addressCommands(name, addresses, [...new Set(wanted.addresses)])
-  const routing = routeCommands(name, routes, wanted.routes)
+  const tool = await interfaceTool(commands)
+  const { mtu, isUp, addresses, routes } = current ?? (await tool.read(name))
+  const addressing = addressChanges(addresses, [...new Set(wanted.addresses)])
+  const routing = routeChanges(routes, wanted.routes)
   const isSet = mtu === wanted.mtu && isUp
-  return batch(commands, [
-    ...(isSet ? [] : [`link set dev ${name} mtu ${wanted.mtu} up`]),
+  const changes: readonly InterfaceChange[] = [
+    ...(isSet ? [] : [{ what: 'up', mtu: wanted.mtu } as const]),
     ...addressing.add,
     ...routing.set,
     ...routing.remove,
     ...addressing.remove,
-  ])
+  ]
+  return changes.length === 0 ? { hasIpv6: true } : tool.apply(name, changes)
 }
 
-async function readInterface(commands: Commands, name: string): Promise<InterfaceState> {
-  const [text, routes] = await Promise.all([
-    commands.run('ip', ['-json', 'address', 'show', 'dev', name]),
-    readRoutes(commands, name),
-  ])
-  const [found = {}] = recordsOf(JSON.parse(text), 'addresses')
-  return {
-    mtu: found['mtu'] === undefined ? 0 : numberField(found, 'mtu'),
-    isUp: textsOf(found['flags'] ?? [], 'flags').includes('UP'),
-    addresses: recordsOf(found['addr_info'] ?? [], 'addr_info').flatMap((each) => {
-      const local = optionalText(each, 'local')
-      if (textField(each, 'scope') !== 'global' || local === undefined) return []
-      return [`${parsePrefix(local).split('/')[0]}/${numberField(each, 'prefixlen')}` as Prefix]
-    }),
-    routes,
-  }
-}
-
-function addressCommands(
-  name: string,
+function addressChanges(
   current: readonly Prefix[],
   wanted: readonly Prefix[],
-): { readonly add: readonly string[]; readonly remove: readonly string[] } {
-  // No duplicate address detection: nobody else on a tunnel can answer it, and it delays the first packet.
-  const options = (address: Prefix): string => (addressFamily(address) === 6 ? ' nodad' : '')
+): { readonly add: readonly InterfaceChange[]; readonly remove: readonly InterfaceChange[] } {
   return {
     add: wanted
       .filter((address) => !current.includes(address))
-      .map((address) => `address add ${address} dev ${name}${options(address)}`),
+      .map((address) => ({ what: 'address', address })),
     remove: current
       .filter((address) => !wanted.includes(address))
-      .map((address) => `address delete ${address} dev ${name}`),
+      .map((address) => ({ what: 'no-address', address })),
   }
-}
-
-/** One process for all lines; a line that fails does not stop those after it. IPv6 is off where only lines
- *  of IPv6 failed, and said so: disabled by sysctl (EACCES), by a boot option or not built in. */
-async function batch(commands: Commands, lines: readonly string[]): Promise<ConfiguredInterface> {
-  if (lines.length === 0) return { hasIpv6: true }
-  try {
-    await commands.run('ip', ['-force', '-batch', '-'], { input: `${lines.join('\n')}\n` })
-    return { hasIpv6: true }
-  } catch (error) {
-    if (error instanceof CommandError && isIpv6Off(error.stderr, lines)) return { hasIpv6: false }
-    throw error
-  }
-}
-
-/** @param stderr of `ip -batch`: what is wrong, and in the next line `Command failed -:<line>` */
-function isIpv6Off(stderr: string, lines: readonly string[]): boolean {
-  const faults = [...stderr.matchAll(/^(.*)\nCommand failed -:(\d+)$/gm)]
-  return (
-    faults.length > 0 &&
-    faults.every(
-      ([, reason = '', line]) =>
-        /IPv6 is disabled|Permission denied|not supported/i.test(reason) &&
-        lines[Number(line) - 1]?.includes(':'),
-    )
-  )
 }

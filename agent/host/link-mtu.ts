@@ -4,6 +4,7 @@ import { addressFamily, type IpAddress, parseIpAddress } from '../../protocol/ad
 import { type Fields, optionalNumber, recordsOf, textField } from '../json-fields.ts'
 import { isInterfaceName } from './interface.ts'
 import { defaultRoutes, whereMissing } from './proc-routes.ts'
+import type { Rtnetlink } from './rtnetlink.ts'
 import { CommandError, type Commands } from './run.ts'
 
 /** Text of a file of the kernel's; '' where there is none. */
@@ -40,11 +41,26 @@ export async function readRouteMtus(
 ): Promise<ReadonlyMap<IpAddress, number>> {
   const found = new Map<IpAddress, number>()
   const wanted = [...new Set(addresses)]
+  const rtnetlink = await commands.rtnetlink?.()
+  if (rtnetlink !== undefined) return askedMtus(rtnetlink, wanted)
   const routes = await whereMissing(lookUp(commands, wanted), () => byDefault(wanted))
   for (const { address, interfaceName, mtus } of routes) {
     const ofLink = linkMtu(interfaceName, read)
     const known = ofLink === undefined ? mtus : [ofLink, ...mtus]
     if (known.length > 0) found.set(parseIpAddress(address), Math.min(...known))
+  }
+  return found
+}
+
+function askedMtus(
+  rtnetlink: Rtnetlink,
+  addresses: readonly IpAddress[],
+): ReadonlyMap<IpAddress, number> {
+  const found = new Map<IpAddress, number>()
+  for (const address of addresses) {
+    const route = rtnetlink.routeTo(address)
+    const link = route === undefined ? undefined : rtnetlink.link(route.link)
+    if (link !== undefined) found.set(address, Math.min(link.mtu, route?.mtu ?? link.mtu))
   }
   return found
 }

@@ -9,8 +9,9 @@ export class NetlinkError extends Error {
   /** As errno(3) names it. */
   readonly code: string
 
-  constructor(what: string, code: string) {
-    super(`${what}: the kernel answered ${code}`)
+  /** @param why the kernel's own words; '' where it had none */
+  constructor(what: string, code: string, why = '') {
+    super(`${what}: the kernel answered ${code}${why === '' ? '' : ` (${why})`}`)
     this.code = code
   }
 }
@@ -109,4 +110,9 @@ function padded(length: number): number {
 
 export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
+/** Text that ends with a zero, as the kernel writes it. */
+export function textOf(value: Uint8Array): string {
+  return Buffer.from(value).toString('utf8').replace(/\0.*$/s, '')
 }

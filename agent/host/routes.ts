@@ -95,30 +95,35 @@ export function wantedRoutes({
   return [...routes.values()]
 }
 
-/** Lines of `ip -batch`: `set` before `remove`. */
-export function routeCommands(
-  name: string,
+/** A route that is to be as said, or one that is to be no more. */
+export type RouteChange =
+  | { readonly what: 'route'; readonly route: Route }
+  | { readonly what: 'no-route'; readonly prefix: Prefix }
+
+/** `set` before `remove`. */
+export function routeChanges(
   current: readonly Route[],
   wanted: readonly Route[],
-): { readonly set: readonly string[]; readonly remove: readonly string[] } {
+): { readonly set: readonly RouteChange[]; readonly remove: readonly RouteChange[] } {
   const has = new Map(current.map((route) => [route.prefix, route]))
   const wants = new Set(wanted.map(({ prefix }) => prefix))
-  const line = (verb: string, { prefix }: Route): string =>
-    `route ${verb} ${prefix} dev ${name} proto ${ROUTE_PROTOCOL} metric ${ROUTE_METRIC}`
   const isSet = ({ prefix, source, mtu }: Route): boolean => {
     const there = has.get(prefix)
     return there !== undefined && there.source === source && there.mtu === mtu
   }
   return {
-    set: wanted
-      .filter((route) => !isSet(route))
-      .map((route) => `${line('replace', route)}${options(route)}`),
+    set: wanted.filter((route) => !isSet(route)).map((route) => ({ what: 'route', route })),
     remove: current
       .filter(({ prefix }) => !wants.has(prefix))
-      .map((route) => line('delete', route)),
+      .map(({ prefix }) => ({ what: 'no-route', prefix })),
   }
 }
 
-function options({ source, mtu }: Route): string {
-  return `${source === undefined ? '' : ` src ${source}`}${mtu === undefined ? '' : ` mtu ${mtu}`}`
+/** A line of `ip -batch`. */
+export function routeCommand(name: string, change: RouteChange): string {
+  const own = `dev ${name} proto ${ROUTE_PROTOCOL} metric ${ROUTE_METRIC}`
+  if (change.what === 'no-route') return `route delete ${change.prefix} ${own}`
+  const { prefix, source, mtu } = change.route
+  const from = source === undefined ? '' : ` src ${source}`
+  return `route replace ${prefix} ${own}${from}${mtu === undefined ? '' : ` mtu ${mtu}`}`
 }

@@ -2,6 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { access, constants } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Rtnetlink } from './rtnetlink.ts'
 
 export interface RunOptions {
   /** Written to standard input, which is then closed: for secrets and batches, never put in arguments. */
@@ -22,6 +23,9 @@ export interface Commands {
     args: readonly string[],
     env?: Readonly<Record<string, string>>,
   ): ChildProcess
+  /** What `ip` does for links, addresses and routes, without a process. Resolves to undefined, or is missing, where only
+   *  `ip` does it: behind a prefix, or where koffi or the kernel is not made for it. */
+  rtnetlink?(): Promise<Rtnetlink | undefined>
 }
 
 export interface CommandsOptions {
@@ -101,7 +105,16 @@ export function commandsOf({ prefix = [], path }: CommandsOptions = {}): Command
         env: { ...env, ...extra },
         stdio: ['ignore', 'pipe', 'pipe'],
       }),
+    ...(prefix.length === 0 && path === undefined ? { rtnetlink } : {}),
   }
+}
+
+let ofProcess: Promise<Rtnetlink | undefined> | undefined
+
+/** One for the process: its namespace is always the same. */
+function rtnetlink(): Promise<Rtnetlink | undefined> {
+  ofProcess ??= import('./open-rtnetlink.ts').then(({ openRtnetlink }) => openRtnetlink())
+  return ofProcess
 }
 
 /** The error of a command that could not be started, `ENOENT` above all. */

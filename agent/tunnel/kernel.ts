@@ -1,7 +1,7 @@
 /** The kernel backend: WireGuard as a Linux module, told what to do by netlink. */
 
 import { GenericNetlink } from '../host/generic-netlink.ts'
-import { claimInterface, deleteInterface, readLinks } from '../host/interface.ts'
+import { claimInterface, interfaceTool } from '../host/interface.ts'
 import { NetlinkError } from '../host/netlink.ts'
 import { CommandError, type Commands } from '../host/run.ts'
 import type { BackendOptions } from './backend.ts'
@@ -30,7 +30,7 @@ export async function startKernel(options: BackendOptions): Promise<WireGuardDev
     const open = await netlinkOpener()
     return deviceOver(options, open())
   } catch (error) {
-    await deleteInterface(commands, interfaceName)
+    await (await interfaceTool(commands)).delete(interfaceName)
     throw error
   }
 }
@@ -38,8 +38,8 @@ export async function startKernel(options: BackendOptions): Promise<WireGuardDev
 /** Throws TunnelError where koffi has no build for this system. */
 async function netlinkOpener(): Promise<() => GenericNetlink> {
   try {
-    const { openGenericNetlink } = await import('../host/netlink-socket.ts')
-    return () => new GenericNetlink(openGenericNetlink(), FAMILY)
+    const { openNetlink } = await import('../host/netlink-socket.ts')
+    return () => new GenericNetlink(openNetlink('generic'), FAMILY)
   } catch (cause) {
     const message = 'koffi, which speaks to the kernel, has no build for this system'
     throw new TunnelError('ERR_TUNNEL_BACKEND_MISSING', message, { cause })
@@ -78,10 +78,9 @@ function deviceOver(
     replacePeer: async (peer) => setPeers(replacement(peer)),
     async [Symbol.asyncDispose]() {
       netlink[Symbol.dispose]()
-      const links = await readLinks(commands)
-      if (links.some((link) => link.name === interfaceName)) {
-        await deleteInterface(commands, interfaceName)
-      }
+      const tool = await interfaceTool(commands)
+      const links = await tool.links()
+      if (links.some(({ name }) => name === interfaceName)) await tool.delete(interfaceName)
       ended.resolve(undefined)
     },
   }
@@ -111,14 +110,14 @@ function naming<T>(interfaceName: string, act: () => T): T {
 
 async function createInterface(commands: Commands, name: string): Promise<void> {
   try {
-    await commands.run('ip', ['link', 'add', 'dev', name, 'type', 'wireguard'])
+    await (await interfaceTool(commands)).add(name, 'wireguard')
   } catch (cause) {
     if (!(cause instanceof CommandError)) throw cause
     if (cause.code === 'ERR_COMMAND_PRIVILEGES') {
       const message = `cannot create ${name}: not permitted (run as root, or with CAP_NET_ADMIN)`
       throw new TunnelError('ERR_TUNNEL_PRIVILEGES', message, { cause })
     }
-    if (/Unknown device type|not supported/i.test(cause.stderr)) {
+    if (/Unknown device type|not supported|ENOTSUP/i.test(cause.stderr)) {
       const message = 'the kernel has no WireGuard (load the module wireguard)'
       throw new TunnelError('ERR_TUNNEL_BACKEND_MISSING', message, { cause })
     }

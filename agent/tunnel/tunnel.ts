@@ -1,7 +1,8 @@
 /** Tunnel: a WireGuard device and its interface's addresses and routes, as one wanted state. */
 import type { AgreementPublicKey } from '../../crypto/agreement.ts'
 import { equal } from '../../crypto/bytes.ts'
-import { configureInterface, type InterfaceState, NEW_INTERFACE } from '../host/interface.ts'
+import { configureInterface, NEW_INTERFACE } from '../host/interface.ts'
+import type { InterfaceState } from '../host/interface-tool.ts'
 import { wantedRoutes } from '../host/routes.ts'
 import type { BackendOptions, Tunnel, TunnelConfig, TunnelPeer } from './backend.ts'
 import type { WireGuardDevice } from './device.ts'

@@ -11,7 +11,7 @@ import {
   parseAttributes,
   parseMessages,
 } from '../../../agent/host/netlink.ts'
-import { openGenericNetlink } from '../../../agent/host/netlink-socket.ts'
+import { openNetlink } from '../../../agent/host/netlink-socket.ts'
 import { concat, fromHex, toHex, utf8 } from '../../../crypto/bytes.ts'
 import { MalformedError } from '../../../protocol/errors.ts'
 
@@ -70,13 +70,13 @@ rule('refuses what was cut or is no such thing, and throws nothing else', () => 
 })
 
 rule('asks the kernel, which knows its own families, and refuses others by name', () => {
-  using controller = new GenericNetlink(openGenericNetlink(), 'nlctrl')
+  using controller = new GenericNetlink(openNetlink('generic'), 'nlctrl')
   const names = controller
     .dump(3, [])
     .flatMap((each) => each.filter(({ type }) => type === 2))
     .map(({ value }) => Buffer.from(value).toString('utf8'))
   assert.ok(names.includes('nlctrl\0'))
-  using nothing = new GenericNetlink(openGenericNetlink(), 'nexodus-nothing')
+  using nothing = new GenericNetlink(openNetlink('generic'), 'nexodus-nothing')
   try {
     nothing.tell(1, [])
     assert.unreachable()

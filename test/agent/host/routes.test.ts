@@ -1,12 +1,18 @@
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { routeCommands, wantedRoutes } from '../../../agent/host/routes.ts'
+import { type Route, routeChanges, routeCommand, wantedRoutes } from '../../../agent/host/routes.ts'
 import { type Prefix, parsePrefix } from '../../../protocol/address.ts'
 
 const [V4, V6, NET, OWN] = ['100.64.0.2/32', 'fd64::2/128', '10.5.0.0/16', '100.64.0.1/32'].map(
   parsePrefix,
 ) as [Prefix, Prefix, Prefix, Prefix]
 const rule = suite('routes of the tunnel')
+
+function commandsOf(current: readonly Route[], wanted: readonly Route[]) {
+  const { set, remove } = routeChanges(current, wanted)
+  const line = (change: (typeof set)[number]): string => routeCommand('wg0', change)
+  return { set: set.map(line), remove: remove.map(line) }
+}
 
 rule('carry the MTU of their peer where it is less than the interface’s', () => {
   const peers = [
@@ -34,15 +40,15 @@ rule('of IPv6 never carry less than 1280, nor anything a default prefix', () => 
 rule('are replaced when their MTU changes, and only then', () => {
   const before = [{ prefix: V4, mtu: 1328 }, { prefix: V6 }]
   const after = [{ prefix: V4 }, { prefix: V6, mtu: 1280 }]
-  assert.equal(routeCommands('wg0', before, before), { set: [], remove: [] })
-  assert.equal(routeCommands('wg0', before, after), {
+  assert.equal(commandsOf(before, before), { set: [], remove: [] })
+  assert.equal(commandsOf(before, after), {
     set: [
       'route replace 100.64.0.2/32 dev wg0 proto 78 metric 78',
       'route replace fd64::2/128 dev wg0 proto 78 metric 78 mtu 1280',
     ],
     remove: [],
   })
-  assert.equal(routeCommands('wg0', before, []).remove, [
+  assert.equal(commandsOf(before, []).remove, [
     'route delete 100.64.0.2/32 dev wg0 proto 78 metric 78',
     'route delete fd64::2/128 dev wg0 proto 78 metric 78',
   ])
