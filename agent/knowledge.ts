@@ -3,7 +3,7 @@
 import { setImmediate as breath } from 'node:timers/promises'
 import { equal } from '../crypto/bytes.ts'
 import type { Clock } from '../protocol/clock.ts'
-import { type Envelope, envelopeId, openEnvelope } from '../protocol/envelope.ts'
+import { type Envelope, envelopeId, openEnvelope, openVerified } from '../protocol/envelope.ts'
 import type { OrganizationId } from '../protocol/keys.ts'
 import { CLOCK_TOLERANCE } from '../protocol/limits.ts'
 import type { Log } from '../protocol/log.ts'
@@ -43,13 +43,12 @@ export async function openKnowledge(
   clock: Clock,
   log: Log,
 ): Promise<Knowledge> {
-  const { state: loaded, stored, newest } = await load(organization, directory, clock, log)
+  const loaded = await load(organization, directory, clock, log)
   const listeners: (() => void)[] = []
-  let state = loaded
-  let evidence = newest
+  let { state, newest: evidence } = loaded
   const write = writer(
     directory,
-    stored,
+    loaded,
     () => state,
     () => isClockPlausible(evidence, clock.now()),
     clock,
@@ -116,24 +115,33 @@ const VOUCHING: readonly Envelope['kind'][] = [
   'membership-certificate',
 ]
 
+interface Loaded {
+  readonly state: OrganizationState
+  /** Ids of what is on disk; and of what of it is no envelope, or not signed. */
+  readonly stored: Set<string>
+  readonly unreadable: ReadonlySet<string>
+  readonly newest: Seconds
+}
+
 async function load(
   organization: OrganizationId,
   directory: StateDirectory,
   clock: Clock,
   log: Log,
-): Promise<{ state: OrganizationState; stored: Set<string>; newest: Seconds }> {
+): Promise<Loaded> {
   let newest = seconds(0)
-  const stored = new Set<string>()
-  let unreadable = 0
+  const unreadable = new Set<string>()
   const opened: Envelope[] = []
-  for (const bytes of await directory.envelopes()) {
+  const { envelopes, areVerified } = await directory.envelopes()
+  const stored = new Set(envelopes.map(envelopeId))
+  const open = areVerified(stored) ? openVerified : openEnvelope
+  for (const bytes of envelopes) {
     // The tunnel is being started meanwhile: what the host answers is taken up between two of them.
     await breath()
-    stored.add(envelopeId(bytes))
     try {
-      opened.push(openEnvelope(bytes))
+      opened.push(open(bytes))
     } catch (error) {
-      unreadable += 1
+      unreadable.add(envelopeId(bytes))
       log('debug', 'state.envelope-unreadable', { reason: explain(error) })
     }
   }
@@ -141,8 +149,8 @@ async function load(
   const sorted = opened.toSorted((a, b) => rankOf(a) - rankOf(b))
   const { state } = applyAll(emptyState(organization), sorted, clock.now())
   for (const envelope of sorted) newest = newestOf(newest, envelope, directory)
-  if (unreadable > 0) log('warn', 'state.envelopes-dropped', { count: unreadable })
-  return { state, stored, newest }
+  if (unreadable.size > 0) log('warn', 'state.envelopes-dropped', { count: unreadable.size })
+  return { state, stored, unreadable, newest }
 }
 
 interface Writer {
@@ -154,7 +162,7 @@ interface Writer {
  *  the clock is implausible: all would seem to have ended. */
 function writer(
   directory: StateDirectory,
-  stored: Set<string>,
+  { stored, unreadable }: Loaded,
   state: () => OrganizationState,
   mayForget: () => boolean,
   clock: Clock,
@@ -168,7 +176,8 @@ function writer(
     const added = new Map([...wanted].filter(([id]) => !stored.has(id)))
     const removed = mayForget() ? [...stored].filter((id) => !wanted.has(id)) : []
     if (added.size + removed.length === 0) return
-    await directory.keep(added, removed)
+    const left = stored.difference(new Set(removed)).difference(unreadable)
+    await directory.keep(added, removed, left.union(wanted))
     for (const id of added.keys()) stored.add(id)
     for (const id of removed) stored.delete(id)
   }

@@ -12,10 +12,12 @@ import {
   generateAgreementKeyPair,
   privateBytesOf,
 } from '../crypto/agreement.ts'
+import { equal } from '../crypto/bytes.ts'
 import { readKeyFile, writeKeyFile } from '../crypto/key-file.ts'
 import { generateSigningKeyPair, seedOf, signingKeyPairFromSeed } from '../crypto/signing.ts'
 import { type DeviceKeyPair, type OrganizationId, parseOrganizationId } from '../protocol/keys.ts'
 import type { Rendezvous } from '../protocol/manifest.ts'
+import { envelopeSeal } from './envelope-seal.ts'
 import { OperatorError } from './errors.ts'
 import { fieldsOf, textField, textsOf } from './json-fields.ts'
 
@@ -29,6 +31,13 @@ export interface Join {
   readonly registries: readonly string[]
 }
 
+export interface KeptEnvelopes {
+  /** In the order of their ids. */
+  readonly envelopes: readonly Uint8Array[]
+  /** Has this device verified and kept just these? @param ids of all of them, as they are now */
+  areVerified(ids: ReadonlySet<string>): boolean
+}
+
 export interface StateDirectory extends AsyncDisposable {
   readonly path: string
   readonly deviceKey: DeviceKeyPair
@@ -36,11 +45,17 @@ export interface StateDirectory extends AsyncDisposable {
   /** Undefined before enrolment. */
   readonly join: Join | undefined
   saveJoin(join: Join): Promise<void>
-  /** Every envelope kept, by id. */
-  envelopes(): Promise<readonly Uint8Array[]>
-  /** Adds and removes in one synced write. */
-  keep(added: ReadonlyMap<string, Uint8Array>, removed: readonly string[]): Promise<void>
+  envelopes(): Promise<KeptEnvelopes>
+  /** Adds and removes in one synced write. @param verified ids of those that are there afterwards and were verified */
+  keep(
+    added: ReadonlyMap<string, Uint8Array>,
+    removed: readonly string[],
+    verified: ReadonlySet<string>,
+  ): Promise<void>
 }
+
+/** The seal's key in the store: behind all ids, which are hexadecimal. */
+const SEAL = 'seal'
 
 /** Opens or makes it. Throws OperatorError (ERR_STATE_DIRECTORY) when it can't be written, is in use,
  *  or holds something unreadable; what is there is never overwritten. */
@@ -53,17 +68,25 @@ export async function openStateDirectory(path: string): Promise<StateDirectory> 
   }
   if (opened.status === 'rejected') throw opened.reason
   const store = opened.value
+  const seal = envelopeSeal(files.value.deviceKey)
   return {
     path,
     ...files.value,
     saveJoin: (value) =>
       writeAtomically(join(path, 'join.json'), JSON.stringify(value, undefined, 2)),
-    envelopes: () => store.values().all(),
-    keep: (added, removed) =>
+    envelopes: async () => {
+      const [envelopes, kept] = await Promise.all([
+        store.values({ lt: SEAL }).all(),
+        store.get(SEAL),
+      ])
+      return { envelopes, areVerified: (ids) => kept !== undefined && equal(kept, seal(ids)) }
+    },
+    keep: (added, removed, verified) =>
       store.batch(
         [
           ...[...added].map(([key, value]) => ({ type: 'put' as const, key, value })),
           ...removed.map((key) => ({ type: 'del' as const, key })),
+          { type: 'put', key: SEAL, value: seal(verified) },
         ],
         { sync: true },
       ),

@@ -28,10 +28,10 @@ export interface SigningKeyPair<Role extends string> {
   readonly privateKey: SigningPrivateKey<Role>
 }
 
-/** Strictly checked public keys ready to verify with, by hex: checking one costs as much as verifying,
+/** Strictly checked public keys, by hex, and ready to verify with once one was: checking one costs as much as verifying,
  *  importing one too. Bounded; the oldest goes first. */
-const imported = new Map<string, KeyObject>()
-const IMPORTED = 4096
+const strong = new Map<string, { imported: KeyObject | undefined }>()
+const STRONG = 4096
 
 /** 32 bytes in canonical encoding of a point that is not of small order. Throws KeyError. */
 export function parseSigningPublicKey<Role extends string>(
@@ -39,22 +39,22 @@ export function parseSigningPublicKey<Role extends string>(
 ): SigningPublicKey<Role> {
   if (bytes.length !== 32)
     throw new KeyError(`Ed25519 public key has ${bytes.length} bytes, want 32`)
-  if (importKey(bytes) === undefined) {
+  if (strongKey(bytes) === undefined) {
     throw new KeyError('Ed25519 public key is not canonical or of small order')
   }
   return Uint8Array.from(bytes) as SigningPublicKey<Role>
 }
 
 /** Undefined for a key that must not be used: a cast past `parseSigningPublicKey` gains nothing. */
-function importKey(bytes: Uint8Array): KeyObject | undefined {
+function strongKey(bytes: Uint8Array): { imported: KeyObject | undefined } | undefined {
   const name = toHex(bytes)
-  const known = imported.get(name)
+  const known = strong.get(name)
   if (known !== undefined) return known
   if (!isStrongPoint(bytes)) return undefined
-  const oldest = imported.keys().next()
-  if (imported.size >= IMPORTED && oldest.done !== true) imported.delete(oldest.value)
-  const key = publicKeyObject('ed25519', bytes)
-  imported.set(name, key)
+  const oldest = strong.keys().next()
+  if (strong.size >= STRONG && oldest.done !== true) strong.delete(oldest.value)
+  const key = { imported: undefined }
+  strong.set(name, key)
   return key
 }
 
@@ -99,6 +99,8 @@ export function verify(
   signature: Uint8Array,
 ): boolean {
   if (signature.length !== 64) return false
-  const key = importKey(publicKey)
-  return key !== undefined && nodeVerify(null, message, key, signature)
+  const key = strongKey(publicKey)
+  if (key === undefined) return false
+  key.imported ??= publicKeyObject('ed25519', publicKey)
+  return nodeVerify(null, message, key.imported, signature)
 }

@@ -15,10 +15,13 @@ export interface Endpoint {
   readonly port: number
 }
 
+/** Four decimal parts without leading zeros. */
+const IPV4 = /^(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)){3}$/
+
 /** Strict: four decimal parts for IPv4, no zone for IPv6. IPv4-mapped IPv6 becomes IPv4.
  *  Throws MalformedError. */
 export function parseIpAddress(text: string): IpAddress {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return text as IpAddress
+  if (IPV4.test(text)) return text as IpAddress
   if (!ipaddr.IPv6.isValid(text) || text.includes('%') || text.length > 45) {
     throw new MalformedError(`IP address "${text.slice(0, 60)}"`)
   }
@@ -30,16 +33,16 @@ export function addressFromBytes(bytes: Uint8Array): IpAddress {
   if (bytes.length !== 4 && bytes.length !== 16) {
     throw new MalformedError(`IP address of ${bytes.length} bytes, want 4 or 16`)
   }
-  const parsed = ipaddr.fromByteArray([...bytes])
-  if (parsed instanceof ipaddr.IPv6 && parsed.isIPv4MappedAddress()) {
-    return parsed.toIPv4Address().toString() as IpAddress
-  }
-  return (parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : parsed.toString()) as IpAddress
+  if (bytes.length === 4) return bytes.join('.') as IpAddress
+  const parsed = new ipaddr.IPv6([...bytes])
+  if (parsed.isIPv4MappedAddress()) return parsed.toIPv4Address().toString() as IpAddress
+  return parsed.toRFC5952String() as IpAddress
 }
 
 /** 4 or 16 bytes in network order. */
 export function addressBytes(address: IpAddress): Uint8Array {
-  return Uint8Array.from(ipaddr.parse(address).toByteArray())
+  if (addressFamily(address) === 4) return Uint8Array.from(address.split('.'), Number)
+  return Uint8Array.from(ipaddr.IPv6.parse(address).toByteArray())
 }
 
 export function addressFamily(address: IpAddress | Prefix): AddressFamily {

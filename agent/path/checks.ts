@@ -31,7 +31,7 @@ const ASKING = 'nexodus asks where it is'
 const ATTRIBUTE_BYTES = 4
 
 export interface Checks {
-  /** The members whose checks are answered. One whose WireGuard key is unusable is left out. */
+  /** The members whose checks are answered, but for one whose WireGuard key is unusable. */
   setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void
   /** A request to a member, to be sent by `path`; undefined if there is no such member.
    *  @param probed for a probe of the path's MTU: bytes of the datagram, a multiple of 4; 0: not padded */
@@ -51,7 +51,8 @@ interface Member {
   readonly device: DeviceId
   readonly address: RelayAddress
   readonly wireguardKey: AgreementPublicKey
-  readonly key: Uint8Array
+  /** Made when it is first needed: of a thousand members most never are. Undefined where their key is unusable. */
+  key(): Uint8Array | undefined
 }
 
 interface Transaction {
@@ -94,9 +95,9 @@ class MemberChecks implements Checks {
   }
 
   setPeers(peers: ReadonlyMap<DeviceId, AgreementPublicKey>): void {
-    const members = [...peers].flatMap(([device, wireguardKey]) => {
+    const members = [...peers].map(([device, wireguardKey]): Member => {
       const known = this.#members.get(device)
-      if (known !== undefined && equal(known.wireguardKey, wireguardKey)) return [known]
+      if (known !== undefined && equal(known.wireguardKey, wireguardKey)) return known
       return this.#memberOf(device, wireguardKey)
     })
     this.#members = new Map(members.map((member) => [member.device, member]))
@@ -104,13 +105,23 @@ class MemberChecks implements Checks {
     this.#byAddress = new Map(members.map((member) => [member.address, member]))
   }
 
-  #memberOf(device: DeviceId, wireguardKey: AgreementPublicKey): Member[] {
+  #memberOf(device: DeviceId, wireguardKey: AgreementPublicKey): Member {
+    let key: Uint8Array | 'unusable' | undefined
+    return {
+      ...{ device, address: relayAddressOf(device), wireguardKey },
+      key: () => {
+        key ??= this.#keyWith(wireguardKey) ?? 'unusable'
+        return key === 'unusable' ? undefined : key
+      },
+    }
+  }
+
+  #keyWith(wireguardKey: AgreementPublicKey): Uint8Array | undefined {
     try {
-      const key = checkKey(this.#keys, wireguardKey)
-      return [{ device, address: relayAddressOf(device), wireguardKey, key }]
+      return checkKey(this.#keys, wireguardKey)
     } catch (error) {
       // A key of small order: WireGuard will not speak to it either.
-      if (error instanceof Error && 'code' in error && error.code === 'ERR_KEY') return []
+      if (error instanceof Error && 'code' in error && error.code === 'ERR_KEY') return undefined
       throw error
     }
   }
@@ -136,14 +147,15 @@ class MemberChecks implements Checks {
     probed?: number,
   ): Uint8Array | undefined {
     const member = this.#members.get(device)
-    if (member === undefined) return undefined
+    const key = member?.key()
+    if (member === undefined || key === undefined) return undefined
     const username = checkUsername(device, this.#device)
     const transactionId = this.#begin({ purpose, member, path, sentMs: nowMs, probed })
     const check: StunMessage = { kind: 'request', transactionId, username }
-    const padded = (padding: number) => encodeStun({ ...check, padding }, member.key)
+    const padded = (padding: number) => encodeStun({ ...check, padding }, key)
     const isIpv6 = typeof path !== 'string' && addressFamily(path.address) === 6
     if (probed === undefined && isIpv6) return padded(IPV6_PADDING)
-    const plain = encodeStun(check, member.key)
+    const plain = encodeStun(check, key)
     if (probed === undefined || probed === 0) return plain
     return padded(probed - plain.length - ATTRIBUTE_BYTES)
   }
@@ -213,8 +225,8 @@ class MemberChecks implements Checks {
     const seen = typeof from === 'string' ? {} : { mappedAddress: from }
     const answer = { kind: 'success' as const, transactionId, ...seen }
     const whole = typeof from === 'string' ? answer : { ...answer, ...this.#received(member) }
-    const encoded = encodeStun(whole, member.key)
-    return encoded.length <= length ? encoded : encodeStun(answer, member.key)
+    const encoded = encodeStun(whole, member.key())
+    return encoded.length <= length ? encoded : encodeStun(answer, member.key())
   }
 
   #received({ device }: Member): Pick<StunMessage, 'receivedBytes'> {
@@ -277,7 +289,8 @@ function faultIn(
   { unknownRequired, hasFingerprint, responsePort }: ReceivedStun,
 ): DropReason | undefined {
   if (!hasFingerprint) return 'malformed'
-  if (!verifyIntegrity(datagram, member.key)) return 'not-authentic'
+  const key = member.key()
+  if (key === undefined || !verifyIntegrity(datagram, key)) return 'not-authentic'
   return unknownRequired.length > 0 || responsePort !== undefined ? 'refused' : undefined
 }
 

@@ -70,7 +70,7 @@ export async function layReadyOrganization(options: ReadyOptions): Promise<void>
   const stored = new Map(envelopes.map((bytes) => [envelopeId(bytes), bytes]))
   for (const { stateDirectory } of seats) {
     await using directory = await openStateDirectory(stateDirectory)
-    await directory.keep(stored, [])
+    await directory.keep(stored, [], new Set(stored.keys()))
   }
 }
 

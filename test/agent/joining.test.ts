@@ -52,7 +52,7 @@ async function start({ newest, ahead = 0, isRemoved = false, ...own }: Start): P
     await enrolIn(directory, own)
     const old = testOrganization('acme', newest).manifest()
     if (isRemoved) await remove(directory)
-    await directory.keep(new Map([[envelopeId(old), old]]), [])
+    await directory.keep(new Map([[envelopeId(old), old]]), [], new Set())
   }
   await using directory = await openStateDirectory(path)
   await using stack = new AsyncDisposableStack()

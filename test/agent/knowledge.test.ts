@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Level } from 'level'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { openKnowledge } from '../../agent/knowledge.ts'
@@ -8,7 +9,7 @@ import { openStateDirectory } from '../../agent/state-directory.ts'
 import { systemClock } from '../../agent/system-clock.ts'
 import { membersOf } from '../../protocol/belief.ts'
 import type { Clock } from '../../protocol/clock.ts'
-import { openEnvelope } from '../../protocol/envelope.ts'
+import { envelopeId, openEnvelope } from '../../protocol/envelope.ts'
 import { deviceIdOf } from '../../protocol/keys.ts'
 import type { Log } from '../../protocol/log.ts'
 import { type Seconds, seconds } from '../../protocol/time.ts'
@@ -90,7 +91,60 @@ rule('forgets on disk what has ended, when the clock can be trusted', () =>
     const later = seconds(NOON + 3 * 86_400)
     await session(path, later, [acme.manifest({ sequence: 2, issuedAt: later })])
     await using directory = await openStateDirectory(path)
-    assert.is((await directory.envelopes()).length, 2)
+    assert.is((await directory.envelopes()).envelopes.length, 2)
+  }),
+)
+
+/** Signed by another key than it says. */
+function forged(name: string): Uint8Array {
+  const bytes = Uint8Array.from(acme.certificate(acme.device(name)))
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1
+  return bytes
+}
+
+/** What the device says of itself, which proves nothing of its clock. */
+async function ownUpdate(path: string, now: Seconds): Promise<Uint8Array> {
+  await using directory = await openStateDirectory(path)
+  const key = directory.deviceKey
+  const own = { ...acme.device('own'), id: deviceIdOf(key.publicKey), key }
+  return acme.endpoint(own, { issuedAt: now, notAfter: seconds(now + 86_400) })
+}
+
+rule('verifies no signature again of what it has kept itself', () =>
+  inDirectory(async (path) => {
+    await session(path, NOON, all)
+    const own = forged('tablet')
+    {
+      await using directory = await openStateDirectory(path)
+      const { envelopes } = await directory.envelopes()
+      const ids = new Set([...envelopes, own].map(envelopeId))
+      await directory.keep(new Map([[envelopeId(own), own]]), [], ids)
+    }
+    assert.equal(await session(path, NOON), ['laptop', 'phone', 'tablet'])
+  }),
+)
+
+rule('verifies all where anything but the device itself has written to its store', () =>
+  inDirectory(async (path) => {
+    await session(path, NOON, all)
+    const other = forged('tablet')
+    {
+      await using store = new Level<string, Uint8Array>(join(path, 'envelopes'), {
+        valueEncoding: 'view',
+      })
+      await store.put(envelopeId(other), other)
+    }
+    // While the clock is not plausible nothing is removed from disk: what is not signed is still not vouched for.
+    const later = seconds(NOON + 10 * 365 * 86_400)
+    await session(path, later, [await ownUpdate(path, later)])
+    assert.equal(await session(path, NOON), ['laptop', 'phone'])
+    assert.equal(await session(path, NOON, [acme.manifest({ sequence: 2 })]), ['laptop', 'phone'])
+    await using directory = await openStateDirectory(path)
+    const { envelopes, areVerified } = await directory.envelopes()
+    const ids = new Set(envelopes.map(envelopeId))
+    assert.not(ids.has(envelopeId(other)))
+    assert.ok(areVerified(ids))
+    assert.not(areVerified(new Set([...ids].slice(1))))
   }),
 )
 
