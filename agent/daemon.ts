@@ -126,6 +126,7 @@ export class Daemon {
       onPathChanged: (device, status) => {
         log('info', 'peer.path-changed', pathChange(this.#plan, device, status))
         if (status.kind === 'direct' || status.kind === 'relay') this.#mesh?.pathUp(device)
+        else if (status.kind === 'connecting') this.#mesh?.pathLost(device)
       },
       onSession: (device) => this.#mesh?.pathUp(device),
       mtu: mtuHost(

@@ -19,10 +19,15 @@ const SECOND_MS = 10_000
 const LOOK_MS = 2500
 /** Milliseconds in which a link must answer when the network has changed. */
 const PROMPT_MS = 2000
+/** Milliseconds of silence after which a link may have been cut off without anybody's notice. */
+const CUT_MS = 10_000
 
 export interface Liveness {
   /** The network has changed: whoever does not answer now is gone. */
   check(): void
+  /** The way to the peer was lost, or is found again: a link to it that was silent for a while has to answer now. TCP that
+   *  was cut off tries again only after as long as the cut has lasted (RFC 6298 §5.5); a new link is up in a moment. */
+  checkSilent(peer: string): void
   stop(): void
 }
 
@@ -73,14 +78,17 @@ export function startLiveness(links: Links, clock: Clock, log: Log): Liveness {
       if (silence >= pauseOf(link, all.length)) void examine(link, pulse, ANSWER_MS)
     }
   }
+  const checkAll = (suspects: readonly Link[], leastMs: number): void => {
+    for (const link of suspects) {
+      const pulse = pulses.get(link.connection.id)
+      if (pulse === undefined || clock.monotonicMs() - pulse.heardAt < leastMs) continue
+      void examine(link, pulse, PROMPT_MS)
+    }
+  }
   const timer = clock.every(LOOK_MS, look)
   return {
-    check: () => {
-      for (const link of links.all()) {
-        const pulse = pulses.get(link.connection.id)
-        if (pulse !== undefined) void examine(link, pulse, PROMPT_MS)
-      }
-    },
+    check: () => checkAll(links.all(), 0),
+    checkSilent: (peer) => checkAll(links.to(peer), CUT_MS),
     stop: () => timer.cancel(),
   }
 }

@@ -136,6 +136,39 @@ rule('closes within 3 s, when the network has changed, whatever does not answer'
   liveness.stop()
 })
 
+rule(
+  'closes within 3 s, when a path has changed, what was silent and stays so, to that peer alone',
+  async () => {
+    const { clock, pass } = virtualClock()
+    const links = new Links()
+    const liveness = startLiveness(links, clock, () => undefined)
+    const [cut, other] = [fakeLink('a', 'inbound', false), fakeLink('b', 'inbound', false)]
+    links.add(cut.link)
+    links.add(other.link)
+    liveness.checkSilent('a')
+    await pass(9000)
+    assert.is(cut.pings, 0)
+    await pass(3000)
+    liveness.checkSilent('a')
+    await pass(3000)
+    assert.equal([cut.ends, other.ends, other.pings], [1, 0, 0])
+    liveness.stop()
+  },
+)
+
+rule('keeps what answers when a path has changed', async () => {
+  const { clock, pass } = virtualClock()
+  const links = new Links()
+  const liveness = startLiveness(links, clock, () => undefined)
+  const living = fakeLink('a', 'inbound', true)
+  links.add(living.link)
+  await pass(12_000)
+  for (let n = 0; n < 3; n++) liveness.checkSilent('a')
+  await pass(3000)
+  assert.equal([living.pings, living.ends], [1, 0])
+  liveness.stop()
+})
+
 rule('pings members more rarely the more there are, the registry never', () => {
   const member = fakeLink('a', 'outbound', true).link
   const registry = { ...member, who: { kind: 'registry' } } as Link
