@@ -12,6 +12,7 @@ import { explain } from './errors.ts'
 import type { Firewall } from './firewall/firewall.ts'
 import { holdersOf, wantedFirewall } from './firewall/wanted.ts'
 import type { Plan } from './plan.ts'
+import type { TunnelPeer } from './tunnel/backend.ts'
 
 /** Milliseconds for each member by which telling the others is spread: of 1,000 that change at once a member hears
  *  ten a second. */
@@ -76,8 +77,8 @@ export class PolicyEnforcement {
     return this.#said
   }
 
-  /** Before the tunnel is configured to the plan. Where the policy cannot be enforced the plan comes back without
-   *  peers of the tunnel; the mesh goes on. */
+  /** Before the tunnel is configured to the plan. Where the policy cannot be enforced the plan comes back with
+   *  every peer of the tunnel closed; the mesh goes on. */
   async prepare(plan: Plan): Promise<Prepared> {
     const { policy } = plan
     if (policy === undefined) {
@@ -96,7 +97,7 @@ export class PolicyEnforcement {
       await this.#enforce(early, moved)
     } catch (error) {
       this.#close(policy.revision, explain(error))
-      return { plan: { ...plan, tunnel: { ...plan.tunnel, peers: new Map() } }, done: nothing }
+      return { plan: withoutTraffic(plan), done: nothing }
     }
     this.#become({ revision: policy.revision, state: 'enforced' }, plan.peers.size)
     const isWhole = moved.size === 0 && early === plan
@@ -185,6 +186,13 @@ function haveOtherRights({ own, policy, peers }: Plan, one: DeviceId, other: Dev
   if (own === undefined || policy === undefined || before === undefined || now === undefined)
     return true
   return tellsApart(policy, own.certificate, before, now)
+}
+
+function withoutTraffic(plan: Plan): Plan {
+  const peers = [...plan.tunnel.peers].map(
+    ([key, { lateIps: _, ...peer }]): [string, TunnelPeer] => [key, { ...peer, isClosed: true }],
+  )
+  return { ...plan, tunnel: { ...plan.tunnel, peers: new Map(peers) } }
 }
 
 async function nothing(): Promise<void> {}

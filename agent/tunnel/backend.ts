@@ -28,6 +28,9 @@ export interface TunnelPeer {
   /** Aliases of prefixes, from which its packets may come as well (SPEC §8.9): the firewall gives them their source; nothing
    *  is routed there. */
   readonly aliasIps?: readonly Prefix[]
+  /** Nothing is sent to it and nothing taken from it. Its session goes on, so that it is reached at once when it is opened,
+   *  and its routes stay, so that no packet for it leaves the host beside the tunnel. */
+  readonly isClosed?: boolean
   /** Seconds, 0 is off. */
   readonly persistentKeepalive: number
   /** Bytes of the largest packet to it; the interface's MTU where it is missing or more. */
@@ -39,8 +42,12 @@ export interface TunnelPeer {
 export const LATE_MS = 2000
 
 /** All that WireGuard is to take from the peer. */
-export function sourcesOf({ allowedIps, aliasIps = [] }: TunnelPeer): readonly Prefix[] {
-  return [...allowedIps, ...aliasIps]
+export function sourcesOf({
+  allowedIps,
+  aliasIps = [],
+  isClosed = false,
+}: TunnelPeer): readonly Prefix[] {
+  return isClosed ? [] : [...allowedIps, ...aliasIps]
 }
 
 /** The whole wanted state. */

@@ -129,6 +129,22 @@ export function tunnelContract(backend: BackendKind): void {
     assert.equal(await a.tunnel.stats(), [])
   })
 
+  rule(
+    'carries nothing to a closed peer or from it, and all in the same session after',
+    async () => {
+      await connect()
+      assert.ok(await a.reach.pings('100.64.0.2'))
+      const before = await statsOf(a, b.keys.publicKey)
+      await a.tunnel.configure(config(a, { ...peerOf(b), isClosed: true }))
+      assert.not(await a.reach.pings('100.64.0.2', 1))
+      assert.not(await b.reach.pings('100.64.0.1', 1))
+      await a.tunnel.configure(config(a, peerOf(b)))
+      assert.ok(await a.reach.pings('100.64.0.2', 1))
+      const after = await statsOf(a, b.keys.publicKey)
+      assert.is(after?.latestHandshake, before?.latestHandshake)
+    },
+  )
+
   rule('lets no packet to a peer be larger than the peer’s MTU, and others be', async () => {
     await connect()
     const endpoint = at(b.host.ipv4)

@@ -61,6 +61,20 @@ rule('gives an alias to the device before in the step that gives its prefix to t
   assert.throws(() => diffTunnel(undefined, both), /wanted by two peers/)
 })
 
+rule('takes all that a peer may send when it is closed, and leaves it its routes', () => {
+  const alias = parsePrefix('241.2.3.4/32')
+  const before = config({ ...peer(ada, X, Z), aliasIps: [alias] }, peer(bob, Y))
+  const closed = config({ ...peer(ada, X, Z), aliasIps: [alias], isClosed: true }, peer(bob, Y))
+  assert.equal(diffTunnel(before, closed), {
+    wireGuard: { peers: [{ kind: 'drop', publicKey: ada, dropped: [X, Z, alias] }] },
+    isInterfaceChanged: false,
+  })
+  assert.equal(diffTunnel(closed, before), {
+    wireGuard: { peers: [{ kind: 'set', publicKey: ada, isNew: false, gained: [X, Z, alias] }] },
+    isInterfaceChanged: false,
+  })
+})
+
 rule('does nothing between equal configurations', () => {
   const change = diffTunnel(config(peer(ada, X), peer(bob, Y)), config(peer(bob, Y), peer(ada, X)))
   assert.equal(change, { wireGuard: { peers: [] }, isInterfaceChanged: false })

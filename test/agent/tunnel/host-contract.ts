@@ -51,6 +51,16 @@ export function hostContract(backend: HostBackend): void {
     assert.is(await a.host.sh('ip route show proto 78; ip -6 route show proto 78'), '')
   })
 
+  rule('leaves a closed peer its routes: nothing for it leaves beside the tunnel', async () => {
+    await connect('10.5.0.0/16')
+    const routes = (): Promise<string> =>
+      a.host.sh('ip route show proto 78; ip -6 route show proto 78')
+    const before = await routes()
+    await a.tunnel.configure(config(a, { ...peerOf(b, '10.5.0.0/16'), isClosed: true }))
+    assert.not(await a.host.pings('100.64.0.2', 1))
+    assert.is(await routes(), before)
+  })
+
   rule('tells the host a peer’s MTU', async () => {
     await connect()
     const endpoint = at(b.host.ipv4)
