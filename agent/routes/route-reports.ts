@@ -78,11 +78,18 @@ function whyOf(
   if (isHostPrefix(prefix)) {
     const next = watch.followed(prefix)?.next
     if (next !== undefined) return `is being handed over to ${nameOf(next.device)}`
-    return claims.length === 1 ? 'only claim' : 'highest epoch'
+    return whyFirst(claims)
   }
   if (holder === undefined)
     return isDefaultPrefix(prefix) ? 'no exit is chosen' : 'no router is usable'
   return watch.choice(prefix)?.reason ?? 'first by rank'
+}
+
+/** Of claims in their order. */
+function whyFirst([first, second]: readonly RouteClaim[]): string {
+  if (first === undefined || second === undefined) return 'only claim'
+  const isTie = first.envelope.body.epoch === second.envelope.body.epoch
+  return isTie ? 'lower device key of the highest epoch' : 'highest epoch'
 }
 
 function claimReport(

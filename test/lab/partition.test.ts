@@ -44,8 +44,14 @@ const [lower, higher] = [await halfOf('ada', 'alan'), await halfOf('bea', 'ben')
 const all = [lower, higher].flatMap(({ observer, claimant }) => [observer, claimant])
 /** Who is to hold each in the end, and who is to lose it. */
 const outcomes = [
-  { prefix: TIED, winner: lower.claimant, loser: higher.claimant, epoch: 1 },
-  { prefix: MOVED, winner: higher.claimant, loser: lower.claimant, epoch: 2 },
+  {
+    ...{ prefix: TIED, winner: lower.claimant, loser: higher.claimant, epoch: 1 },
+    why: 'lower device key of the highest epoch',
+  },
+  {
+    ...{ prefix: MOVED, winner: higher.claimant, loser: lower.claimant, epoch: 2 },
+    why: 'highest epoch',
+  },
 ]
 
 const ipOf = (prefix: string): string => prefix.replace('/32', '')
@@ -140,7 +146,7 @@ rule('ends with the same holder everywhere within seconds, by epoch and then by 
 })
 
 rule('is told to who has lost, and leaves it no address', async () => {
-  for (const { prefix, winner, loser } of outcomes) {
+  for (const { prefix, winner, loser, why } of outcomes) {
     await until(`${loser.name} is free of ${prefix}`, 5000, async () => {
       return !(await isBound(loser, prefix))
     })
@@ -149,6 +155,7 @@ rule('is told to who has lost, and leaves it no address', async () => {
       line.includes('route.lost') && line.includes(prefix) && line.includes(winner.name)
     assert.is(loser.lines.filter(isTold).length, 1)
     assert.not.ok(winner.lines.some((line) => line.includes('route.lost') && line.includes(prefix)))
+    assert.is((await routeOf(loser, prefix))?.why, why)
     const { stdout } = await loser.nexctl('route', 'list')
     assert.match(stdout, new RegExp(`${prefix}\\s+${winner.name}\\s+\\S+\\s.*\\b${loser.name}\\b`))
   }
