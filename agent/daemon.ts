@@ -110,7 +110,7 @@ export class Daemon {
     return {
       device: this.device,
       wireguardKey: directory.wireguardKey,
-      ...{ listenPort, checkPort, tunnel },
+      ...{ listenPort, checkPort, tunnel, clock, random, log },
       sendDatagram: (...sent) => this.#relays?.send(...sent) ?? false,
       relays: () => this.#relays,
       sendPunch: (...said) => this.#punches.send(...said),
@@ -134,7 +134,6 @@ export class Daemon {
         () => this.#plan.tunnel.mtu,
         () => this.apply(),
       ),
-      ...{ clock, random, log },
     }
   }
 
@@ -275,6 +274,7 @@ export class Daemon {
   /** A new peer comes with its endpoint: a packet to a peer without one would cost WireGuard's 5 s. */
   async #configure(): Promise<void> {
     const prepared = await this.enforcement.prepare(this.#plan)
+    if (this.enforcement.status().state === 'closed') this.sayReachability()
     await this.options.tunnel.configure(withPaths(prepared.plan, this.#configured, this.#paths))
     this.#configured = new Set(prepared.plan.tunnel.peers.keys())
     await prepared.done()
