@@ -115,6 +115,7 @@ class PathsShell implements Paths {
     })
     this.#nat = new NatWatch({
       ...options,
+      openProbeSocket: this.#sockets.openProbeSocket,
       local: this.#local,
       checks: this.#checks,
       peers: () => [...this.#paths.values()].map(({ peer }) => peer),
@@ -199,7 +200,7 @@ class PathsShell implements Paths {
     const input = { kind: 'relays-changed' } as const
     if (device !== undefined) this.#give(device, input)
     else
-      this.#bunches.add('relays', () => {
+      this.#bunches.addPrompt('relays', () => {
         this.#local?.askNew()
         this.#giveAll(input)
       })

@@ -11,6 +11,7 @@ import type { RedirectedEndpoints } from '../host/redirected-endpoints.ts'
 import type { Tunnel } from '../tunnel/backend.ts'
 import { openCheckSocket } from './check-socket.ts'
 import type { PathMtuHost } from './mtu-probes.ts'
+import type { openProbeSocket } from './nat/probe-socket.ts'
 import type { PathNetcheck } from './nat/watch.ts'
 import type { PathFacts } from './path-evidence.ts'
 import type { PathStatus } from './path-status.ts'
@@ -102,6 +103,8 @@ export interface Paths extends AsyncDisposable {
 export interface PathSockets {
   readonly openCheckSocket: typeof openCheckSocket
   readonly openRelayCarrier: typeof openRelayCarrier
+  /** The system's where it is missing. */
+  readonly openProbeSocket?: typeof openProbeSocket
 }
 
 /** Binds the check port (throws CheckPortError) and seeks no peer before `setPeers`. */

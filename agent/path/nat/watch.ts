@@ -39,6 +39,8 @@ export interface NatWatchOptions {
   peers(): readonly PathPeer[]
   /** By WireGuard's port. */
   send(datagram: Uint8Array, to: Endpoint): void
+  /** The system's where it is missing. */
+  readonly openProbeSocket?: typeof openProbeSocket | undefined
   readonly clock: Clock
   random(length: number): Uint8Array
   readonly log: Log
@@ -208,7 +210,7 @@ export class NatWatch implements PathNetcheck {
   }
 
   async #tryHairpin(family: AddressFamily, mapped: Endpoint): Promise<void> {
-    const { clock, checks, log, local } = this.#options
+    const { clock, checks, log, local, openProbeSocket: open = openProbeSocket } = this.#options
     const nat = this.#nat
     if (this.#onHairpin.has(family) || this.#isClosed) return
     let isBack = false
@@ -216,7 +218,7 @@ export class NatWatch implements PathNetcheck {
       isBack = true
     })
     try {
-      const socket = await openProbeSocket(family, mapped, () => undefined)
+      const socket = await open(family, mapped, () => undefined)
       for (let tries = 0; tries < HAIRPIN_TRIES && !isBack && !this.#isClosed; tries++) {
         socket.send(checks.hairpin(mapped, clock.monotonicMs()), mapped)
         await clock.sleep(HAIRPIN_MS)

@@ -217,6 +217,8 @@ export class VirtualHost implements Attachment, Member {
           close: () => void this.#carriers.delete(port),
         }
       },
+      // No NAT here turns a packet back to where it came from.
+      openProbeSocket: async () => ({ send: () => undefined, close: () => undefined }),
     }
   }
 
