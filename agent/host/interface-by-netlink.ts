@@ -4,8 +4,9 @@ import { unreachable } from '../../protocol/errors.ts'
 import { interfacesByIp } from './interface-by-ip.ts'
 import type { InterfaceChange, InterfaceState, InterfaceTool } from './interface-tool.ts'
 import { NetlinkError } from './netlink.ts'
+import { asCommand } from './netlink-command.ts'
 import type { Rtnetlink } from './rtnetlink.ts'
-import { CommandError, type Commands } from './run.ts'
+import type { Commands } from './run.ts'
 
 /** The kernel works on each while this process waits: of more than these `ip` is told. */
 const MOST_CHANGES = 256
@@ -13,13 +14,7 @@ const MOST_CHANGES = 256
 const NO_IPV6 = ['EACCES', 'EAFNOSUPPORT', 'ENOTSUP']
 
 export function interfacesByNetlink(rtnetlink: Rtnetlink, commands: Commands): InterfaceTool {
-  const told = async <T>(act: () => T): Promise<T> => {
-    try {
-      return act()
-    } catch (error) {
-      throw asCommandError(error)
-    }
-  }
+  const told = async <T>(act: () => T): Promise<T> => asCommand(act)
   return {
     links: () => told(() => rtnetlink.links()),
     add: (name, kind) => told(() => rtnetlink.addLink(name, kind)),
@@ -103,13 +98,4 @@ function isIpv6Off(error: unknown, change: InterfaceChange): boolean {
     default:
       return addressFamily(change.what === 'route' ? change.route.prefix : change.prefix) === 6
   }
-}
-
-function asCommandError(error: unknown): unknown {
-  if (!(error instanceof NetlinkError)) return error
-  if (error.code === 'EPERM') {
-    const message = `${error.message} (run as root, or with CAP_NET_ADMIN)`
-    return new CommandError('ERR_COMMAND_PRIVILEGES', message, '', { cause: error })
-  }
-  return new CommandError('ERR_COMMAND_FAILED', error.message, error.message, { cause: error })
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { addressFamily, type IpAddress, parseIpAddress } from '../../protocol/address.ts'
 import { type Fields, optionalNumber, recordsOf, textField } from '../json-fields.ts'
 import { isInterfaceName } from './interface.ts'
+import { asCommand } from './netlink-command.ts'
 import { defaultRoutes, whereMissing } from './proc-routes.ts'
 import type { Rtnetlink } from './rtnetlink.ts'
 import { CommandError, type Commands } from './run.ts'
@@ -32,7 +33,7 @@ export function defaultLinkMtu(
 
 /** The largest packet that leaves for each address in one piece: the MTU of the link or of the route, or
  *  less where a router has said so (RFC 1191, RFC 8201), which the kernel remembers for ten minutes. Missing
- *  is what no route leads to. Throws CommandError where `ip` fails; where it is missing the default
+ *  is what no route leads to. Throws CommandError where the kernel or `ip` fails; where it is missing the default
  *  route is taken for every address. */
 export async function readRouteMtus(
   commands: Commands,
@@ -42,7 +43,7 @@ export async function readRouteMtus(
   const found = new Map<IpAddress, number>()
   const wanted = [...new Set(addresses)]
   const rtnetlink = await commands.rtnetlink?.()
-  if (rtnetlink !== undefined) return askedMtus(rtnetlink, wanted)
+  if (rtnetlink !== undefined) return asCommand(() => askedMtus(rtnetlink, wanted))
   const routes = await whereMissing(lookUp(commands, wanted), () => byDefault(wanted))
   for (const { address, interfaceName, mtus } of routes) {
     const ofLink = linkMtu(interfaceName, read)

@@ -33,12 +33,14 @@ export class NetlinkExchange implements Disposable {
   /** The answers before the last word. Throws NetlinkError: the kernel refused. @param what for people
    *  @param message its flags besides those of every question */
   ask(what: string, message: NetlinkMessage): readonly NetlinkMessage[] {
-    this.#sequence += 1
+    this.#sequence = (this.#sequence + 1) >>> 0
     const flags = message.flags | REQUEST_ACKNOWLEDGED
     this.#socket.send(encodeMessage({ ...message, flags }, this.#sequence))
     const answers: NetlinkMessage[] = []
     for (;;) {
       for (const answer of parseMessages(this.#socket.receive())) {
+        // Late, of a question that was given up.
+        if (answer.sequence !== this.#sequence) continue
         if (answer.type === DONE || answer.type === ERROR) {
           const status = -viewOf(answer.body).getInt32(0, true)
           if (status === 0) return answers

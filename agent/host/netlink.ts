@@ -45,12 +45,18 @@ export function encodeMessage({ type, flags, body }: NetlinkMessage, sequence: n
   return concat(header, body)
 }
 
+export interface NetlinkAnswer extends NetlinkMessage {
+  /** The number of the question that it answers. */
+  readonly sequence: number
+}
+
 /** What one read of the socket gave. Throws MalformedError where it was cut. */
-export function parseMessages(bytes: Uint8Array): readonly NetlinkMessage[] {
+export function parseMessages(bytes: Uint8Array): readonly NetlinkAnswer[] {
   return pieces(bytes, 'netlink message', HEADER_BYTES, (at) => at.getUint32(0, true)).map(
     (piece) => ({
       type: viewOf(piece).getUint16(4, true),
       flags: viewOf(piece).getUint16(6, true),
+      sequence: viewOf(piece).getUint32(8, true),
       body: piece.subarray(HEADER_BYTES),
     }),
   )

@@ -11,8 +11,9 @@ import {
   parseAttributes,
   parseMessages,
 } from '../../../agent/host/netlink.ts'
+import { NetlinkExchange } from '../../../agent/host/netlink-exchange.ts'
 import { openNetlink } from '../../../agent/host/netlink-socket.ts'
-import { concat, fromHex, toHex, utf8 } from '../../../crypto/bytes.ts'
+import { concat, fromHex, fromUtf8, toHex, utf8 } from '../../../crypto/bytes.ts'
 import { MalformedError } from '../../../protocol/errors.ts'
 
 const rule = suite('netlink')
@@ -66,6 +67,47 @@ rule('refuses what was cut or is no such thing, and throws nothing else', () => 
         }
       }
     }),
+  )
+})
+
+rule('takes no late answer to a question that was given up for one to the next', () => {
+  const acknowledged = (sequence: number, status: number): Uint8Array => {
+    const body = Buffer.alloc(4)
+    body.writeInt32LE(status)
+    return encodeMessage({ type: 2, flags: 0, body }, sequence)
+  }
+  const read = [
+    new NetlinkError('receiving', 'EAGAIN'),
+    concat(acknowledged(1, -17), encodeMessage({ type: 16, flags: 2, body: utf8('mine') }, 2)),
+    acknowledged(2, 0),
+  ]
+  const receive = (): Uint8Array => {
+    const next = read.shift() ?? new Uint8Array()
+    if (next instanceof NetlinkError) throw next
+    return next
+  }
+  const exchange = new NetlinkExchange({
+    ...{ send: () => undefined, receive },
+    [Symbol.dispose]: () => undefined,
+  })
+  const question = { type: 18, flags: 0, body: new Uint8Array() }
+  assert.throws(() => exchange.ask('first', question), /EAGAIN/)
+  const answers = exchange.ask('second', question).map(({ body }) => fromUtf8(body))
+  assert.equal(answers, ['mine'])
+})
+
+rule('says why the kernel refused, in its words', () => {
+  using exchange = new NetlinkExchange(openNetlink('route'))
+  const body = concat(new Uint8Array(16), encodeAttribute(3, utf8('no-such-link\0')))
+  assert.throws(
+    () => exchange.ask('asking', { type: 18, flags: 0, body }),
+    (error: unknown) => error instanceof NetlinkError && error.code === 'ENODEV',
+  )
+  const kind = encodeNested(18, [encodeAttribute(1, utf8('no-such-kind'))])
+  const made = concat(new Uint8Array(16), encodeAttribute(3, utf8('other0\0')), kind)
+  assert.throws(
+    () => exchange.ask('adding other0', { type: 16, flags: 0x600, body: made }),
+    /^adding other0: the kernel answered (ENOTSUP \(Unknown device type\)|EPERM)/,
   )
 })
 
