@@ -83,9 +83,7 @@ export function plan(
   const claimed = heldPrefixes(state, self.device, now, choice)
   const { held, routed, claims, refused } = carriedRoutes(claimed, self)
   const peers = new Map(
-    [...members].filter(
-      ([device]) => device !== self.device && own !== undefined && policyUnderstood,
-    ),
+    [...members].filter(([device]) => device !== self.device && own !== undefined),
   )
   const { byDevice, leftOut } = assign(own, peers, held, self)
   const view = { self: self.device, choice, claims, held, byDevice, peers, own, policy }

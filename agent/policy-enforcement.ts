@@ -83,7 +83,7 @@ export class PolicyEnforcement {
     const { policy } = plan
     if (policy === undefined) {
       this.#become({ revision: 0, state: 'not-understood' }, plan.peers.size)
-      return { plan, done: nothing }
+      return { plan: withoutTraffic(plan), done: nothing }
     }
     const early = this.#withoutNewAliases(plan)
     if (policy.revision === 0) {

@@ -197,14 +197,15 @@ rule('is the same while nothing is new, and another with each thing that is', ()
     assert.not.ok(isSamePlan(before, other), what)
 })
 
-rule('lets nothing pass under a policy it does not understand', () => {
+rule('keeps all peers under a policy it does not understand: who enforces it closes them', () => {
   const state = acme.state(
     ...members(),
     acme.manifest({ sequence: 2, policy: { version: 7, body: new Map() } }),
   )
   const wanted = plan(state, self(laptop), NOON)
   assert.is(wanted.policyUnderstood, false)
-  assert.is(wanted.tunnel.peers.size, 0)
+  assert.is(wanted.policy, undefined)
+  assert.is(wanted.tunnel.peers.size, plan(acme.state(...members()), self(laptop), NOON).peers.size)
 })
 
 rule.run()

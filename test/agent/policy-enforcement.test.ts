@@ -177,8 +177,10 @@ rule('closes it when what was enforced is lost, and asks to be prepared again', 
 rule('lets nothing pass under a policy of a later version', async () => {
   const scene = new Scene()
   const later = { ...planOf(0), policy: undefined, policyUnderstood: false }
-  await scene.enforcement.prepare(later)
+  const { plan: prepared } = await scene.enforcement.prepare(later)
   assert.is(scene.state, 'not-understood 0')
+  const { tunnel, peers } = prepared
+  assert.equal([open(prepared).length, tunnel.peers.size, peers.size], [0, 2, 2])
 })
 
 rule('a prefix that goes to another device is nobody’s until the tunnel has changed', async () => {
