@@ -126,7 +126,7 @@ export class Daemon {
       onPathChanged: (device, status) => {
         log('info', 'peer.path-changed', pathChange(this.#plan, device, status))
         if (status.kind === 'direct' || status.kind === 'relay') this.#mesh?.pathUp(device)
-        else if (status.kind === 'connecting') this.#mesh?.pathLost(device)
+        if (status.kind !== 'idle') this.#mesh?.pathChanged(device)
       },
       onSession: (device) => this.#mesh?.pathUp(device),
       mtu: mtuHost(
@@ -274,7 +274,7 @@ export class Daemon {
   /** A new peer comes with its endpoint: a packet to a peer without one would cost WireGuard's 5 s. */
   async #configure(): Promise<void> {
     const prepared = await this.enforcement.prepare(this.#plan)
-    if (this.enforcement.status().state === 'closed') this.sayReachability()
+    if (!this.enforcement.isOpen) this.sayReachability()
     await this.options.tunnel.configure(withPaths(prepared.plan, this.#configured, this.#paths))
     this.#configured = new Set(prepared.plan.tunnel.peers.keys())
     await prepared.done()

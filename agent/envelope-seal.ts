@@ -5,7 +5,8 @@ import { hkdfSha256, hmacSha256 } from '../crypto/hash.ts'
 import { seedOf } from '../crypto/signing.ts'
 import type { DeviceKeyPair } from '../protocol/keys.ts'
 
-const PURPOSE = utf8('nexodus seal of kept envelopes')
+/** Raise the number with any change of what `openEnvelope` refuses: what an older program let pass is verified again. */
+const PURPOSE = utf8('nexodus seal of kept envelopes 1')
 
 /** @param ids of the envelopes (envelopeId), in any order; hexadecimal */
 export type EnvelopeSeal = (ids: Iterable<string>) => Uint8Array

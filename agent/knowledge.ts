@@ -60,6 +60,7 @@ export async function openKnowledge(
     write.soon()
     for (const listener of listeners) listener()
   }
+  if (!loaded.isSealed) write.soon()
   const pruning = clock.every(60_000, () => change(prune(state, clock.now())))
   return {
     state: () => state,
@@ -120,6 +121,8 @@ interface Loaded {
   /** Ids of what is on disk; and of what of it is no envelope, or not signed. */
   readonly stored: Set<string>
   readonly unreadable: ReadonlySet<string>
+  /** All of that was verified by an earlier run. */
+  readonly isSealed: boolean
   readonly newest: Seconds
 }
 
@@ -134,7 +137,8 @@ async function load(
   const opened: Envelope[] = []
   const { envelopes, areVerified } = await directory.envelopes()
   const stored = new Set(envelopes.map(envelopeId))
-  const open = areVerified(stored) ? openVerified : openEnvelope
+  const isSealed = areVerified(stored)
+  const open = isSealed ? openVerified : openEnvelope
   for (const bytes of envelopes) {
     // The tunnel is being started meanwhile: what the host answers is taken up between two of them.
     await breath()
@@ -150,7 +154,7 @@ async function load(
   const { state } = applyAll(emptyState(organization), sorted, clock.now())
   for (const envelope of sorted) newest = newestOf(newest, envelope, directory)
   if (unreadable.size > 0) log('warn', 'state.envelopes-dropped', { count: unreadable.size })
-  return { state, stored, unreadable, newest }
+  return { state, stored, unreadable, isSealed, newest }
 }
 
 interface Writer {
@@ -162,7 +166,7 @@ interface Writer {
  *  the clock is implausible: all would seem to have ended. */
 function writer(
   directory: StateDirectory,
-  { stored, unreadable }: Loaded,
+  { stored, unreadable, isSealed: wasSealed }: Loaded,
   state: () => OrganizationState,
   mayForget: () => boolean,
   clock: Clock,
@@ -170,14 +174,16 @@ function writer(
 ): Writer {
   let writing: Promise<void> = Promise.resolve()
   let waiting = false
+  let isSealed = wasSealed
   const bring = async (): Promise<void> => {
     waiting = false
     const wanted = new Map(envelopesOf(state()).map(({ id, bytes }) => [id, bytes]))
     const added = new Map([...wanted].filter(([id]) => !stored.has(id)))
     const removed = mayForget() ? [...stored].filter((id) => !wanted.has(id)) : []
-    if (added.size + removed.length === 0) return
+    if (added.size + removed.length === 0 && isSealed) return
     const left = stored.difference(new Set(removed)).difference(unreadable)
     await directory.keep(added, removed, left.union(wanted))
+    isSealed = true
     for (const id of added.keys()) stored.add(id)
     for (const id of removed) stored.delete(id)
   }

@@ -66,13 +66,18 @@ export class PolicyEnforcement {
     return this.#status
   }
 
+  /** False where it has closed every peer of the tunnel. */
+  get isOpen(): boolean {
+    return this.#status.state !== 'closed' && this.#status.state !== 'not-understood'
+  }
+
   /** For the endpoint update: a failure at once, a success after a while that differs from member to member.
    *  Undefined where there is nothing to tell: the policy is of version 0. */
   told(): PolicyStatus | undefined {
     const { revision, state, since } = this.#status
     const isSaid = this.#said?.revision === revision && this.#said.state === state
     if (!isSaid && this.#options.clock.monotonicMs() >= this.#tellAtMs) {
-      this.#said = revision === 0 && state !== 'closed' ? undefined : { revision, state, since }
+      this.#said = revision === 0 && this.isOpen ? undefined : { revision, state, since }
     }
     return this.#said
   }

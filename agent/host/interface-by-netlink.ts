@@ -1,19 +1,25 @@
 /** Interfaces by rtnetlink: in microseconds, where a process of `ip` takes milliseconds. */
+import { setImmediate as breath } from 'node:timers/promises'
 import { addressFamily } from '../../protocol/address.ts'
 import { unreachable } from '../../protocol/errors.ts'
-import { interfacesByIp } from './interface-by-ip.ts'
-import type { InterfaceChange, InterfaceState, InterfaceTool } from './interface-tool.ts'
+import type {
+  ConfiguredInterface,
+  InterfaceChange,
+  InterfaceState,
+  InterfaceTool,
+} from './interface-tool.ts'
 import { NetlinkError } from './netlink.ts'
 import { asCommand } from './netlink-command.ts'
 import type { Rtnetlink } from './rtnetlink.ts'
-import type { Commands } from './run.ts'
+import type { LinkState } from './rtnetlink-messages.ts'
+import { CommandError } from './run.ts'
 
-/** The kernel works on each while this process waits: of more than these `ip` is told. */
-const MOST_CHANGES = 256
+/** The kernel works on each while this process waits: after so many others have their turn. */
+const CHANGES_AT_ONCE = 256
 /** IPv6 is disabled by sysctl, by a boot option or not built in. */
 const NO_IPV6 = ['EACCES', 'EAFNOSUPPORT', 'ENOTSUP']
 
-export function interfacesByNetlink(rtnetlink: Rtnetlink, commands: Commands): InterfaceTool {
+export function interfacesByNetlink(rtnetlink: Rtnetlink): InterfaceTool {
   const told = async <T>(act: () => T): Promise<T> => asCommand(act)
   return {
     links: () => told(() => rtnetlink.links()),
@@ -21,10 +27,7 @@ export function interfacesByNetlink(rtnetlink: Rtnetlink, commands: Commands): I
     claim: (name, alias) => told(() => rtnetlink.changeLink(name, { alias, isUp: true })),
     delete: (name) => told(() => rtnetlink.deleteLink(name)),
     read: (name) => told(() => readInterface(rtnetlink, name)),
-    apply: (name, changes) =>
-      changes.length > MOST_CHANGES
-        ? interfacesByIp(commands).apply(name, changes)
-        : told(() => applyEach(rtnetlink, name, changes)),
+    apply: (name, changes) => applyAll(rtnetlink, name, changes),
   }
 }
 
@@ -33,39 +36,36 @@ function readInterface(rtnetlink: Rtnetlink, name: string): InterfaceState {
   return { mtu, isUp, addresses: rtnetlink.addresses(index), routes: rtnetlink.routes(index) }
 }
 
-function linkNamed(
-  rtnetlink: Rtnetlink,
-  name: string,
-): { index: number; mtu: number; isUp: boolean } {
+function linkNamed(rtnetlink: Rtnetlink, name: string): LinkState {
   const link = rtnetlink.link(name)
   if (link === undefined) throw new NetlinkError(`link ${name}`, 'ENODEV')
   return link
 }
 
-function applyEach(
+async function applyAll(
   rtnetlink: Rtnetlink,
   name: string,
   changes: readonly InterfaceChange[],
-): { readonly hasIpv6: boolean } {
-  const { index } = linkNamed(rtnetlink, name)
-  const faults = changes.flatMap((change) => {
-    try {
-      apply(rtnetlink, { name, index }, change)
-      return []
-    } catch (error) {
-      return [{ error, change }]
+): Promise<ConfiguredInterface> {
+  let hasIpv6 = true
+  let fault: unknown
+  for (let from = 0; from < changes.length; from += CHANGES_AT_ONCE) {
+    if (from > 0) await breath()
+    const link = asCommand(() => linkNamed(rtnetlink, name))
+    for (const change of changes.slice(from, from + CHANGES_AT_ONCE)) {
+      try {
+        asCommand(() => apply(rtnetlink, link, change))
+      } catch (error) {
+        if (isIpv6Off(error, change)) hasIpv6 = false
+        else fault ??= error
+      }
     }
-  })
-  const [fault] = faults.filter(({ error, change }) => !isIpv6Off(error, change))
-  if (fault !== undefined) throw fault.error
-  return { hasIpv6: faults.length === 0 }
+  }
+  if (fault !== undefined) throw fault
+  return { hasIpv6 }
 }
 
-function apply(
-  rtnetlink: Rtnetlink,
-  { name, index }: { readonly name: string; readonly index: number },
-  change: InterfaceChange,
-): void {
+function apply(rtnetlink: Rtnetlink, { name, index }: LinkState, change: InterfaceChange): void {
   switch (change.what) {
     case 'up':
       rtnetlink.changeLink(name, { mtu: change.mtu, isUp: true })
@@ -88,7 +88,8 @@ function apply(
 }
 
 function isIpv6Off(error: unknown, change: InterfaceChange): boolean {
-  if (!(error instanceof NetlinkError) || !NO_IPV6.includes(error.code)) return false
+  const cause = error instanceof CommandError ? error.cause : undefined
+  if (!(cause instanceof NetlinkError) || !NO_IPV6.includes(cause.code)) return false
   switch (change.what) {
     case 'up':
       return false

@@ -31,9 +31,7 @@ export function isInterfaceName(text: string): boolean {
 
 export async function interfaceTool(commands: Commands): Promise<InterfaceTool> {
   const rtnetlink = await commands.rtnetlink?.()
-  return rtnetlink === undefined
-    ? interfacesByIp(commands)
-    : interfacesByNetlink(rtnetlink, commands)
+  return rtnetlink === undefined ? interfacesByIp(commands) : interfacesByNetlink(rtnetlink)
 }
 
 /** Writes this process's mark on it and brings it up. Throws CommandError. */

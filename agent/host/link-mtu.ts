@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { addressFamily, type IpAddress, parseIpAddress } from '../../protocol/address.ts'
 import { type Fields, optionalNumber, recordsOf, textField } from '../json-fields.ts'
 import { isInterfaceName } from './interface.ts'
-import { asCommand } from './netlink-command.ts'
+import { NetlinkError } from './netlink.ts'
 import { defaultRoutes, whereMissing } from './proc-routes.ts'
 import type { Rtnetlink } from './rtnetlink.ts'
 import { CommandError, type Commands } from './run.ts'
@@ -33,7 +33,7 @@ export function defaultLinkMtu(
 
 /** The largest packet that leaves for each address in one piece: the MTU of the link or of the route, or
  *  less where a router has said so (RFC 1191, RFC 8201), which the kernel remembers for ten minutes. Missing
- *  is what no route leads to. Throws CommandError where the kernel or `ip` fails; where it is missing the default
+ *  is what no route leads to. Throws CommandError where `ip` fails; where it is missing the default
  *  route is taken for every address. */
 export async function readRouteMtus(
   commands: Commands,
@@ -43,7 +43,7 @@ export async function readRouteMtus(
   const found = new Map<IpAddress, number>()
   const wanted = [...new Set(addresses)]
   const rtnetlink = await commands.rtnetlink?.()
-  if (rtnetlink !== undefined) return asCommand(() => askedMtus(rtnetlink, wanted))
+  if (rtnetlink !== undefined) return askedMtus(rtnetlink, wanted)
   const routes = await whereMissing(lookUp(commands, wanted), () => byDefault(wanted))
   for (const { address, interfaceName, mtus } of routes) {
     const ofLink = linkMtu(interfaceName, read)
@@ -59,11 +59,21 @@ function askedMtus(
 ): ReadonlyMap<IpAddress, number> {
   const found = new Map<IpAddress, number>()
   for (const address of addresses) {
-    const route = rtnetlink.routeTo(address)
-    const link = route === undefined ? undefined : rtnetlink.link(route.link)
-    if (link !== undefined) found.set(address, Math.min(link.mtu, route?.mtu ?? link.mtu))
+    const mtu = askedMtu(rtnetlink, address)
+    if (mtu !== undefined) found.set(address, mtu)
   }
   return found
+}
+
+function askedMtu(rtnetlink: Rtnetlink, address: IpAddress): number | undefined {
+  try {
+    const route = rtnetlink.routeTo(address)
+    const link = route === undefined ? undefined : rtnetlink.link(route.link)
+    return link && Math.min(link.mtu, route?.mtu ?? link.mtu)
+  } catch (error) {
+    if (error instanceof NetlinkError) return undefined
+    throw error
+  }
 }
 
 /** One process for all; where one has no route, which ends it with a failure, one for each. */

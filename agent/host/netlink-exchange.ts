@@ -15,12 +15,14 @@ import type { NetlinkSocket } from './netlink-socket.ts'
 const REQUEST_ACKNOWLEDGED = 0x5
 /** NLM_F_DUMP: all that there are. */
 export const DUMP = 0x300
+/** NLM_F_DUMP_INTR: what is there changed meanwhile, and the dump may lack some of it; it is asked for again so often. */
+const [INTERRUPTED, TRIES] = [0x10, 4]
 /** NLMSG_ERROR and NLMSG_DONE. */
 const [ERROR, DONE] = [2, 3]
 /** `struct nlmsgerr`: the error's number, and the header of what was asked. */
 const ERROR_BYTES = 20
-/** NLM_F_ACK_TLVS: attributes follow; NLMSGERR_ATTR_MSG: why, in words. */
-const [HAS_ATTRIBUTES, WHY] = [0x200, 1]
+/** NLM_F_CAPPED and NLM_F_ACK_TLVS: attributes follow at once; NLMSGERR_ATTR_MSG: why, in words. */
+const [HAS_ATTRIBUTES, WHY] = [0x300, 1]
 
 export class NetlinkExchange implements Disposable {
   readonly #socket: NetlinkSocket
@@ -33,6 +35,13 @@ export class NetlinkExchange implements Disposable {
   /** The answers before the last word. Throws NetlinkError: the kernel refused. @param what for people
    *  @param message its flags besides those of every question */
   ask(what: string, message: NetlinkMessage): readonly NetlinkMessage[] {
+    let answers = this.#askOnce(what, message)
+    for (let tries = 1; tries < TRIES && answers.some(isInterrupted); tries += 1)
+      answers = this.#askOnce(what, message)
+    return answers
+  }
+
+  #askOnce(what: string, message: NetlinkMessage): readonly NetlinkMessage[] {
     this.#sequence = (this.#sequence + 1) >>> 0
     const flags = message.flags | REQUEST_ACKNOWLEDGED
     this.#socket.send(encodeMessage({ ...message, flags }, this.#sequence))
@@ -56,8 +65,12 @@ export class NetlinkExchange implements Disposable {
   }
 }
 
+function isInterrupted({ flags }: NetlinkMessage): boolean {
+  return (flags & INTERRUPTED) !== 0
+}
+
 function whyOf({ type, flags, body }: NetlinkMessage): string {
-  if (type !== ERROR || (flags & HAS_ATTRIBUTES) === 0) return ''
+  if (type !== ERROR || (flags & HAS_ATTRIBUTES) !== HAS_ATTRIBUTES) return ''
   const why = parseAttributes(body.subarray(ERROR_BYTES)).find((each) => each.type === WHY)
   return why === undefined ? '' : textOf(why.value)
 }

@@ -1,6 +1,6 @@
 /** Rtnetlink: links, addresses and routes, asked of the kernel and told it (rtnetlink(7)): what `ip` does by a process
  *  of its own. Of one network namespace. */
-import type { IpAddress, Prefix } from '../../protocol/address.ts'
+import { addressFamily, type IpAddress, type Prefix } from '../../protocol/address.ts'
 import { NetlinkError, type NetlinkMessage } from './netlink.ts'
 import { DUMP, NetlinkExchange } from './netlink-exchange.ts'
 import type { NetlinkSocket } from './netlink-socket.ts'
@@ -25,11 +25,9 @@ const [LINK, ADDRESS, ROUTE] = [16, 20, 24]
 const [DELETE, GET] = [1, 2]
 /** NLM_F_CREATE with NLM_F_EXCL, and with NLM_F_REPLACE. */
 const [NEW, REPLACE] = [0x600, 0x500]
-/** Of a kernel without IPv6. */
-const NO_FAMILY = ['EAFNOSUPPORT', 'ENOTSUP']
 /** The main table is made by its first route. */
-const NO_TABLE = ['ENOENT', ...NO_FAMILY]
-const NOWHERE = ['ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL', ...NO_FAMILY]
+const NO_TABLE = ['ENOENT', 'EAFNOSUPPORT', 'ENOTSUP']
+const NOWHERE = ['ENETUNREACH', 'EHOSTUNREACH', 'EACCES', 'EINVAL', 'EAFNOSUPPORT', 'ENOTSUP']
 
 /** Every method throws NetlinkError where the kernel refuses. */
 export class Rtnetlink implements Disposable {
@@ -79,7 +77,11 @@ export class Rtnetlink implements Disposable {
   routes(link: number): readonly Route[] {
     return ([4, 6] as const).flatMap((family) => {
       const ask = () => this.#ask('routes', ROUTE + GET, DUMP, routesQuery(family, link))
-      return (unless(NO_TABLE, ask) ?? []).map(parseRoute).map(({ link: _, ...route }) => route)
+      // A kernel without IPv6 takes the question for one about all families.
+      return (unless(NO_TABLE, ask) ?? []).flatMap((message) => {
+        const { link: _, ...route } = parseRoute(message)
+        return addressFamily(route.prefix) === family ? [route] : []
+      })
     })
   }
 

@@ -99,11 +99,11 @@ export interface Mesh extends AsyncDisposable {
   why(to: DeviceId): Promise<WhyReply>
   /** Asks an exit a DNS message, by the connections that there are. Undefined where no answer came; never rejects. */
   askExit(exit: DeviceId, question: Uint8Array): Promise<Uint8Array | undefined>
-  /** A path of the tunnel's leads to the device: connections through the tunnel are worth another try. Those that were
-   *  silent for a while are closed unless they answer within 2 s. */
+  /** A path of the tunnel's leads to the device: connections through the tunnel are worth another try. */
   pathUp(device: DeviceId): void
-  /** No path leads to the device any more: the same for the silent ones. */
-  pathLost(device: DeviceId): void
+  /** Another path leads to the device, or none any more: connections that were silent for a while are closed unless they
+   *  answer within 2 s. */
+  pathChanged(device: DeviceId): void
   /** This host has moved: connections that do not answer within 2 s are closed, and all are dialled again. */
   networkChanged(): void
 }
@@ -254,11 +254,8 @@ function surfaceOf(
       const known = links.to(peerIdOf(exit).toString())
       return exitNames.ask(known.length > 0 ? known : await dialer.reach(exit), question)
     },
-    pathUp: (device) => {
-      liveness.checkSilent(peerIdOf(device).toString())
-      dialer.pathUp(device)
-    },
-    pathLost: (device) => liveness.checkSilent(peerIdOf(device).toString()),
+    pathUp: (device) => dialer.pathUp(device),
+    pathChanged: (device) => liveness.checkSilent(peerIdOf(device).toString()),
     networkChanged: () => {
       liveness.check()
       dialer.hint()

@@ -41,10 +41,19 @@ export function newWatch(
       )
     },
     nameOf: (device) => nameOf(daemon, device),
-    reachesAnybody: () => (daemon.parts.mesh?.connections().length ?? 0) > 0,
+    reachesAnybody: () => reachesAnybody(daemon),
     exitPreference: () => exit.settings.preference,
     onChange: () => daemon.apply(),
   })
+}
+
+/** Has it a way to anybody that packets may take? By the mesh alone a standby could tell everybody that it takes over, and
+ *  carry nothing. */
+export function reachesAnybody({
+  parts,
+  enforcement,
+}: Pick<Daemon, 'parts' | 'enforcement'>): boolean {
+  return enforcement.isOpen && (parts.mesh?.connections().length ?? 0) > 0
 }
 
 /** Its overlay address that is asked for an echo; undefined: it is no member. */

@@ -28,7 +28,7 @@ export interface TunnelPeer {
   /** Aliases of prefixes, from which its packets may come as well (SPEC §8.9): the firewall gives them their source; nothing
    *  is routed there. */
   readonly aliasIps?: readonly Prefix[]
-  /** Nothing is sent to it and nothing taken from it. Its session goes on, so that it is reached at once when it is opened,
+  /** Nothing is taken from it, and nothing sent to it but what waits for its handshake already. Its session goes on, so that it is reached at once when it is opened,
    *  and its routes stay, so that no packet for it leaves the host beside the tunnel. */
   readonly isClosed?: boolean
   /** Seconds, 0 is off. */

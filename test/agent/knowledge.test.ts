@@ -124,6 +124,24 @@ rule('verifies no signature again of what it has kept itself', () =>
   }),
 )
 
+rule('vouches for what an older version has kept, once it has verified it', () =>
+  inDirectory(async (path) => {
+    await session(path, NOON, all)
+    const vouched = async (): Promise<boolean> => {
+      await using directory = await openStateDirectory(path)
+      const { envelopes, areVerified } = await directory.envelopes()
+      return areVerified(new Set(envelopes.map(envelopeId)))
+    }
+    {
+      await using store = new Level(join(path, 'envelopes'))
+      await store.del('seal')
+    }
+    assert.not(await vouched())
+    await session(path, NOON)
+    assert.ok(await vouched())
+  }),
+)
+
 rule('verifies all where anything but the device itself has written to its store', () =>
   inDirectory(async (path) => {
     await session(path, NOON, all)

@@ -179,6 +179,7 @@ rule('lets nothing pass under a policy of a later version', async () => {
   const later = { ...planOf(0), policy: undefined, policyUnderstood: false }
   const { plan: prepared } = await scene.enforcement.prepare(later)
   assert.is(scene.state, 'not-understood 0')
+  assert.is(scene.enforcement.told()?.state, 'not-understood', 'and says so at once')
   const { tunnel, peers } = prepared
   assert.equal([open(prepared).length, tunnel.peers.size, peers.size], [0, 2, 2])
 })

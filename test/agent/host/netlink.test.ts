@@ -11,8 +11,9 @@ import {
   parseAttributes,
   parseMessages,
 } from '../../../agent/host/netlink.ts'
-import { NetlinkExchange } from '../../../agent/host/netlink-exchange.ts'
+import { DUMP, NetlinkExchange } from '../../../agent/host/netlink-exchange.ts'
 import { openNetlink } from '../../../agent/host/netlink-socket.ts'
+import { Rtnetlink } from '../../../agent/host/rtnetlink.ts'
 import { concat, fromHex, fromUtf8, toHex, utf8 } from '../../../crypto/bytes.ts'
 import { MalformedError } from '../../../protocol/errors.ts'
 
@@ -96,6 +97,23 @@ rule('takes no late answer to a question that was given up for one to the next',
   assert.equal(answers, ['mine'])
 })
 
+rule('asks again for a dump that was interrupted', () => {
+  const link = (flags: number, sequence: number) =>
+    encodeMessage({ type: 16, flags, body: utf8(`link no${sequence}`) }, sequence)
+  const done = (sequence: number) =>
+    encodeMessage({ type: 3, flags: 2, body: new Uint8Array(4) }, sequence)
+  const read = [concat(link(0x12, 1), done(1)), concat(link(2, 2), done(2))]
+  const exchange = new NetlinkExchange({
+    ...{ send: () => undefined, receive: () => read.shift() ?? new Uint8Array() },
+    [Symbol.dispose]: () => undefined,
+  })
+  const answers = exchange.ask('links', { type: 18, flags: DUMP, body: new Uint8Array() })
+  assert.equal(
+    answers.map(({ body }) => fromUtf8(body)),
+    ['link no2'],
+  )
+})
+
 rule('says why the kernel refused, in its words', () => {
   using exchange = new NetlinkExchange(openNetlink('route'))
   const body = concat(new Uint8Array(16), encodeAttribute(3, utf8('no-such-link\0')))
@@ -109,6 +127,21 @@ rule('says why the kernel refused, in its words', () => {
     () => exchange.ask('adding other0', { type: 16, flags: 0x600, body: made }),
     /^adding other0: the kernel answered (ENOTSUP \(Unknown device type\)|EPERM)/,
   )
+})
+
+rule('gives the routes of a family once, where the kernel answers with those of another', () => {
+  const route = (sequence: number) => {
+    const header = Uint8Array.of(2, 32, 0, 0, 254, 78, 253, 1, 0, 0, 0, 0)
+    const body = concat(header, encodeAttribute(1, Uint8Array.of(10, 1, 2, 3)))
+    const done = encodeMessage({ type: 3, flags: 2, body: new Uint8Array(4) }, sequence)
+    return concat(encodeMessage({ type: 24, flags: 2, body }, sequence), done)
+  }
+  const read = [route(1), route(2)]
+  using rtnetlink = new Rtnetlink({
+    ...{ send: () => undefined, receive: () => read.shift() ?? new Uint8Array() },
+    [Symbol.dispose]: () => undefined,
+  })
+  assert.equal(rtnetlink.routes(7), [{ prefix: '10.1.2.3/32' }])
 })
 
 rule('asks the kernel, which knows its own families, and refuses others by name', () => {
