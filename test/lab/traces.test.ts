@@ -6,6 +6,7 @@ import * as assert from 'uvu/assert'
 import type { LabAgent } from '../../simulations/lab/agent.ts'
 import { untilAnswered } from '../../simulations/lab/ping.ts'
 import { type SceneOptions, startScene, until } from '../../simulations/lab/scene.ts'
+import { killIfThere } from '../support/kill-if-there.ts'
 import { needs } from '../support/needs.ts'
 
 needs('root', 'netns', 'nft', 'wireguard-go', 'iptables', 'ping')
@@ -107,7 +108,7 @@ rule('is nothing after a crash, a start and a stop', async () => {
   for (const agent of agents) await agent.started()
   await allInUse()
   for (const agent of agents) {
-    for (const pid of await agent.pids()) process.kill(pid, 'SIGKILL')
+    for (const pid of await agent.pids()) killIfThere(pid)
     await agent.stop('SIGKILL').catch(() => undefined)
   }
   for (const agent of agents) agent.start()

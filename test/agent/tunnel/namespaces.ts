@@ -2,6 +2,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { promisify } from 'node:util'
 import { type Commands, commandsOf } from '../../../agent/host/run.ts'
+import { killIfThere } from '../../support/kill-if-there.ts'
 
 const execute = promisify(execFile)
 const made = new Set<string>()
@@ -77,13 +78,5 @@ async function namespace(number: number): Promise<Namespace> {
       made.delete(name)
       free.unshift(letter)
     },
-  }
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
   }
 }
