@@ -35,24 +35,30 @@ export class NetlinkExchange implements Disposable {
   /** The answers before the last word. Throws NetlinkError: the kernel refused. @param what for people
    *  @param message its flags besides those of every question */
   ask(what: string, message: NetlinkMessage): readonly NetlinkMessage[] {
-    let answers = this.#askOnce(what, message)
-    for (let tries = 1; tries < TRIES && answers.some(isInterrupted); tries += 1)
-      answers = this.#askOnce(what, message)
-    return answers
+    let asked = this.#askOnce(what, message)
+    for (let tries = 1; tries < TRIES && asked.isInterrupted; tries += 1)
+      asked = this.#askOnce(what, message)
+    return asked.answers
   }
 
-  #askOnce(what: string, message: NetlinkMessage): readonly NetlinkMessage[] {
+  #askOnce(
+    what: string,
+    message: NetlinkMessage,
+  ): { readonly answers: readonly NetlinkMessage[]; readonly isInterrupted: boolean } {
     this.#sequence = (this.#sequence + 1) >>> 0
     const flags = message.flags | REQUEST_ACKNOWLEDGED
     this.#socket.send(encodeMessage({ ...message, flags }, this.#sequence))
     const answers: NetlinkMessage[] = []
+    let isInterrupted = false
     for (;;) {
       for (const answer of parseMessages(this.#socket.receive())) {
         // Late, of a question that was given up.
         if (answer.sequence !== this.#sequence) continue
+        // The last word may say it alone.
+        isInterrupted ||= answer.type !== ERROR && (answer.flags & INTERRUPTED) !== 0
         if (answer.type === DONE || answer.type === ERROR) {
           const status = -viewOf(answer.body).getInt32(0, true)
-          if (status === 0) return answers
+          if (status === 0) return { answers, isInterrupted }
           throw new NetlinkError(what, getSystemErrorName(-status), whyOf(answer))
         }
         answers.push(answer)
@@ -63,10 +69,6 @@ export class NetlinkExchange implements Disposable {
   [Symbol.dispose](): void {
     this.#socket[Symbol.dispose]()
   }
-}
-
-function isInterrupted({ flags }: NetlinkMessage): boolean {
-  return (flags & INTERRUPTED) !== 0
 }
 
 function whyOf({ type, flags, body }: NetlinkMessage): string {

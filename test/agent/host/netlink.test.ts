@@ -100,9 +100,13 @@ rule('takes no late answer to a question that was given up for one to the next',
 rule('asks again for a dump that was interrupted', () => {
   const link = (flags: number, sequence: number) =>
     encodeMessage({ type: 16, flags, body: utf8(`link no${sequence}`) }, sequence)
-  const done = (sequence: number) =>
-    encodeMessage({ type: 3, flags: 2, body: new Uint8Array(4) }, sequence)
-  const read = [concat(link(0x12, 1), done(1)), concat(link(2, 2), done(2))]
+  const done = (flags: number, sequence: number) =>
+    encodeMessage({ type: 3, flags, body: new Uint8Array(4) }, sequence)
+  const read = [
+    concat(link(0x12, 1), done(2, 1)),
+    concat(link(2, 2), done(0x12, 2)),
+    concat(link(2, 3), done(2, 3)),
+  ]
   const exchange = new NetlinkExchange({
     ...{ send: () => undefined, receive: () => read.shift() ?? new Uint8Array() },
     [Symbol.dispose]: () => undefined,
@@ -110,7 +114,7 @@ rule('asks again for a dump that was interrupted', () => {
   const answers = exchange.ask('links', { type: 18, flags: DUMP, body: new Uint8Array() })
   assert.equal(
     answers.map(({ body }) => fromUtf8(body)),
-    ['link no2'],
+    ['link no3'],
   )
 })
 
