@@ -19,6 +19,9 @@ import type { MeshNode } from './node.ts'
 
 /** Milliseconds a device is denied that is no member any more; a new certificate ends that at once. */
 const EXPELLED_MS = 600_000
+/** Milliseconds until its connections end: what ended its membership reaches it by them, and hardly by anything else, for
+ *  nobody talks to it after. */
+const FAREWELL_MS = 250
 
 export interface RosterOptions {
   readonly mesh: MeshNode
@@ -32,12 +35,14 @@ export interface RosterOptions {
 export class Roster {
   readonly #options: RosterOptions
   #devices: ReadonlySet<DeviceId> = new Set()
+  readonly #leaving = new Set<DeviceId>()
 
   constructor(options: RosterOptions) {
     this.#options = options
   }
 
-  /** Drops at once whoever was there and is not any more, and whoever is linked and no member. */
+  /** Denies at once whoever was there and is not any more, and whoever is linked and no member; their connections end in a
+   *  moment. */
   set(devices: readonly DeviceId[]): void {
     const before = this.#devices
     this.#devices = new Set(devices)
@@ -57,10 +62,20 @@ export class Roster {
   }
 
   #expel(device: DeviceId): void {
-    const { mesh, links, denied, log } = this.#options
+    const { denied, clock } = this.#options
+    denied.deny(peerIdOf(device).toString(), EXPELLED_MS)
+    if (this.#leaving.has(device)) return
+    this.#leaving.add(device)
+    clock.after(FAREWELL_MS, () => {
+      this.#leaving.delete(device)
+      if (!this.#isMember(device)) this.#part(device)
+    })
+  }
+
+  #part(device: DeviceId): void {
+    const { mesh, links, log } = this.#options
     const id = peerIdOf(device)
     const peer = id.toString()
-    denied.deny(peer, EXPELLED_MS)
     const open = links.to(peer)
     for (const { connection } of open) abortConnection(connection, new Error('no member any more'))
     log('info', 'mesh.peer-expelled', { device, peer, connections: open.length })
